@@ -1,0 +1,68 @@
+# Everything from a fresh clone: each target makes .venv and installs what it needs, once.
+#
+#   make demo          make test          make check          make help
+
+PIP_ARGS ?=
+# The first Python that is new enough; `make PYTHON=/path/to/python …` takes another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps: `run` has what the demos need, `dev` has that and the tools of tests and checks.
+RUN := $(VENV)/installed-run
+DEV := $(VENV)/installed-dev
+
+.PHONY: help demo demo-office test test-long check-style check clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo         12 machines whose load and speed change; report in runs/demo/report.html"
+	@echo "make demo-office  eight days of a real office; report in runs/office/report.html"
+	@echo "make test         the tests that CI runs"
+	@echo "make test-long    all tests, also those that take minutes"
+	@echo "make check        lint, format, types and the fast tests"
+	@echo "make clean        removes what these made: .venv, runs and caches"
+	@echo
+	@echo "PYTHON=…    which Python (3.11 or newer) makes .venv"
+	@echo "PIP_ARGS=…  passed to pip: with --extra-index-url and the CPU index that pytorch.org's"
+	@echo "            'Get started' page shows, PyTorch is a tenth of the download"
+
+demo: $(RUN)
+	$(BIN)/iot-stream demo
+
+demo-office: $(RUN)
+	$(BIN)/iot-stream demo --office
+
+test: $(DEV)
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(DEV)
+	$(BIN)/python -m pytest
+
+check-style: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: check-style
+	$(BIN)/python -m pytest -m "not slow and not long"
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, for example" \
+		"'apt install python3 python3-venv', or name it: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments:" \
+		"run 'apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')'"; exit 1; }
+	@echo "==> a virtual environment in $(VENV), from $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): EXTRAS := train,demo
+$(DEV): EXTRAS := train,demo,dev
+$(RUN) $(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "==> iot-stream with [$(EXTRAS)] into $(VENV); PyTorch alone is some GB, see PIP_ARGS in 'make help'"
+	$(BIN)/python -m pip install --constraint constraints.txt $(PIP_ARGS) --editable ".[$(EXTRAS)]"
+	@touch $(RUN) $(if $(findstring dev,$(EXTRAS)),$(DEV))

@@ -1,0 +1,139 @@
+"""Writes the generated parts of the documentation: `python docs/generate.py`.
+
+`configuration.md` comes whole from the settings' descriptions, `protocol.md`'s tables from
+`iot_stream/topics.py`; a test fails when they are not up to date.
+"""
+
+import re
+import typing
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from iot_stream import config, topics
+from iot_stream.units import Duration, Rate
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- generated: topics -->", "<!-- end -->"
+
+
+def configuration() -> str:
+    """The page of all settings."""
+    intro = (
+        "# Configuration\n\n"
+        "Generated from the settings themselves by `python docs/generate.py`. Unknown names are errors that say\n"
+        "the line and the nearest name; `iot-stream config check` tells what a file means.\n\n"
+        "Durations are written `500 ms`, `10 s`, `30 min`, `1 day`; rates `50/s`, `1/min`, `12.8 kHz`. Times are\n"
+        "ISO 8601. Derived channels are `function(channel, …)`; the functions stand at the end.\n"
+    )
+    sections = [intro, _section("Top level", config.Config)]
+    seen: list[type] = [config.Config]
+    queue: list[tuple[str, type]] = [("pipelines.NAME", config.Pipeline), ("broker", config.Broker)]
+    while queue:
+        name, kind = queue.pop(0)
+        if kind in seen:
+            continue
+        seen.append(kind)
+        sections.append(_section(name, kind))
+        queue += [(f.encode_name, inner) for f in msgspec.structs.fields(kind) for inner in _structs(f.type)]
+    return "\n".join([*sections, _functions()])
+
+
+def _section(name: str, kind: type) -> str:
+    lines = [f"## {name}\n", "| setting | default | meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(kind):
+        default = "required" if field.required else _default(field)
+        meaning = _description(field.type).replace("|", "\\|")
+        lines.append(f"| `{field.encode_name}` | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: Any) -> str:
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, Duration | Rate):
+        return f"`{_duration(int(value))}`"
+    if isinstance(value, config.Network):
+        return f"`{{arch: {value.arch}}}`"
+    if isinstance(value, msgspec.Struct) or (isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct)):
+        return "see below"
+    if value in (None, "", (), {}):
+        return "–"
+    return f"`{value}`"
+
+
+def _duration(nanoseconds: int) -> str:
+    for unit, size in (("day", 86_400_000_000_000), ("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 10**9)):
+        if nanoseconds and nanoseconds % size == 0:
+            return f"{nanoseconds // size} {unit}"
+    return f"{nanoseconds / 1e6:g} ms"
+
+
+def _description(kind: Any) -> str:
+    for part in get_args(kind) if get_origin(kind) is typing.Annotated else ():
+        if isinstance(part, msgspec.Meta):
+            return part.description or ""
+    return ""
+
+
+def _structs(kind: Any) -> list[type]:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [kind]
+    if isinstance(kind, typing.ForwardRef | str):
+        return [config.Late]
+    return [inner for argument in get_args(kind) for inner in _structs(argument)]
+
+
+def _functions() -> str:
+    from iot_stream.derive import FUNCTIONS
+
+    lines = ["## Functions of `derive`\n", "| function | meaning |", "|---|---|"]
+    for name, known in sorted(FUNCTIONS.items()):
+        arguments = ["channel"] * known.channels + ["duration"] * known.duration
+        lines.append(f"| `{name}({', '.join(arguments)})` | {known.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def topic_tables() -> str:
+    """Topics and the fields of their payloads."""
+    lines = ["| topic | payload | written by | retained | what |", "|---|---|---|---|---|"]
+    payloads: dict[str, type[msgspec.Struct]] = {}
+    for topic in topics.TABLE.values():
+        kind = topic.payload
+        name = "bytes"
+        if issubclass(kind, msgspec.Struct):
+            name = f"[{kind.__name__}](#{kind.__name__.lower()})"
+            payloads[kind.__name__] = kind
+        retained = "yes" if topic.retained else ""
+        lines.append(f"| `{topic.template}` | {name} | {topic.writer} | {retained} | {topic.meaning} |")
+    for name, payload in payloads.items():
+        lines += ["", f"### {name}", "", " ".join((payload.__doc__ or "").split()), ""]
+        lines += ["| field | type | default |", "|---|---|---|"]
+        for field in msgspec.structs.fields(payload):
+            default = "required" if field.required else f"`{field.default if field.default is not msgspec.NODEFAULT else field.default_factory()!r}`"
+            lines.append(f"| `{field.encode_name}` | `{_type(field.type)}` | {default} |")
+    return "\n".join(lines)
+
+
+def _type(kind: Any) -> str:
+    if get_origin(kind) is typing.Annotated:
+        kind = get_args(kind)[0]
+    return re.sub(r"<class '(\w+)'>", r"\1", str(kind)).replace("|", "\\|")
+
+
+def protocol(text: str) -> str:
+    """The protocol page with its tables as they are now."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "\n" + topic_tables() + "\n" + END + rest.split(END)[1]
+
+
+def pages() -> dict[Path, str]:
+    """Each generated page as it should be."""
+    path = HERE / "protocol.md"
+    return {HERE / "configuration.md": configuration(), path: protocol(path.read_text())}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
+        print(path.name)  # noqa: T201

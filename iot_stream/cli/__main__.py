@@ -1,0 +1,3 @@
+from iot_stream.cli import main
+
+main()

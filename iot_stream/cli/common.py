@@ -1,0 +1,69 @@
+"""What several commands share: options, the store of a configuration, and a clean end."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iot_stream.config import Config, Pipeline, load
+from iot_stream.errors import ConfigError
+from iot_stream.store import Store
+
+GRACE_S = 10.0
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--config",
+        "path",
+        type=click.Path(path_type=Path),
+        default="iot-stream.yml",
+        show_default=True,
+        help="The service's configuration.",
+    )(command)
+
+
+def pipeline_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--pipeline", help="Which pipeline, where there are several.")(command)
+
+
+def opened(path: Path) -> tuple[Config, Store]:
+    config = load(path)
+    return config, Store(config.store_folder)
+
+
+def pick(config: Config, name: str | None) -> tuple[str, Pipeline]:
+    """The named pipeline, or the only one; raises ConfigError."""
+    if name is None and len(config.pipelines) == 1:
+        return next(iter(config.pipelines.items()))
+    if name not in config.pipelines:
+        raise ConfigError(f"--pipeline: {name or 'name one of'} {', '.join(config.pipelines)}")
+    return name, config.pipelines[name]
+
+
+def keys_folder(config: Config) -> Path:
+    return config.store_folder / "keys"
+
+
+def until_stopped(supervised: bool) -> threading.Event:
+    """Set by Ctrl-C, SIGTERM and, when supervised, by the end of standard input."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    if supervised:
+        # Ctrl-C reaches the whole group; the supervisor decides when its parts end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_watch_parent, args=(stopping,), name="parent", daemon=True).start()
+    return stopping
+
+
+def _watch_parent(stopping: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stopping.set()
+    threading.Event().wait(GRACE_S)
+    os._exit(1)  # whatever still hangs: nobody is there to restart or kill it

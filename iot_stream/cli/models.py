@@ -1,0 +1,70 @@
+"""Versions of the student: what there is, where it came from, and back again."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from iot_stream.cli.common import config_option, opened, pick, pipeline_option
+from iot_stream.clock import iso
+from iot_stream.errors import ConfigError, ModelError
+
+
+@click.group()
+def models() -> None:
+    """Versions of the student."""
+
+
+@models.command("list")
+@config_option
+@pipeline_option
+def list_versions(path: Path, pipeline: str | None) -> None:
+    """All versions, their gate, and how many devices run each."""
+    config, store = opened(path)
+    name, _ = pick(config, pipeline)
+    running = [device.version for device in store.registry.devices(name)]
+    click.echo(f"{'version':>7}  {'made':24}  {'devices':>7}  {'bytes':>6}  gate")
+    for version in store.registry.versions(name):
+        size = len(store.registry.artifact(version.weights))
+        gate = version.provenance.get("gate", {}).get("reason", "")
+        click.echo(
+            f"{version.version:>7}  {iso(version.created)}  {running.count(version.version):>7}  {size:>6}  {gate}"
+        )
+
+
+@models.command()
+@click.argument("version", type=int)
+@config_option
+@pipeline_option
+def show(version: int, path: Path, pipeline: str | None) -> None:
+    """Where VERSION came from: data, teacher, losses, settings, gate, cost (JSON)."""
+    config, store = opened(path)
+    name, _ = pick(config, pipeline)
+    found = next((v for v in store.registry.versions(name) if v.version == version), None)
+    if found is None:
+        raise ConfigError(f"{name} has no version {version}; `iot-stream models list` shows them")
+    click.echo(json.dumps(found._asdict() | {"created": iso(found.created)}, indent=2))
+
+
+@models.command()
+@click.argument("version", type=int)
+@config_option
+@pipeline_option
+@click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the distiller.")
+def rollback(version: int, path: Path, pipeline: str | None, wait: float) -> None:
+    """Release the weights of VERSION again, as a new version (the running distiller does it)."""
+    config, store = opened(path)
+    name, _ = pick(config, pipeline)
+    command = store.registry.command("cli", "rollback", name, version=version)
+    deadline = time.monotonic() + wait
+    state, outcome = store.registry.outcome(command)
+    while state == "open" and time.monotonic() < deadline:
+        time.sleep(0.1)
+        state, outcome = store.registry.outcome(command)
+    if state == "open":
+        click.echo(f"asked for as command {command}; no distiller has answered yet, is `iot-stream serve` running?")
+    elif state == "failed":
+        raise ModelError(outcome)
+    else:
+        click.echo(outcome)

@@ -1,0 +1,75 @@
+"""The parts of the service: all together, or each alone."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from iot_stream.cli.common import config_option, keys_folder, opened, until_stopped
+from iot_stream.config import load
+
+PARTS = ("collect", "distill", "publish")
+
+supervised_option = click.option("--supervised", is_flag=True, hidden=True)
+
+
+@click.command()
+@config_option
+@click.option("--quiet", is_flag=True, help="Log warnings only.")
+def serve(path: Path, quiet: bool) -> None:
+    """Run collector, distiller and publisher, each in its own process.
+
+    A part that crashes is started again; the others go on. Keys are made at the first start if there
+    are none (one root key: `iot-stream keys init` makes better ones). Ctrl-C ends all cleanly.
+    """
+    from iot_stream.release.keys import Keys
+    from iot_stream.service.supervisor import serve as supervise
+
+    config = load(path)
+    keys = keys_folder(config)
+    if not keys.exists():
+        Keys.create(keys, root_keys=1, root_threshold=1)
+        click.echo(
+            f"iot-stream: made keys in {keys}, with one root key beside the others. For more than a trial: "
+            "`iot-stream keys init` before the first start, and move the root keys off this machine.",
+            err=True,
+        )
+    stopping = until_stopped(supervised=False)
+    sys.exit(supervise(path, PARTS, ("--quiet",) if quiet else (), stopping))
+
+
+@click.command()
+@config_option
+@supervised_option
+def collect(path: Path, supervised: bool) -> None:
+    """Take readings from the broker into durable windows."""
+    from iot_stream.ingest.collector import Collector
+
+    config, store = opened(path)
+    Collector(config, store).run(until_stopped(supervised))
+
+
+@click.command()
+@config_option
+@supervised_option
+@click.option("--once", is_flag=True, help="One round for each pipeline, then end.")
+def distill(path: Path, supervised: bool, once: bool) -> None:
+    """Train the teacher once, then distil rounds as the triggers say."""
+    # One core stays with the collector; set before torch starts its threads.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+    from iot_stream.service.distiller import Distiller
+
+    config, store = opened(path)
+    Distiller(config, store, path.parent).run(until_stopped(supervised), once)
+
+
+@click.command()
+@config_option
+@supervised_option
+def publish(path: Path, supervised: bool) -> None:
+    """Sign released versions and keep them on the broker."""
+    from iot_stream.release.publisher import Publisher
+
+    config, store = opened(path)
+    Publisher(config, store, keys_folder(config)).run(until_stopped(supervised))

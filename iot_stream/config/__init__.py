@@ -1,0 +1,45 @@
+"""The one configuration: typed settings, each with its meaning, and what follows from them.
+
+`load` reads a file; `docs/configuration.md` is generated from the descriptions.
+"""
+
+from iot_stream.config.broker import Address, Broker, Settings
+from iot_stream.config.loading import Config, load
+from iot_stream.config.settings import (
+    DEFAULT_SOURCE,
+    Bootstrap,
+    Gate,
+    Labels,
+    Late,
+    Network,
+    Pipeline,
+    Recordings,
+    Sample,
+    Select,
+    Source,
+    Task,
+    Triggers,
+    Window,
+)
+
+__all__ = [
+    "DEFAULT_SOURCE",
+    "Address",
+    "Bootstrap",
+    "Broker",
+    "Config",
+    "Gate",
+    "Labels",
+    "Late",
+    "Network",
+    "Pipeline",
+    "Recordings",
+    "Sample",
+    "Select",
+    "Settings",
+    "Source",
+    "Task",
+    "Triggers",
+    "Window",
+    "load",
+]

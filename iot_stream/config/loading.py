@@ -1,0 +1,180 @@
+"""A configuration from its file; what it does not know is refused with the line and the nearest name."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, field
+
+from iot_stream.config.broker import Address, Broker, Settings
+from iot_stream.config.settings import Network, Pipeline, Recordings
+from iot_stream.derive import Derived
+from iot_stream.errors import ConfigError, DataError
+from iot_stream.formats import decoder
+from iot_stream.formats.json_paths import Path as JsonPath
+from iot_stream.formats.json_paths import parse_time, time_zone
+from iot_stream.units import Duration, Rate
+from iot_stream.yaml_lines import Lines, convert, line_of
+from iot_stream.yaml_lines import load as load_yaml
+
+
+class Config(Settings, frozen=True):
+    """One service: a broker, a store, pipelines."""
+
+    broker: Annotated[Broker | str, Meta(description="A URL, or {url, user, password, ca}")] = Broker()
+    store: Annotated[str, Meta(description="sqlite:///folder (a relative one: sqlite:folder)")] = (
+        "sqlite:///var/lib/iot-stream"
+    )
+    prefix: Annotated[str, Meta(pattern=r"^[^+#\s/]+$", description="First level of all topics")] = "iot"
+    pipelines: Annotated[dict[str, Pipeline], Meta(description="Name → pipeline")] = field(
+        default_factory=dict
+    )
+
+    @property
+    def address(self) -> Address:
+        return (Broker(url=self.broker) if isinstance(self.broker, str) else self.broker).address()
+
+    @property
+    def store_folder(self) -> Path:
+        scheme, _, rest = self.store.partition(":")
+        if scheme != "sqlite" or not rest.strip("/"):
+            raise ConfigError(f"store: {self.store!r} is not sqlite:///folder")
+        return Path(rest[2:] if rest.startswith("//") else rest)
+
+
+def _hook(kind: type, data: object) -> object:
+    if kind in (Duration, Rate, Network):
+        try:
+            return kind.parse(data)
+        except ConfigError as error:  # msgspec adds the path to a ValueError
+            raise ValueError(str(error)) from error
+    raise TypeError(f"no setting of type {kind}")
+
+
+def load(path: Path, **changes: str) -> Config:
+    """The configuration in a file, `changes` put over its top level; raises ConfigError with the place."""
+    data, lines = load_yaml(path)
+    data |= changes
+    given = data.pop("pipelines", None)
+    if not isinstance(given, dict) or not given:
+        raise ConfigError(f"{path}:{line_of(lines, ('pipelines',))}: pipelines: at least one is needed")
+    top: Config = convert(data, Config, _hook, str(path), lines)
+    pipelines = {}
+    for name, block in given.items():
+        if not re.fullmatch(r"[\w.-]{1,64}", str(name)):
+            raise ConfigError(
+                f"{path}:{line_of(lines, ('pipelines', str(name)))}: {name!r}: letters, digits, . _ - only"
+            )
+        pipelines[str(name)] = _pipeline(path, str(name), block, lines, top.prefix)
+    config = msgspec.structs.replace(top, pipelines=pipelines)
+    for name in ("broker", "store"):  # found here, not at the first connection
+        try:
+            config.address if name == "broker" else config.store_folder  # noqa: B018
+        except ConfigError as error:
+            raise ConfigError(f"{path}:{line_of(lines, (name,))}: {error}") from error
+    return config
+
+
+def _pipeline(path: Path, name: str, block: Any, lines: Lines, prefix: str) -> Pipeline:
+    at = ("pipelines", name)
+    pipeline: Pipeline = convert(block, Pipeline, _hook, str(path), lines, at)
+    for place, check in _checks(pipeline):
+        try:
+            check()
+        except (ConfigError, DataError) as error:
+            message = error.detail if isinstance(error, DataError) else str(error)
+            if own := re.match(r"([\w.]+): (.*)", message, re.DOTALL):  # it names a nearer place
+                for nearer in (own[1], f"{place}.{own[1]}"):
+                    if (*at, *nearer.split(".")) in lines:
+                        place, message = nearer, own[2]
+            line = line_of(lines, (*at, *place.split(".")))
+            raise ConfigError(f"{path}:{line}: pipelines.{name}.{place}: {message}") from error
+    return _resolved(pipeline, prefix, name)
+
+
+def _resolved(pipeline: Pipeline, prefix: str, name: str) -> Pipeline:
+    """Topics with their prefix and pipeline written out."""
+
+    def resolve(topic: str) -> str:
+        return topic.replace("{prefix}", prefix).replace("{pipeline}", name)
+
+    replace = msgspec.structs.replace
+    labels = pipeline.labels and replace(pipeline.labels, topic=resolve(pipeline.labels.topic))
+    sources = tuple(replace(source, topic=resolve(source.topic)) for source in pipeline.sources)
+    return replace(pipeline, sources=sources, labels=labels)
+
+
+def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What the types cannot say: a field, and what raises ConfigError or DataError if it is wrong."""
+    for i, source in enumerate(pipeline.sources):
+        yield f"sources.{i}.topic", partial(_device_level, source.topic)
+        yield f"sources.{i}.zone", partial(time_zone, source.zone)
+        yield f"sources.{i}", partial(decoder, source, i)
+        if bool(source.seq) != bool(source.boot):
+            yield (
+                f"sources.{i}.seq",
+                partial(_refuse, "numbers need a boot id too: they start anew at a reboot"),
+            )
+    yield "derive", lambda: [Derived.parse(name, text) for name, text in pipeline.derive.items()]
+    yield "student", lambda: pipeline.cut(pipeline.student)
+    yield "teacher", lambda: pipeline.cut(pipeline.teacher)
+    yield "window.required", lambda: _known_required(pipeline)
+    if labels := pipeline.labels:
+        yield "labels.topic", partial(_device_level, labels.topic)
+        yield "labels.zone", partial(time_zone, labels.zone)
+        for name in ("value", "time", "until"):
+            yield f"labels.{name}", partial(JsonPath, getattr(labels, name))
+    if recordings := pipeline.recordings:
+        yield from _recording_checks(recordings)
+
+
+def _recording_checks(recordings: Recordings) -> Iterator[tuple[str, Callable[[], object]]]:
+    yield "recordings.zone", partial(time_zone, recordings.zone)
+    yield "recordings.match", partial(_expression, recordings.match)
+    parts = {"stream": recordings.stream}
+    if recordings.bootstrap:
+        parts["bootstrap.teacher"] = recordings.bootstrap.teacher
+        parts["bootstrap.student"] = recordings.bootstrap.student
+    for place, part in parts.items():
+        for end, moment in (("from", part.from_), ("to", part.to)):
+            if moment:
+                yield f"recordings.{place}.{end}", partial(parse_time, moment, recordings.zone)
+    for channel, late in recordings.late.items():
+        if channel not in recordings.channels:
+            yield f"recordings.late.{channel}", partial(_refuse, _unknown(channel, recordings.channels))
+        if late.every <= 0:
+            yield f"recordings.late.{channel}.every", partial(_refuse, "must be longer than nothing")
+
+
+def _known_required(pipeline: Pipeline) -> None:
+    used = {name for model in (pipeline.student, pipeline.teacher) for name in pipeline.cut(model).channels}
+    known = used | {name for source in pipeline.sources for name in source.channels}
+    for name in pipeline.window.required:
+        if name not in known:
+            raise ConfigError(_unknown(name, known))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), 1)
+    hint = f"is {near[0]} meant?" if near else f"there are {', '.join(sorted(known))}"
+    return f"no channel {name!r}; {hint}"
+
+
+def _device_level(topic: str) -> None:
+    if topic.split("/").count("{device}") != 1 or "#" in topic:
+        raise ConfigError(f"{topic!r} must have one level {{device}}, and no #")
+
+
+def _expression(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ConfigError(f"not a regular expression: {text!r}: {error}") from error
+
+
+def _refuse(message: str) -> None:
+    raise ConfigError(message)

@@ -1,0 +1,298 @@
+"""What can be set about a pipeline: typed, each with its meaning and its default."""
+
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, field
+
+from iot_stream.config.broker import Settings
+from iot_stream.derive import Derived
+from iot_stream.distill.settings import DistillSettings, TrainSettings
+from iot_stream.errors import ConfigError
+from iot_stream.units import Duration, Rate
+from iot_stream.windows import Cut
+
+DEFAULT_SOURCE = "{prefix}/{pipeline}/device/{device}/telemetry"
+
+
+class Source(Settings, frozen=True):
+    topic: Annotated[
+        str, Meta(description="Topic of readings; {device} names the level that identifies the device")
+    ] = DEFAULT_SOURCE
+    format: Annotated[str, Meta(description="telemetry (iot-stream's own) or json")] = "telemetry"
+    channels: Annotated[
+        dict[str, str],
+        Meta(description="json: channel name → path of its value; telemetry: channels to take (default all)"),
+    ] = field(default_factory=dict)
+    time: Annotated[str, Meta(description="Path of the time; left out: time of arrival")] = ""
+    zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"
+    readings: Annotated[
+        str, Meta(description="Path of a list of readings; the other paths start at each")
+    ] = ""
+    boot: Annotated[
+        str, Meta(description="Path of a boot id, where the device numbers its readings; with seq")
+    ] = ""
+    seq: Annotated[str, Meta(description="Path of the number of the (first) reading; with boot")] = ""
+    error_values: Annotated[
+        tuple[float, ...], Meta(description="Values that mean an error of the sensor: taken as missing")
+    ] = ()
+
+
+class Labels(Settings, frozen=True):
+    topic: Annotated[str, Meta(description="Topic of ground truth; {device} names the device")]
+    value: Annotated[str, Meta(description="Path of the class, a name or an index")] = "$.value"
+    time: Annotated[str, Meta(description="Path of the moment, or the beginning")] = "$.time"
+    until: Annotated[str, Meta(description="Path of the end of an interval")] = "$.until"
+    zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"
+
+
+class Window(Settings, frozen=True):
+    length: Annotated[int, Meta(ge=1, description="Readings in a window")]
+    hop: Annotated[int, Meta(ge=0, description="Readings from one window to the next; 0: the length")] = 0
+    rate: Annotated[
+        Rate | None,
+        Meta(description="Resample to this rate, as 50/s or 1/min; left out: readings as they come"),
+    ] = None
+    gap: Annotated[
+        Duration | None,
+        Meta(description="A longer pause breaks the window; default: ten periods of the rate, else never"),
+    ] = None
+    fill: Annotated[Literal["linear", "hold"], Meta(description="Between readings, when resampling")] = (
+        "linear"
+    )
+    required: Annotated[
+        tuple[str, ...],
+        Meta(description="Channels without which a reading does not count; the others may be missing"),
+    ] = ()
+    masks: Annotated[
+        bool, Meta(description="Give the models a channel of ones for each value that is missing")
+    ] = False
+    lateness: Annotated[
+        Duration,
+        Meta(description="How long readings that overtook each other, or have no number, are waited for"),
+    ] = Duration(5_000_000_000)
+
+
+class Task(Settings, frozen=True):
+    classify: Annotated[
+        tuple[str, ...], Meta(min_length=2, description="The classes, in the order of their indexes")
+    ]
+
+
+class Network:
+    """A built-in architecture, the channels that it sees, and its own options.
+
+    No dataclass: msgspec would fill one by itself, past `parse`, and drop the options.
+    """
+
+    def __init__(
+        self, arch: str, channels: tuple[str, ...] = (), options: tuple[tuple[str, Any], ...] = ()
+    ) -> None:
+        self.arch, self.channels, self.options = arch, channels, options
+
+    def __repr__(self) -> str:
+        return f"Network({self.arch!r}, {self.channels!r}, {self.options!r})"
+
+    @classmethod
+    def parse(cls, data: object) -> "Network":
+        if not isinstance(data, dict) or not isinstance(data.get("arch"), str):
+            raise ConfigError("a model is {arch: …, channels: […], …}")
+        channels = data.get("channels", [])
+        if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels):
+            raise ConfigError("channels: a list of names is expected")
+        rest = {key: value for key, value in data.items() if key not in ("arch", "channels")}
+        return cls(data["arch"], tuple(channels), tuple(sorted(rest.items())))
+
+
+class Sample(Settings, frozen=True):
+    recent: Annotated[int, Meta(ge=1, description="So many of the newest windows")] = 400
+    reservoir: Annotated[
+        int, Meta(ge=0, description="So many older ones, balanced over classes and time")
+    ] = 1000
+    share: Annotated[float, Meta(gt=0, le=1, description="Share of recent windows in a batch")] = 0.5
+    decay: Annotated[
+        Duration | None, Meta(description="Recent windows weigh less by age, e-fold in this time")
+    ] = None
+
+
+class Triggers(Settings, frozen=True):
+    every: Annotated[Duration | None, Meta(description="A round a period, on the pipeline's clock")] = None
+    windows: Annotated[
+        int, Meta(ge=0, description="A round for so many new windows; 0: never for the number")
+    ] = 0
+    at_least: Annotated[int, Meta(ge=1, description="No round with fewer new windows than this")] = 50
+
+
+class Gate(Settings, frozen=True):
+    delta: Annotated[
+        float,
+        Meta(ge=0, description="δ: released when the lower 95 % bound of (candidate − running) exceeds −δ"),
+    ] = 0.01
+    n_min: Annotated[int, Meta(ge=1, description="Held while there are fewer windows to judge by")] = 60
+    share: Annotated[
+        float,
+        Meta(gt=0, lt=1, description="Share of new windows kept out of training to judge by: the newest"),
+    ] = 0.2
+    block: Annotated[
+        Duration | None,
+        Meta(description="Judge by every 1/share-th block of so long (where windows come in one batch)"),
+    ] = None
+    recall_drop: Annotated[
+        float, Meta(ge=0, le=1, description="No class with enough windows may lose more recall than this")
+    ] = 0.15
+    max_bytes: Annotated[int, Meta(ge=1, description="Bound on the encoded weights")] = 4 * 1024 * 1024
+
+
+class Select(Settings, frozen=True):
+    """Which part of the recordings; all conditions hold."""
+
+    from_: Annotated[str, Meta(description="From this time on (ISO 8601)")] = field(default="", name="from")
+    to: Annotated[str, Meta(description="Before this time")] = ""
+    share: Annotated[
+        tuple[float, float] | None, Meta(description="From this to that share of each recording, as [0.5, 1]")
+    ] = None
+    where: Annotated[dict[str, str | int | float], Meta(description="Field = value")] = field(
+        default_factory=dict
+    )
+    regimes: Annotated[tuple[str, ...], Meta(description="world: in these regimes")] = ()
+    machines: Annotated[
+        tuple[int, int] | None,
+        Meta(description="world: machines with these indexes, [first, after the last]"),
+    ] = None
+    bursts: Annotated[int, Meta(ge=1, description="world: messages of each machine in each regime")] = 20
+
+
+class Bootstrap(Settings, frozen=True):
+    teacher: Annotated[Select, Meta(description="What the teacher learns from, with labels")]
+    student: Annotated[Select, Meta(description="What the first student is distilled on")]
+
+
+class Recordings(Settings, frozen=True):
+    files: Annotated[
+        str, Meta(description="CSV, CSV.gz or NPZ; a path with *, from the configuration's folder")
+    ] = ""
+    world: Annotated[str, Meta(description="A simulated world instead of files: bearing, features")] = ""
+    match: Annotated[
+        str, Meta(description="Regular expression on file names or NPZ keys; its named groups are fields")
+    ] = ""
+    time: Annotated[str, Meta(description="Column of the time")] = ""
+    zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"
+    pace: Annotated[Rate | None, Meta(description="Without a time column: so many readings a second")] = None
+    device: Annotated[str, Meta(description="A constant, a column or a field")] = "device"
+    channels: Annotated[
+        dict[str, str], Meta(description="Channel → column; for an NPZ array the number of the column")
+    ] = field(default_factory=dict)
+    label: Annotated[str, Meta(description="Column or field of the class: a name or an index")] = ""
+    bootstrap: Annotated[
+        Bootstrap | None, Meta(description="What the teacher and the first student learn from")
+    ] = None
+    stream: Annotated[Select, Meta(description="What the simulator plays")] = Select()
+    late: Annotated[dict[str, "Late"], Meta(description="Channels that come late, a batch at a time")] = (
+        field(default_factory=dict)
+    )
+
+
+class Late(Settings, frozen=True):
+    every: Annotated[Duration, Meta(description="Read out once in this time")]
+    at: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="At this time of day, UTC")] = (
+        "00:00"
+    )
+
+
+class Pipeline(Settings, frozen=True):
+    window: Annotated[Window, Meta(description="How readings become windows")]
+    task: Annotated[Task, Meta(description="What is to be told")]
+    sources: Annotated[
+        tuple[Source, ...], Meta(description="Where readings come from; default: iot-stream's own telemetry")
+    ] = (Source(),)
+    labels: Annotated[
+        Labels | None,
+        Meta(description="Where ground truth comes from; default: iot-stream's own label topic"),
+    ] = None
+    derive: Annotated[dict[str, str], Meta(description="Derived channels: name → function(channel, …)")] = (
+        field(default_factory=dict)
+    )
+    teacher: Annotated[
+        Network,
+        Meta(
+            description="The large model: {arch, channels, …}; its channels may be others than the student's"
+        ),
+    ] = Network("resnet1d")
+    student: Annotated[Network, Meta(description="The small model: {arch, channels, …}")] = Network(
+        "mobilenet1d"
+    )
+    train: Annotated[TrainSettings, Meta(description="Stage training: the teacher")] = TrainSettings()
+    distill: Annotated[DistillSettings, Meta(description="Stages distillation and fusion: the student")] = (
+        DistillSettings()
+    )
+    sample: Annotated[Sample, Meta(description="What a round learns from")] = Sample()
+    triggers: Annotated[Triggers, Meta(description="What starts a round")] = Triggers()
+    gate: Annotated[Gate, Meta(description="What a candidate must pass")] = Gate()
+    teacher_wait: Annotated[
+        Duration, Meta(description="How long a teacher's window waits for its late channels")
+    ] = Duration(2 * 86_400 * 10**9)
+    retention: Annotated[Duration, Meta(description="Readings and windows are kept so long")] = Duration(
+        30 * 86_400 * 10**9
+    )
+    clock: Annotated[
+        Literal["wall", "stream"],
+        Meta(description="wall, or stream for recordings: time is the newest reading's"),
+    ] = "wall"
+    recordings: Annotated[
+        Recordings | None,
+        Meta(description="Recordings or a world: the bootstrap, and what the simulator plays"),
+    ] = None
+    seed: Annotated[int, Meta(description="Of everything random in training")] = 0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.task.classify
+
+    def cut(self, network: Network) -> Cut:
+        """How readings become this model's windows; raises ConfigError for a channel that nothing makes."""
+        derived = {name: Derived.parse(name, text) for name, text in self.derive.items()}
+        inputs = network.channels or self._raw_channels()
+        if not inputs:
+            raise ConfigError("channels: name the channels, for the sources do not")
+        needed: list[str] = []
+        wanted = list(inputs)
+        while wanted:
+            name = wanted.pop(0)
+            if name not in needed:
+                needed.append(name)
+                wanted += derived[name].channels if name in derived else ()
+        raw = tuple(name for name in needed if name not in derived)
+        known = self._raw_channels()
+        if known and (strange := [name for name in raw if name not in known]):
+            near = get_close_matches(strange[0], [*known, *derived], 1)
+            hint = f"is {near[0]} meant?" if near else f"there are {', '.join([*known, *derived])}"
+            raise ConfigError(f"channels: no source and no `derive` makes {strange[0]!r}; {hint}")
+        period = int(self.window.rate or 0)
+        try:
+            return Cut(
+                channels=raw,
+                inputs=tuple(inputs),
+                length=self.window.length,
+                hop=self.window.hop or self.window.length,
+                derive=tuple(item for name, item in derived.items() if name in needed),
+                period=period,
+                gap=int(self.window.gap or 10 * period),
+                fill=self.window.fill,
+                required=tuple(name for name in self.window.required if name in raw),
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def _raw_channels(self) -> tuple[str, ...]:
+        """Channels that the sources name; empty where a source takes whatever comes."""
+        if any(not source.channels for source in self.sources):
+            return tuple(self.recordings.channels) if self.recordings else ()
+        return tuple(dict.fromkeys(name for source in self.sources for name in source.channels))
+
+    def sources_of(self, cut: Cut) -> tuple[int, ...]:
+        """Indexes of the sources that carry any of the cut's channels."""
+        return tuple(
+            i
+            for i, source in enumerate(self.sources)
+            if not source.channels or set(source.channels) & set(cut.channels)
+        )

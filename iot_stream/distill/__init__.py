@@ -1,0 +1,1 @@
+"""Teacher to student: models, losses, trainer, fusion, export. Importing this package loads no torch."""

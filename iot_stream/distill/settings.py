@@ -1,0 +1,43 @@
+"""Settings of training and distillation, as data: no torch, so that the configuration can embed them."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the teacher is trained on labels (stage *training*)."""
+
+    steps: Annotated[int, Meta(ge=1, description="AdamW steps")] = 600
+    batch: Annotated[int, Meta(ge=2, description="Windows a step")] = 64
+    rate: Annotated[float, Meta(gt=0, description="Peak learning rate")] = 3e-3
+    weight_decay: Annotated[float, Meta(ge=0, description="AdamW's decoupled weight decay")] = 1e-2
+    schedule: Annotated[str, Meta(pattern="^(cosine|constant)$", description="cosine or constant rate")] = (
+        "cosine"
+    )
+
+
+class DistillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a student learns from the teacher: `L = α·T²·KL(P‖Q) + β·L_s` (stages *distillation*, *fusion*)."""
+
+    loss: Annotated[str, Meta(description="Name of the distillation loss")] = "kd"
+    temperature: Annotated[float, Meta(gt=0, description="T: softens teacher's and student's outputs")] = 2.0
+    alpha: Annotated[float, Meta(ge=0, description="α: weight of the teacher's word")] = 1.0
+    beta: Annotated[float, Meta(ge=0, description="β: weight of labels, where there are any")] = 0.0
+    first_steps: Annotated[int, Meta(ge=1, description="Steps of the first distillation, from scratch")] = (
+        1000
+    )
+    steps: Annotated[int, Meta(ge=1, description="Steps of a round, from the student of the last")] = 200
+    batch: Annotated[int, Meta(ge=2, description="Windows a step")] = 64
+    rate: Annotated[float, Meta(gt=0, description="Peak learning rate")] = 1e-2
+    weight_decay: Annotated[float, Meta(ge=0, description="AdamW's decoupled weight decay")] = 0.0
+    schedule: Annotated[str, Meta(pattern="^(cosine|constant)$", description="cosine or constant rate")] = (
+        "cosine"
+    )
+    ema: Annotated[float, Meta(ge=0, lt=1, description="Decay of the moving average of weights; 0: off")] = (
+        0.9
+    )
+    pull: Annotated[
+        float, Meta(ge=0, le=1, description="ρ: a round starts at (1 − ρ)·released + ρ·first student")
+    ] = 0.0

@@ -1,0 +1,118 @@
+"""A student from birth to release: built, distilled, folded, packed as a device will get it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from iot_stream.artifact import encodings
+from iot_stream.config import Network
+from iot_stream.device.model import Model
+from iot_stream.distill import export
+from iot_stream.distill.material import Material
+from iot_stream.distill.models import build
+from iot_stream.distill.settings import DistillSettings
+from iot_stream.distill.trainer import Progress, Trained, distil
+from iot_stream.readings import Values
+from iot_stream.windows import Cut, Spec, normalisation
+
+ENCODING = "int8"
+GOLDEN = 4
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A student as artifacts: what is signed and sent, and `resume`, its exact weights for the next round."""
+
+    graph: bytes
+    spec: bytes
+    weights: bytes
+    encoding: str
+    resume: bytes
+
+    def model(self, version: int = 0) -> Model:
+        """As a device will run it: decoded, in the device's runtime."""
+        return Model.build(version, self.graph, self.spec, self.weights, self.encoding)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A student's network under its spec; `graph` is exported once."""
+
+    network: Network
+    spec: Spec
+    graph: bytes
+
+    @classmethod
+    def of(cls, network: Network, spec: Spec, seed: int) -> "Architecture":
+        folded = export.fold(_build(network, spec, seed))
+        return cls(network, spec, export.graph(folded, spec.cut.length, spec.model_channels))
+
+    @property
+    def parameters(self) -> int:
+        folded = export.fold(_build(self.network, self.spec, 0))
+        return sum(tensor.size for tensor in export.named_weights(folded).values())
+
+    def first(
+        self, material: Material, settings: DistillSettings, seed: int, progress: Progress | None = None
+    ) -> tuple[nn.Module, Trained]:
+        """Distilled from scratch, with batch norm, then folded: from here on the folded net is the student."""
+        student = _build(self.network, self.spec, seed)
+        cost = distil(
+            student,
+            self.spec.model_input(material.x),
+            material.logits,
+            material.labels,
+            settings,
+            seed,
+            steps=settings.first_steps,
+            progress=progress,
+        )
+        return export.fold(student), cost
+
+    def resumed(self, resume: bytes) -> nn.Module:
+        """The folded student with exactly these weights."""
+        folded = export.fold(_build(self.network, self.spec, 0))
+        return export.load_weights(folded, safetensors.numpy.load(resume))
+
+    def pack(self, student: nn.Module) -> Packed:
+        weights = export.named_weights(student)
+        spec = self.spec.encode()
+        bare = encodings.encode(ENCODING, weights)
+        # What the golden windows give comes from the decoded weights, in the device's runtime.
+        expected = Model.build(0, self.graph, spec, bare, ENCODING).logits(self.spec.golden_windows())
+        whole = encodings.encode(ENCODING, weights, expected)
+        return Packed(self.graph, spec, whole, ENCODING, safetensors.numpy.save(weights))
+
+
+def _build(network: Network, spec: Spec, seed: int) -> nn.Module:
+    return build(
+        network.arch,
+        spec.cut.length,
+        spec.model_channels,
+        len(spec.classes),
+        seed=seed,
+        **dict(network.options),
+    )
+
+
+def tensors(resume: bytes) -> dict[str, Tensor]:
+    """Weights to be pulled towards, as torch tensors."""
+    return dict(safetensors.torch.load(resume))
+
+
+def spec_for(bootstrap: Material, cut: Cut, classes: tuple[str, ...], masks: bool) -> Spec:
+    """Normalisation and golden windows taken from the student's bootstrap."""
+    mean, scale = normalisation(bootstrap.x)
+    return Spec(cut, classes, mean, scale, masks, golden(bootstrap.x, bootstrap.said))
+
+
+def golden(windows: Values, said: NDArray[np.int64]) -> bytes:
+    """A few windows, of as many classes as there are."""
+    rows = [int(np.flatnonzero(said == k)[0]) for k in np.unique(said)][:GOLDEN]
+    return np.ascontiguousarray(windows[rows], np.float32).tobytes()

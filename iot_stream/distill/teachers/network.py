@@ -1,0 +1,91 @@
+"""A built-in network as teacher: trained once on labels, then always in eval mode."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import safetensors.torch
+from numpy.typing import NDArray
+from torch import nn
+
+from iot_stream.config import Network
+from iot_stream.distill.models import build
+from iot_stream.distill.settings import TrainSettings
+from iot_stream.distill.trainer import Progress, Trained, predict, train_supervised
+from iot_stream.errors import ModelError
+from iot_stream.readings import Values
+from iot_stream.windows import Cut, Spec, normalisation
+
+FORMAT = "teacher-1"  # change when the same data and settings would train otherwise
+
+
+@dataclass(frozen=True)
+class NetworkTeacher:
+    key: str
+    spec: Spec
+    network: nn.Module
+
+    def logits(self, windows: Values) -> Values:
+        """(n, length, inputs) raw teacher windows → (n, classes)."""
+        if not len(windows):
+            return np.zeros((0, len(self.spec.classes)), np.float32)
+        return predict(self.network, self.spec.model_input(windows))
+
+    def to_bytes(self) -> bytes:
+        return safetensors.torch.save(self.network.state_dict(), {"spec": self.spec.encode().decode()})
+
+
+def key_of(
+    windows: Values, labels: NDArray[np.int64], cut: Cut, network: Network, settings: TrainSettings, seed: int
+) -> str:
+    """The hash of all that makes this teacher: the same data and settings are not trained twice."""
+    digest = hashlib.sha256(np.ascontiguousarray(windows).tobytes())
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    digest.update(json.dumps([FORMAT, cut.id, repr(network), repr(settings), seed]).encode())
+    return digest.hexdigest()
+
+
+def _bare(key: str, spec: Spec, network: Network, seed: int) -> NetworkTeacher:
+    module = build(
+        network.arch,
+        spec.cut.length,
+        spec.model_channels,
+        len(spec.classes),
+        seed=seed,
+        **dict(network.options),
+    )
+    return NetworkTeacher(key, spec, module.eval())
+
+
+def train(
+    key: str,
+    windows: Values,
+    labels: NDArray[np.int64],
+    cut: Cut,
+    classes: tuple[str, ...],
+    masks: bool,
+    network: Network,
+    settings: TrainSettings,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[NetworkTeacher, Trained]:
+    """Stage *training*: `windows` (n, length, inputs) raw, `labels` (n,). Raises ModelError."""
+    missing = [name for k, name in enumerate(classes) if not (labels == k).any()]
+    if missing:
+        raise ModelError(
+            f"the bootstrap has no labelled window of {', '.join(missing)}; widen recordings.bootstrap.teacher"
+        )
+    mean, scale = normalisation(windows)
+    teacher = _bare(key, Spec(cut, classes, mean, scale, masks), network, seed)
+    cost = train_supervised(
+        teacher.network, teacher.spec.model_input(windows), labels, settings, seed, progress
+    )
+    return teacher, cost
+
+
+def from_bytes(key: str, content: bytes, spec: Spec, network: Network, seed: int) -> NetworkTeacher:
+    """What `to_bytes` gave, under the same spec and settings."""
+    teacher = _bare(key, spec, network, seed)
+    teacher.network.load_state_dict(safetensors.torch.load(content))
+    return teacher

@@ -1,0 +1,49 @@
+"""Every error that iot-stream raises on purpose, one class per owner of the fault.
+
+    IotStreamError
+    ├── ConfigError   the user's configuration or command line
+    ├── DataError     what a device or a recording sent; carries a countable reason
+    ├── BrokerError   the broker, or the way to it
+    ├── StoreError    the store: locked, full, from another version
+    ├── ModelError    a teacher or student that cannot be built, trained or run
+    └── Refused       a release that a device will not take; carries a countable reason
+"""
+
+
+class IotStreamError(Exception):
+    """Base of all: its message is written for a person and names the remedy."""
+
+    exit_code = 1
+
+
+class ConfigError(IotStreamError):
+    exit_code = 2
+
+
+class BrokerError(IotStreamError):
+    exit_code = 3
+
+
+class StoreError(IotStreamError):
+    exit_code = 4
+
+
+class ModelError(IotStreamError):
+    exit_code = 5
+
+
+class _Reasoned(IotStreamError):
+    """An error that is also counted: `reason` is one word of a small, fixed set."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class DataError(_Reasoned):
+    exit_code = 6
+
+
+class Refused(_Reasoned):
+    exit_code = 7

@@ -1,0 +1,101 @@
+"""What everyone said of every stored window, beside the truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream import labelling
+from iot_stream.config import Pipeline
+from iot_stream.readings import Label, Times
+from iot_stream.store import Store
+
+NOTHING = -1
+
+
+@dataclass(frozen=True)
+class Scores:
+    """n windows in order of their end: truth and each rival's class, −1 where there is none."""
+
+    devices: NDArray[np.str_]
+    starts: Times
+    ends: Times
+    truth: NDArray[np.int64]
+    said: dict[str, NDArray[np.int64]]
+    versions: NDArray[np.int64]  # of the student, 0 where it said nothing
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def rows(self, keep: NDArray[np.bool_]) -> "Scores":
+        said = {name: values[keep] for name, values in self.said.items()}
+        return Scores(
+            self.devices[keep], self.starts[keep], self.ends[keep], self.truth[keep], said, self.versions[keep]
+        )
+
+
+def collect(
+    store: Store, name: str, pipeline: Pipeline, truth: list[Label], teacher: str, newest: int = 0
+) -> Scores:
+    """`truth` from a ledger or the labels; `teacher`: the key under which outputs are kept; 0: all windows."""
+    cut = pipeline.cut(pipeline.student)
+    windows = store.journal.windows(name, cut.id, (cut.length, len(cut.inputs)), newest=newest, limit=10_000_000)
+    windows = windows.rows(np.argsort(windows.ends, kind="stable"))
+    true, _ = labelling.join(windows.devices, windows.starts, windows.ends, truth)
+    since = int(windows.ends[0]) if len(windows) else 0
+    place = {key: i for i, key in enumerate(zip(windows.devices.tolist(), windows.ends.tolist(), strict=True))}
+    student, versions = _student(store, name, place, since)
+    said = {"student": student}
+    for model in ("static", "static_all"):
+        rows = store.registry.outputs(name, f"{model}:{teacher[:16]}", since)
+        said[model] = _classes(rows, place, len(windows))
+    words = store.registry.outputs(name, f"teacher:{teacher[:16]}", since)
+    said["teacher"] = _classes(words, place, len(windows))
+    said["persistence"] = _persistence(words, windows.devices, windows.ends, windows.arrived)
+    return Scores(windows.devices, windows.starts, windows.ends, true, said, versions)
+
+
+def _student(
+    store: Store, name: str, place: dict[tuple[str, int], int], since: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    said = np.full(len(place), NOTHING, np.int64)
+    versions = np.zeros(len(place), np.int64)
+    for prediction in store.journal.predictions(name, since):
+        i = place.get((prediction.device, prediction.time))
+        if i is not None:
+            said[i], versions[i] = prediction.value, prediction.version
+    return said, versions
+
+
+def _classes(
+    rows: list[tuple[str, int, int, int, bytes]], place: dict[tuple[str, int], int], count: int
+) -> NDArray[np.int64]:
+    said = np.full(count, NOTHING, np.int64)
+    for device, end, _, _, logits in rows:
+        i = place.get((device, end))
+        if i is not None:
+            said[i] = int(np.frombuffer(logits, np.float32).argmax())
+    return said
+
+
+def _persistence(
+    words: list[tuple[str, int, int, int, bytes]], devices: NDArray[np.str_], ends: Times, arrived: Times
+) -> NDArray[np.int64]:
+    """The teacher's newest word on an earlier window of the device that had arrived when this one did."""
+    said = np.full(len(ends), NOTHING, np.int64)
+    by_device: dict[str, list[tuple[int, int, int]]] = {}
+    for device, end, _, came, logits in words:
+        by_device.setdefault(device, []).append((came, end, int(np.frombuffer(logits, np.float32).argmax())))
+    for device, known in by_device.items():
+        known.sort()
+        came = np.array([word[0] for word in known], np.int64)
+        rows = np.flatnonzero(devices == device)
+        rows = rows[np.argsort(arrived[rows], kind="stable")]
+        newest, spoken, heard = -1, NOTHING, 0
+        for row in rows:
+            while heard < len(known) and came[heard] <= arrived[row] and known[heard][1] < ends[row]:
+                if known[heard][1] > newest:
+                    newest, spoken = known[heard][1], known[heard][2]
+                heard += 1
+            said[row] = spoken
+    return said

@@ -1,0 +1,87 @@
+"""iot-stream's own telemetry: numbered readings in columns (`topics.Telemetry`)."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from iot_stream.errors import DataError
+from iot_stream.formats import format_named
+from iot_stream.readings import Block, Times, Values
+from iot_stream.topics import Telemetry
+
+if TYPE_CHECKING:
+    from iot_stream.config import Source
+
+MAX_TIME = 2**63 - 1
+WHOLE = 2**24  # whole numbers below it are exact in float32
+
+
+class TelemetryDecoder:
+    def __init__(self, source: "Source", index: int) -> None:
+        self._index = index
+        self._wanted = frozenset(source.channels)
+        self._decoder = msgspec.json.Decoder(Telemetry)
+
+    def decode(self, device: str, payload: bytes, arrived: int) -> list[Block]:
+        try:
+            message = self._decoder.decode(payload)
+        except msgspec.ValidationError as error:
+            raise DataError("wrong_type", f"telemetry of {device}: {error}") from error
+        except ValueError as error:
+            raise DataError("malformed", f"telemetry of {device}: {error}") from error
+        names = tuple(name for name in message.channels if not self._wanted or name in self._wanted)
+        columns = [message.channels[name] for name in names]
+        if not columns:
+            raise DataError("unknown_channel", f"telemetry of {device} has none of {sorted(self._wanted)}")
+        count = len(columns[0])
+        seq = message.seq if message.boot else -1  # numbers that may start anew unnoticed say nothing
+        if any(len(column) != count for column in columns):
+            raise DataError("malformed", f"telemetry of {device}: columns of unequal length")
+        with np.errstate(over="ignore"):  # becomes infinite, which hygiene marks as missing
+            values: Values = np.array(columns, np.float32).T.copy()
+        stamped = message.time < 0 and not message.times
+        times = self._times(device, message, count, arrived)
+        return [Block(device, names, times, values, message.boot, seq, self._index, stamped)]
+
+    def _times(self, device: str, message: Telemetry, count: int, arrived: int) -> Times:
+        first = message.time if message.time >= 0 else arrived
+        last = first + message.step * max(0, count - 1)
+        if message.times:
+            if len(message.times) != count:
+                raise DataError(
+                    "malformed", f"telemetry of {device}: {len(message.times)} times, {count} values"
+                )
+            first, last = min(message.times), max(message.times)
+        if first < 0 or last > MAX_TIME or message.step < 0:
+            raise DataError("absurd_time", f"telemetry of {device}: times beyond 1970 to 2262")
+        if message.times:
+            return np.array(message.times, np.int64)
+        return first + message.step * np.arange(count, dtype=np.int64)
+
+
+@format_named("telemetry")
+def telemetry(source: "Source", index: int) -> TelemetryDecoder:
+    return TelemetryDecoder(source, index)
+
+
+def encode(channels: tuple[str, ...], times: Times, values: Values, boot: str, seq: int) -> bytes:
+    """One message of readings (at least one); decoding gives the same float32, infinite ones missing.
+
+    `step` stands in place of `times` where they are evenly spaced.
+    """
+    message = Telemetry({name: _column(values[:, i]) for i, name in enumerate(channels)}, boot, seq)
+    steps = np.diff(times)
+    if len(times) == 1 or bool(np.all(steps == steps[0]) and steps[0] >= 0):
+        message.time, message.step = int(times[0]), int(steps[0]) if len(steps) else 0
+    else:
+        message.times = times.tolist()
+    return msgspec.json.encode(message)
+
+
+def _column(values: Values) -> list[float | None]:
+    """Whole numbers as such, others in the fewest digits that name this float32."""
+    column = np.asarray(values, np.float32)
+    if bool(np.all((column == np.rint(column)) & (np.abs(column) < WHOLE))):
+        return [int(value) for value in column]
+    return [float(str(value)) if np.isfinite(value) else None for value in column]

@@ -1,0 +1,123 @@
+"""The collector: readings are in the journal, on the disk, before the broker hears that they arrived."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from iot_stream.config import Config
+from iot_stream.errors import StoreError
+from iot_stream.ingest.cutter import Cutter
+from iot_stream.ingest.intake import Intake
+from iot_stream.ingest.receiver import Receiver
+from iot_stream.mqtt import Message
+from iot_stream.presence import Presence
+from iot_stream.store import Store
+
+log = logging.getLogger(__name__)
+
+GROUP = 1000
+GROUP_S = 0.02
+SAVE_S = 2.0
+RETAIN_S = 10.0
+RETRY_S = 1.0
+
+
+class Collector:
+    def __init__(self, config: Config, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._intake = Intake(config, store)
+        self._receiver = Receiver(
+            config.address,
+            f"{config.prefix}-collector",
+            self._intake.patterns,
+            Presence(config.prefix, "collector"),
+        )
+        self._cutters = self._new_cutters()
+
+    def _new_cutters(self) -> list[tuple[str, Cutter]]:
+        """As the store has them."""
+        return [
+            (name, Cutter(self._store, name, pipeline, cut, wait))
+            for name, pipeline in self._config.pipelines.items()
+            for cut, wait in {
+                pipeline.cut(pipeline.teacher): int(pipeline.teacher_wait),
+                pipeline.cut(pipeline.student): int(pipeline.window.lateness),
+            }.items()
+        ]
+
+    def run(self, stopping: threading.Event) -> None:
+        """Until `stopping`; then what was taken is written, acknowledged and cut."""
+        self._receiver.start()
+        save = _Every(SAVE_S)
+        retain = _Every(RETAIN_S)
+        more = False
+        try:
+            while not stopping.is_set():
+                self._collect(self._receiver.take(GROUP, GROUP_S), stopping)
+                try:
+                    self._cut_all()
+                    if save.due():
+                        self._save()
+                    if more or retain.due():
+                        more = self._retain()
+                except StoreError as error:
+                    log.error("windows have to wait: %s; trying again", error)  # noqa: TRY400  as below
+                    stopping.wait(RETRY_S)
+                    self._cutters = self._new_cutters()  # they must not remember what the store has not
+        finally:
+            self._receiver.stop()
+        self._cut_all()
+        self._save()
+
+    def _collect(self, batch: list[Message], stopping: threading.Event) -> None:
+        """One transaction for the batch, then its acknowledgements, in the order of delivery."""
+        while batch and not stopping.is_set():
+            try:
+                with self._store.write() as tx:
+                    for message in batch:
+                        self._intake.take(tx, message.topic, message.payload)
+            except StoreError as error:
+                log.error("not acknowledging: %s; trying again", error)  # noqa: TRY400  no trace for a full disk
+                stopping.wait(RETRY_S)
+                continue
+            for message in batch:
+                self._receiver.connection.acknowledge(message)
+            return
+
+    def _cut_all(self) -> None:
+        for _, cutter in self._cutters:
+            more = 1
+            while more:
+                with self._store.write() as tx:
+                    more = cutter.advance(tx)
+
+    def _save(self) -> None:
+        for name, cutter in self._cutters:
+            with self._store.write() as tx:
+                cutter.idle(tx, self._intake.clocks[name].now())
+                cutter.save(tx)
+
+    def _retain(self) -> bool:
+        """Forget one piece of what is too old; True if there may be more."""
+        gone = 0
+        for name, pipeline in self._config.pipelines.items():
+            oldest = self._intake.clocks[name].now() - int(pipeline.retention)
+            with self._store.write() as tx:
+                gone += self._store.journal.retain(tx, name, oldest)
+        return gone > 0
+
+
+class _Every:
+    """True once in so many seconds."""
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._monotonic = seconds, monotonic
+        self._next = monotonic() + seconds
+
+    def due(self) -> bool:
+        if self._monotonic() < self._next:
+            return False
+        self._next = self._monotonic() + self._seconds
+        return True

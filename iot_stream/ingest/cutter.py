@@ -1,0 +1,105 @@
+"""Windows from the journal: one cutter a pipeline and cut, each device once, in order.
+
+A cutter reads the journal from its position on. Its position and what it remembers of each device
+are saved together now and then; after a crash it reads a piece of the journal again and makes the
+same windows, which the store has under their keys already. So each window exists exactly once.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+import msgspec
+
+from iot_stream.config import Pipeline
+from iot_stream.order import Sorter
+from iot_stream.readings import Times, Values
+from iot_stream.store import Store
+from iot_stream.windows import Cut, Windower
+
+READ = 500
+
+
+class _State(msgspec.Struct, array_like=True):
+    sorter: bytes
+    windower: bytes
+
+
+@dataclass
+class _Device:
+    sorter: Sorter
+    windower: Windower
+    lost: int = 0
+    late: int = 0
+    dropped: int = 0
+
+
+class Cutter:
+    def __init__(self, store: Store, name: str, pipeline: Pipeline, cut: Cut, wait: int) -> None:
+        """`wait` in ns: how long a row waits for channels of another source."""
+        self._journal = store.journal
+        self._name = name
+        self._cut = cut
+        self._sources = pipeline.sources_of(cut)
+        self._lateness, self._wait = int(pipeline.window.lateness), wait
+        self._devices: dict[str, _Device] = {}
+        self._changed: set[str] = set()
+        self._position = self._journal.position(name, cut.id)
+        for device, payload in self._journal.cutter_states(name, cut.id).items():
+            state = msgspec.msgpack.decode(payload, type=_State)
+            known = self._device(device)
+            known.sorter.restore(state.sorter)
+            known.windower = Windower.restore(cut, state.windower)
+            known.lost, known.late = known.sorter.lost, known.sorter.late
+
+    def _device(self, name: str) -> _Device:
+        if name not in self._devices:
+            sorter = Sorter(self._cut.channels, self._sources, self._lateness, self._wait)
+            self._devices[name] = _Device(sorter, Windower(self._cut))
+        return self._devices[name]
+
+    def advance(self, tx: sqlite3.Connection) -> int:
+        """Cut the next piece of the journal; returns how many blocks it had, 0 at the end."""
+        entries = self._journal.after(self._name, self._position, READ)
+        for entry in entries:
+            device = self._device(entry.block.device)
+            rows = device.sorter.push(entry.block, entry.arrived)
+            self._push(tx, entry.block.device, device, rows, entry.arrived)
+            self._position = entry.id
+        return len(entries)
+
+    def idle(self, tx: sqlite3.Connection, now: int) -> None:
+        """Go on with what has waited long enough."""
+        for name, device in self._devices.items():
+            rows = device.sorter.idle(now)
+            if len(rows[0]):
+                self._push(tx, name, device, rows, now)
+
+    def _push(
+        self, tx: sqlite3.Connection, name: str, device: _Device, rows: tuple[Times, Values], arrived: int
+    ) -> None:
+        self._changed.add(name)
+        if not len(rows[0]):
+            return
+        windows = device.windower.push(*rows)
+        if len(windows):
+            self._journal.add_windows(tx, self._name, self._cut.id, name, windows, arrived)
+
+    def save(self, tx: sqlite3.Connection) -> None:
+        """Position and memory of the devices that changed, in one transaction; counts what fell out."""
+        states = {}
+        for name in self._changed:
+            device = self._devices[name]
+            for reason, now, before in (
+                ("lost", device.sorter.lost, device.lost),
+                ("late", device.sorter.late, device.late),
+                ("unusable", device.windower.dropped, device.dropped),
+            ):
+                if now > before:
+                    self._journal.count(tx, self._name, name, reason, now - before)
+            device.lost, device.late = device.sorter.lost, device.sorter.late
+            device.dropped = device.windower.dropped
+            states[name] = msgspec.msgpack.encode(
+                _State(device.sorter.snapshot(), device.windower.snapshot())
+            )
+        self._journal.save_cutters(tx, self._name, self._cut.id, self._position, states)
+        self._changed.clear()

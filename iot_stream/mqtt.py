@@ -1,0 +1,242 @@
+"""The one seam to the MQTT client library.
+
+MQTT 5, and 3.1.1 where the broker has no more. A connection keeps itself alive: it comes back by
+itself with a growing, jittered pause, takes up its session and its subscriptions. Messages are
+given to `on_message` on the network thread; with `manual_ack` they are acknowledged only when the
+taker says so, in order, and a message of a former connection is not acknowledged on a new one.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt.client import MQTT_ERR_NO_CONN, MQTT_ERR_SUCCESS, Client, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from iot_stream.config import Address
+from iot_stream.errors import BrokerError
+
+log = logging.getLogger(__name__)
+
+MAX_PACKET = 64 * 1024 * 1024
+SESSION_S = 7 * 86_400
+RECEIVE_MAXIMUM = 1000
+UNSUPPORTED_VERSION = 132
+MQTT5, MQTT311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    topic: str
+    payload: bytes
+    retained: bool
+    mid: int
+    qos: int
+    connection: int
+
+
+@dataclass(frozen=True)
+class Will:
+    topic: str
+    payload: bytes
+
+
+class Connection:
+    """One client of the broker. Nothing happens before `start`."""
+
+    def __init__(
+        self,
+        address: Address,
+        client_id: str,
+        on_message: Callable[[Message], None],
+        *,
+        will: Will | None = None,
+        on_connect: Callable[[], None] | None = None,
+        durable: bool = False,
+        manual_ack: bool = False,
+    ) -> None:
+        self.address = address
+        self.client_id = client_id
+        self.max_packet = 0  # what the broker says it takes; 0: it does not say
+        self._on_message = on_message
+        self._on_connect = on_connect
+        self._will = will
+        self._durable = durable
+        self._manual_ack = manual_ack
+        self._subscriptions: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._connected = threading.Event()
+        self._answered = threading.Event()  # yes or no, to the first attempt
+        self._refusal = ""
+        self._generation = 0
+        self._stopping = False
+        self._client = self._make(MQTT5)
+
+    def _make(self, version: MQTTProtocolVersion) -> Client:
+        session: dict[str, Any] = {} if version == MQTT5 else {"clean_session": not self._durable}
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            protocol=version,
+            manual_ack=self._manual_ack,
+            **session,
+        )
+        client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+        client.max_queued_messages_set(0)
+        client.reconnect_delay_set(1, 30)
+        if self.address.user:
+            client.username_pw_set(self.address.user, self.address.password or None)
+        if self.address.tls:
+            client.tls_set(ca_certs=self.address.ca or None)
+        if self._will:
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
+        client.on_connect = self._connected_to_broker
+        client.on_disconnect = self._disconnected
+        client.on_message = self._received
+        return client
+
+    def start(self, timeout: float = 10) -> None:
+        """Connect and go on in the background; raises BrokerError if the broker refuses, or is silent."""
+        self._dial()
+        self._client.loop_start()
+        self._answered.wait(timeout)
+        if not self._connected.is_set():
+            refusal = self._refusal or f"no answer within {timeout:g} s"
+            self.stop()
+            raise BrokerError(
+                f"no connection to {self.address}: {refusal}; is the broker running, are `broker:`'s "
+                f"address, user and password right?"
+            )
+
+    def _dial(self) -> None:
+        properties = None
+        clean: dict[str, Any] = {}
+        if self._client.protocol == MQTT5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+            properties.ReceiveMaximum = RECEIVE_MAXIMUM
+            properties.MaximumPacketSize = MAX_PACKET
+            if self._durable:
+                properties.SessionExpiryInterval = SESSION_S
+            clean["clean_start"] = not self._durable
+        try:
+            self._client.connect(
+                self.address.host, self.address.port, keepalive=30, properties=properties, **clean
+            )
+        except OSError as error:
+            raise BrokerError(f"no connection to {self.address}: {error}; is the broker running?") from error
+
+    def _connected_to_broker(
+        self, client: Client, _: Any, __: Any, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            if reason.value == UNSUPPORTED_VERSION and client.protocol == MQTT5:
+                threading.Thread(target=self._fall_back, name="mqtt-311", daemon=True).start()
+                return
+            log.warning("%s refused %s: %s", self.address, self.client_id, reason)
+            self._refusal = str(reason)
+            self._answered.set()
+            return
+        self.max_packet = int(getattr(properties, "MaximumPacketSize", 0) or 0)
+        with self._lock:
+            self._generation += 1
+            wanted = dict(self._subscriptions)
+        for pattern, qos in wanted.items():
+            self._ask(pattern, qos)
+        if self._on_connect:
+            self._on_connect()
+        self._connected.set()
+        self._answered.set()
+
+    def _fall_back(self) -> None:
+        """MQTT 3.1.1, for a broker that has no 5. On a thread of its own: the network thread ends here."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        try:
+            with self._lock:
+                if self._stopping:
+                    return
+                self._client = self._make(MQTT311)
+                self._dial()
+                self._client.loop_start()
+        except BrokerError as error:
+            self._refusal = str(error)
+            self._answered.set()
+
+    def _disconnected(self, _: Client, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
+        self._connected.clear()
+        if reason.is_failure:
+            log.warning("connection of %s to %s lost: %s", self.client_id, self.address, reason)
+
+    def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+        self._on_message(
+            Message(topic, bytes(message.payload), message.retain, message.mid, message.qos, self._generation)
+        )
+
+    @property
+    def connected(self) -> bool:
+        return self._connected.is_set()
+
+    def subscribe(self, pattern: str, qos: int = 1) -> None:
+        """Subscribe now and after every reconnection."""
+        with self._lock:
+            self._subscriptions[pattern] = qos
+        # Not `connected`: that is set only when the subscriptions of before have been taken up.
+        if self._client.is_connected():
+            self._ask(pattern, qos)
+
+    def _ask(self, pattern: str, qos: int) -> None:
+        if self._client.protocol == MQTT5:
+            self._client.subscribe(pattern, options=SubscribeOptions(qos=qos))
+        else:
+            self._client.subscribe(pattern, qos=qos)
+
+    def unsubscribe(self, pattern: str) -> None:
+        with self._lock:
+            self._subscriptions.pop(pattern, None)
+        if self._client.is_connected():
+            self._client.unsubscribe(pattern)
+
+    def acknowledge(self, message: Message) -> None:
+        """PUBACK, unless the connection that brought the message has gone (the broker brings it again)."""
+        if message.qos and message.connection == self._generation:
+            self._client.ack(message.mid, message.qos)
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> MQTTMessageInfo:
+        """Queue a message; the result tells when it is acknowledged.
+
+        At QoS 1 what is published while offline is kept and sent later, up to 65,535 messages; beyond
+        them this raises BrokerError.
+        """
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if info.rc == MQTT_ERR_NO_CONN:
+            info.rc = MQTT_ERR_SUCCESS  # paho keeps it, yet would raise whenever the result is asked
+        if info.rc != MQTT_ERR_SUCCESS:
+            raise BrokerError(f"{topic}: not queued, {info.rc!r}; is the broker at {self.address} running?")
+        return info
+
+    def publish_and_wait(self, topic: str, payload: bytes, retain: bool = False, timeout: float = 30) -> None:
+        """Publish at QoS 1; raises BrokerError unless the broker acknowledges in time."""
+        acknowledged = False
+        if self._connected.wait(timeout):
+            info = self.publish(topic, payload, 1, retain)
+            info.wait_for_publish(timeout)
+            acknowledged = info.is_published()
+        if not acknowledged:
+            raise BrokerError(f"{topic}: the broker at {self.address} did not acknowledge within {timeout} s")
+
+    def stop(self) -> None:
+        """Disconnect cleanly and end the network thread."""
+        with self._lock:
+            self._stopping = True
+        self._client.disconnect()
+        self._client.loop_stop()

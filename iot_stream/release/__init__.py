@@ -1,0 +1,1 @@
+"""From a student that passed to a release that devices take: gate, keys, signing, publishing."""

@@ -1,0 +1,109 @@
+"""The gate: no worse model gets out.
+
+The candidate is judged as the device will run it (the caller gives logits of the encoded, decoded
+model in the device runtime), on held-out windows, against the version that runs, pair by pair.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream.config import Gate
+
+Z95 = 1.96  # two-sided 95 %: the lower bound is crossed by chance once in forty
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`outcome`: passed, rejected, or held (not enough to judge by). Accuracies are fractions.
+
+    `basis`: labels, or agreement with the teacher. `gain` = candidate − running, `lower` its 95 % bound.
+    """
+
+    outcome: str
+    reason: str
+    basis: str
+    windows: int
+    classes: int
+    candidate: float = 0.0
+    running: float = 0.0
+    gain: float = 0.0
+    lower: float = 0.0
+    bytes: int = 0
+    recall: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "passed"
+
+    def report(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(
+    candidate: NDArray[np.float32],
+    running: NDArray[np.float32],
+    teacher: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    size: int,
+    settings: Gate,
+    classes: tuple[str, ...],
+) -> Verdict:
+    """Logits (n, classes) of three models on the same held-out windows; `labels` (n,), −1 where none.
+
+    Labels judge where there are `n_min` of them over two classes, else agreement with the teacher.
+    Held with fewer windows, or while only one class is seen. `size` in bytes.
+    """
+    truth, basis = _truth(teacher, labels, settings.n_min)
+    known = truth >= 0
+    seen = int(np.sum(np.bincount(truth[known], minlength=1) >= max(5, settings.n_min // 20)))
+    counted = int(known.sum())
+    if counted < settings.n_min:
+        return Verdict("held", f"{counted} windows to judge by, {settings.n_min} are needed", basis, counted, seen)
+    if seen < 2:
+        return Verdict("held", "only one class among the windows to judge by", basis, counted, seen)
+    right = candidate[known].argmax(axis=1) == truth[known]
+    was_right = running[known].argmax(axis=1) == truth[known]
+    difference = right.astype(np.float64) - was_right
+    gain = float(difference.mean())
+    lower = gain - Z95 * float(difference.std(ddof=1)) / np.sqrt(counted)
+    recall = _recalls(truth[known], right, was_right, classes, settings.n_min)
+    outcome, reason = "passed", f"{gain:+.3f} (at least {lower:+.3f}) on {counted} windows by {basis}"
+    if not np.isfinite(candidate).all():
+        outcome, reason = "rejected", "the candidate gives NaN or infinity"
+    elif size > settings.max_bytes:
+        outcome, reason = "rejected", f"{size} bytes encoded, {settings.max_bytes} are allowed"
+    elif lower <= -settings.delta:
+        outcome, reason = "rejected", f"not shown to be no worse: {reason}"
+    elif worse := [name for name, (now, before) in recall.items() if now < before - settings.recall_drop]:
+        outcome, reason = "rejected", f"recall of {worse[0]} falls from {recall[worse[0]][1]:.2f} to {recall[worse[0]][0]:.2f}"
+    return Verdict(
+        outcome, reason, basis, counted, seen, float(right.mean()), float(was_right.mean()), gain, lower, size, recall
+    )
+
+
+def _truth(
+    teacher: NDArray[np.float32], labels: NDArray[np.int64], n_min: int
+) -> tuple[NDArray[np.int64], str]:
+    known = labels[labels >= 0]
+    if len(known) >= n_min and len(np.unique(known)) >= 2:
+        return labels, "labels"
+    return np.asarray(teacher.argmax(axis=1), np.int64), "teacher"
+
+
+def _recalls(
+    truth: NDArray[np.int64],
+    right: NDArray[np.bool_],
+    was_right: NDArray[np.bool_],
+    classes: tuple[str, ...],
+    n_min: int,
+) -> dict[str, tuple[float, float]]:
+    """Recall of candidate and running version, of the classes with enough windows."""
+    counts = np.bincount(truth, minlength=len(classes))
+    return {
+        name: (float(right[truth == k].mean()), float(was_right[truth == k].mean()))
+        for k, name in enumerate(classes)
+        if counts[k] >= max(20, n_min // 3)
+    }

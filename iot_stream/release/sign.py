@@ -1,0 +1,155 @@
+"""Signs releases: one tiny TUF repository per pipeline, cohort and slot, kept in its last bundle.
+
+Timestamp, snapshot and targets carry one common, increasing version that counts signings; which
+*release* they publish is the `version` in the signed custom fields of the weights. Both only go up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.serialization.json import JSONSerializer
+
+from iot_stream.artifact import blobs, trust
+from iot_stream.artifact.trust import Scope
+from iot_stream.clock import SECOND
+from iot_stream.errors import ConfigError, Refused, StoreError
+from iot_stream.release.keys import Keys
+
+LIFETIME = timedelta(days=30)
+"""How long a device takes a bundle for fresh. Long, because each renewal reaches every device."""
+
+INLINE_LIMIT = 32 * 1024
+"""Bytes of weights up to which a release is one message."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One artifact of a release and its signed custom fields: strings alone, TUF signs no floats."""
+
+    data: bytes
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+class Repository:
+    """Signs the releases of one scope, continuing from the entries of its last bundle (None: the first).
+
+    Raises ConfigError if that bundle was signed with other keys or for another scope. It may come from
+    the broker, where anyone may have written it.
+    """
+
+    def __init__(self, keys: Keys, scope: Scope, last: Mapping[str, bytes] | None = None) -> None:
+        self._keys = keys
+        self._scope = scope
+        self._signings = 0
+        self._targets: dict[str, TargetFile] = {}
+        if last is not None:
+            self._continue_from(last)
+
+    @property
+    def signings(self) -> int:
+        """How often this scope was signed; devices refuse what counts less than they have seen."""
+        return self._signings
+
+    @property
+    def version(self) -> int:
+        """The version of the last release, 0 before the first."""
+        return max((int(target.custom["version"]) for target in self._weights()), default=0)
+
+    def release(self, version: int, targets: Mapping[str, Target], now: int) -> dict[str, bytes]:
+        """Signs a new release and returns its bundle's metadata entries.
+
+        targets: `graph.onnx`, `spec.json`, `weights.<encoding>`; the weights' custom fields get the
+        version. Raises StoreError unless the version is newer than the last.
+        """
+        if version <= self.version:
+            raise StoreError(
+                f"version {version} of {self._scope} is not newer than {self.version}, the last one signed; "
+                "let the registry take over the highest version on the broker"
+            )
+        self._targets = {name: _target_file(name, target, version) for name, target in targets.items()}
+        return self._sign(now)
+
+    def renew(self, now: int) -> dict[str, bytes]:
+        """Signs the same release again with a new expiry. Raises StoreError if there is none yet."""
+        if not self._targets:
+            raise StoreError(f"{self._scope} has no release to renew; release a version first")
+        return self._sign(now)
+
+    def _sign(self, now: int) -> dict[str, bytes]:
+        self._signings += 1
+        common: dict[str, Any] = {
+            "version": self._signings,
+            "expires": datetime.fromtimestamp(now // SECOND, UTC) + LIFETIME,
+            "unrecognized_fields": self._scope.signed_field(),
+        }
+        meta = MetaFile(self._signings)
+        entries = {
+            "timestamp.json": self._signed(Metadata(Timestamp(snapshot_meta=meta, **common))),
+            "snapshot.json": self._signed(Metadata(Snapshot(meta={"targets.json": meta}, **common))),
+            "targets.json": self._signed(Metadata(Targets(targets=self._targets, **common))),
+        }
+        # A device starts with its first root, so only the later ones travel.
+        return {
+            name: root for name, root in self._keys.root_chain().items() if name != trust.root_name(1)
+        } | entries
+
+    def _signed(self, metadata: Metadata[Any]) -> bytes:
+        metadata.sign(self._keys.online)
+        return metadata.to_bytes(JSONSerializer(compact=True))
+
+    def _continue_from(self, last: Mapping[str, bytes]) -> None:
+        root = Metadata[Root].from_bytes(self._keys.newest_root).signed
+        try:
+            for role in trust.ROLES:
+                metadata = trust.parse(last[trust.metadata_name(role)])
+                root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+                trust.check_scope(metadata, self._scope)
+                self._signings = max(self._signings, metadata.signed.version)
+        except (RepositoryError, KeyError, Refused) as error:
+            raise ConfigError(
+                f"the last bundle of {self._scope} was not signed for it with these keys ({error}); "
+                "restore the keys that signed it, or clear its topic and set the devices up anew"
+            ) from error
+        self._targets = Metadata[Targets].from_bytes(last["targets.json"]).signed.targets
+
+    def _weights(self) -> list[TargetFile]:
+        return [target for name, target in self._targets.items() if name.startswith(trust.WEIGHTS)]
+
+
+def renew_due(entries: Mapping[str, bytes], now: int) -> bool:
+    """Whether at `now` half of the bundle's lifetime is gone."""
+    expires = Metadata[Timestamp].from_bytes(entries["timestamp.json"]).signed.expires
+    return expires - datetime.fromtimestamp(now // SECOND, UTC) <= LIFETIME / 2
+
+
+def bundle(
+    entries: Mapping[str, bytes], targets: Mapping[str, Target], inline_limit: int = INLINE_LIMIT
+) -> tuple[bytes, dict[str, bytes]]:
+    """The retained message of a release, and the blobs (address → bytes) that must be retained beside it.
+
+    Weights change with each release and travel inside the message where they fit; graph and spec
+    rarely change, so a device asks for them only when it lacks them.
+    """
+    inlined: dict[str, bytes] = {}
+    apart: dict[str, bytes] = {}
+    for name, target in targets.items():
+        address = blobs.address(target.data)
+        if name.startswith(trust.WEIGHTS) and len(target.data) <= inline_limit:
+            inlined[trust.BLOB + address] = target.data
+        else:
+            apart[address] = target.data
+    return trust.pack_bundle({**entries, **inlined}), apart
+
+
+def _target_file(name: str, target: Target, version: int) -> TargetFile:
+    file = TargetFile.from_data(name, target.data)
+    custom = dict(target.custom)
+    if name.startswith(trust.WEIGHTS):
+        custom["version"] = str(version)
+    if custom:
+        file.unrecognized_fields["custom"] = custom
+    return file

@@ -1,0 +1,300 @@
+"""The distiller: a process of its own that scores every window, waits for a reason, and runs rounds."""
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iot_stream import labelling, topics
+from iot_stream.clock import wall
+from iot_stream.config import Config, Pipeline
+from iot_stream.distill.material import Material
+from iot_stream.errors import IotStreamError, ModelError
+from iot_stream.mqtt import Connection
+from iot_stream.presence import Presence
+from iot_stream.service import learning, round
+from iot_stream.service.learning import Prepared, logits_bytes, logits_of
+from iot_stream.service.triggers import Trigger
+from iot_stream.store import Store
+from iot_stream.store.registry import Round
+
+log = logging.getLogger(__name__)
+
+COHORT = "all"
+POLL_S = 0.1
+SCORE = 4096
+TEACHER = "teacher"
+
+
+class Distiller:
+    def __init__(self, config: Config, store: Store, folder: Path) -> None:
+        self._config, self._store = config, store
+        self._presence = Presence(config.prefix, "distiller")
+        self._connection = Connection(
+            config.address,
+            f"{config.prefix}-distiller-{self._presence.instance}",
+            lambda message: None,
+            will=self._presence.will,
+        )
+        self._pipelines = [
+            _Pipeline(config, store, name, pipeline, folder, self._connection)
+            for name, pipeline in config.pipelines.items()
+        ]
+
+    def run(self, stopping: threading.Event, once: bool = False) -> None:
+        """Until `stopping`; with `once`, one round for each pipeline that has anything to learn from."""
+        self._connection.start()
+        self._presence.say_online(self._connection)
+        try:
+            for pipeline in self._pipelines:
+                pipeline.prepare()
+            while not stopping.is_set():
+                for pipeline in self._pipelines:
+                    pipeline.score()
+                    pipeline.obey()
+                    pipeline.step(once)
+                if once:
+                    return
+                stopping.wait(POLL_S)
+        finally:
+            self._presence.say_offline(self._connection)
+            self._connection.stop()
+
+
+@dataclass
+class _Positions:
+    student: int = 0
+    teacher: int = 0
+
+
+class _Pipeline:
+    def __init__(
+        self, config: Config, store: Store, name: str, pipeline: Pipeline, folder: Path, connection: Connection
+    ) -> None:
+        self._prefix, self._name, self._pipeline = config.prefix, name, pipeline
+        self._store, self._folder, self._connection = store, folder, connection
+        self._student_cut, self._teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
+        self._positions = _Positions()
+        self._prepared: Prepared | None = None
+        self._trigger = Trigger(pipeline.triggers, 0, 0)
+        self._scored = 0  # windows that the teacher has spoken on
+
+    # --- before the first round -------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Teacher, first student and rivals; the first student is released as it is, for nothing runs yet."""
+        self._close_interrupted_rounds()
+        round_id = self._round_id()
+        self._prepared = learning.prepare(
+            self._store,
+            self._name,
+            self._pipeline,
+            self._folder,
+            lambda stage, detail: self._tell("progress", round_id, stage=stage, detail=detail),
+        )
+        if self._store.registry.newest(self._name, COHORT) is None:
+            report = self._prepared.report | {"gate": {"reason": "first version: nothing to compare with"}}
+            self._finish(round_id, "bootstrap", wall(), 0, "released", report, self._prepared.first)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Where scoring and triggers stood when this process last ended."""
+        registry = self._store.registry
+        teacher, static = self._model_name(TEACHER), self._model_name(learning.STATIC)
+        self._positions.teacher = registry.scored_up_to(self._name, teacher, self._teacher_cut.id)
+        self._positions.student = registry.scored_up_to(self._name, static, self._student_cut.id)
+        self._scored = registry.output_count(self._name, teacher)
+        last = registry.rounds(self._name)[-1].stream_started
+        self._trigger = Trigger(self._pipeline.triggers, last, self._scored if last else 0)
+
+    def _close_interrupted_rounds(self) -> None:
+        for before in self._store.registry.rounds(self._name):
+            if before.ended is None:
+                with self._store.write() as tx:
+                    self._store.registry.save_round(tx, before._replace(ended=wall(), outcome="interrupted"))
+
+    # --- scoring ----------------------------------------------------------------------------
+
+    def score(self) -> None:
+        """What teacher and rivals say of windows that are new; kept, so no window is passed twice."""
+        assert self._prepared is not None
+        prepared = self._prepared
+        while self._score_next(TEACHER):
+            pass
+        while self._score_next(*prepared.rivals):
+            pass
+
+    def _score_next(self, *models: str) -> int:
+        assert self._prepared is not None
+        teacher = models == (TEACHER,)
+        cut = self._teacher_cut if teacher else self._student_cut
+        after = self._positions.teacher if teacher else self._positions.student
+        windows = self._store.journal.windows(
+            self._name, cut.id, (cut.length, len(cut.inputs)), after=after, limit=SCORE
+        )
+        if not len(windows):
+            return 0
+        rows = []
+        for model in models:
+            logits = (
+                self._prepared.teacher.logits(windows.x)
+                if teacher
+                else self._prepared.rivals[model].logits(windows.x)
+            )
+            label = self._model_name(model)
+            columns = (windows.devices.tolist(), windows.ends.tolist(), windows.starts.tolist(), windows.arrived.tolist())
+            rows += [
+                (self._name, label, device, end, start, arrived, content)
+                for device, end, start, arrived, content in zip(*columns, logits_bytes(logits), strict=True)
+            ]
+        with self._store.write() as tx:
+            self._store.registry.add_outputs(tx, rows)
+        if teacher:
+            self._positions.teacher = int(windows.ids[-1])
+            self._scored += len(windows)
+        else:
+            self._positions.student = int(windows.ids[-1])
+        return len(windows)
+
+    def _model_name(self, model: str) -> str:
+        """Outputs are kept by what made them: another teacher's word is not this one's."""
+        assert self._prepared is not None
+        return f"{model}:{self._prepared.teacher.key[:16]}"
+
+    def _material(self) -> Material:
+        """All stored windows that the teacher has spoken on, with the labels that have come."""
+        cut, classes = self._student_cut, self._pipeline.classes
+        windows = self._store.journal.windows(self._name, cut.id, (cut.length, len(cut.inputs)), newest=self._reach())
+        since = int(windows.ends.min()) if len(windows) else 0
+        said = self._store.registry.outputs(self._name, self._model_name(TEACHER), since)
+        place = {(device, start): i for i, (device, _, start, _, _) in enumerate(said)}
+        keys = zip(windows.devices.tolist(), windows.starts.tolist(), strict=True)
+        found = np.array([place.get(key, -1) for key in keys], np.int64)
+        windows = windows.rows(found >= 0)
+        logits = logits_of([said[i][4] for i in found[found >= 0]], len(classes))
+        labels, mixed = labelling.join(
+            windows.devices, windows.starts, windows.ends, self._store.journal.labels(self._name)
+        )
+        labels[mixed] = labelling.NO_LABEL
+        return Material(windows.devices, windows.starts, windows.ends, windows.x, logits, labels)
+
+    def _reach(self) -> int:
+        """How many of the newest windows a round looks at."""
+        return 10 * (self._pipeline.sample.recent + self._pipeline.sample.reservoir)
+
+    # --- rounds -----------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return self._store.journal.now(self._name) if self._pipeline.clock == "stream" else wall()
+
+    def obey(self) -> None:
+        """Commands that are ours: distil now, roll back."""
+        for command in self._store.registry.open_commands("distil", "rollback"):
+            if command.pipeline != self._name:
+                continue
+            if command.kind == "distil":
+                self._trigger.command = command.id
+                continue
+            try:
+                outcome = self._roll_back(int(command.arguments["version"]))
+                self._store.registry.close_command(command.id, "done", outcome)
+            except IotStreamError as error:
+                self._store.registry.close_command(command.id, "failed", str(error))
+
+    def step(self, once: bool = False) -> None:
+        """A round, if there is a reason for one."""
+        reason = "command" if once else self._trigger.reason(self._now(), self._scored)
+        if reason is None:
+            return
+        command, self._trigger.command = self._trigger.command, None
+        since = self._trigger.last_round
+        self._trigger.started(self._now(), self._scored)
+        outcome = self._round(reason, since)
+        if command is not None:
+            self._store.registry.close_command(command, "done", outcome)
+
+    def _round(self, reason: str, since: int) -> str:
+        assert self._prepared is not None
+        round_id, started, stream_started = self._round_id(), wall(), self._now()
+        self._save(Round(round_id, self._name, COHORT, reason, started, None, stream_started, "running", {}))
+        self._tell("started", round_id, trigger=reason)
+        running = self._store.registry.newest(self._name, COHORT)
+        assert running is not None
+        try:
+            result = round.run(
+                self._prepared.learner,
+                learning.packed_version(self._store, running),
+                self._material(),
+                since,
+                stream_started,
+                self._pipeline.seed + len(self._store.registry.rounds(self._name)),
+                lambda stage, detail: self._tell("progress", round_id, stage=stage, detail=detail),
+            )
+        except ModelError as error:
+            self._finish(round_id, reason, started, stream_started, "failed", {"error": str(error)}, None)
+            return f"failed: {error}"
+        verdict = result.verdict
+        self._tell("gated", round_id, detail=f"{verdict.outcome}: {verdict.reason}")
+        outcome = "released" if verdict.passed else verdict.outcome
+        report = result.report | {"trigger": reason, "running": running.version}
+        if not verdict.passed:
+            # A candidate that failed is kept beside its report, for a person to look at.
+            with self._store.write() as tx:
+                report["candidate"] = self._store.registry.put_artifact(tx, result.candidate.weights)
+        self._finish(
+            round_id, reason, started, stream_started, outcome, report, result.candidate if verdict.passed else None
+        )
+        return f"{round_id}: {outcome}, {verdict.reason}"
+
+    def _finish(
+        self,
+        round_id: str,
+        reason: str,
+        started: int,
+        stream_started: int,
+        outcome: str,
+        report: dict[str, Any],
+        released: Any,
+    ) -> None:
+        """Round and version in one transaction: no version without its report."""
+        assert self._prepared is not None
+        provenance = report | {"teacher": self._prepared.teacher.key, "settings": repr(self._pipeline.distill)}
+        with self._store.write() as tx:
+            if released is not None:
+                version = learning.add_version(
+                    self._store, tx, self._name, COHORT, round_id, released, provenance
+                )
+                report = report | {"version": version.version}
+            self._store.registry.save_round(
+                tx,
+                Round(round_id, self._name, COHORT, reason, started, wall(), stream_started, outcome, report),
+            )
+        if released is None:
+            self._tell("rejected" if outcome == "rejected" else outcome, round_id)
+
+    def _roll_back(self, number: int) -> str:
+        """A new version with an old one's weights."""
+        old = next((v for v in self._store.registry.versions(self._name, COHORT) if v.version == number), None)
+        if old is None:
+            raise ModelError(f"{self._name} has no version {number}; `iot-stream models list` shows them")
+        with self._store.write() as tx:
+            packed = learning.packed_version(self._store, old)
+            provenance = {"rollback_of": number, "gate": {"reason": f"rolled back to version {number}"}}
+            version = learning.add_version(self._store, tx, self._name, COHORT, old.round, packed, provenance)
+        return f"version {version.version} carries the weights of version {number}"
+
+    def _save(self, row: Round) -> None:
+        with self._store.write() as tx:
+            self._store.registry.save_round(tx, row)
+
+    def _round_id(self) -> str:
+        return f"{self._name}-{COHORT}-{len(self._store.registry.rounds(self._name)):04d}"
+
+    def _tell(self, event: str, round_id: str, **more: Any) -> None:
+        log.info("%s %s %s", round_id, event, " ".join(str(value) for value in more.values()))
+        message = topics.RoundEvent(event, round_id, wall(), COHORT, **more)
+        topic = topics.ROUND.of(prefix=self._prefix, pipeline=self._name, round=round_id)
+        self._connection.publish(topic, topics.encode(message))

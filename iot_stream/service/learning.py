@@ -1,0 +1,220 @@
+"""Everything before the first round: teacher, first student, rivals; made once, then taken from the registry."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream.clock import wall
+from iot_stream.config import Pipeline
+from iot_stream.device.model import Model
+from iot_stream.distill import student as students
+from iot_stream.distill.material import Material
+from iot_stream.distill.student import Architecture, Packed
+from iot_stream.distill.teachers import network as teachers
+from iot_stream.distill.teachers.network import NetworkTeacher
+from iot_stream.errors import ConfigError
+from iot_stream.readings import Values
+from iot_stream.service import bootstrap as bootstraps
+from iot_stream.service.bootstrap import Bootstrap
+from iot_stream.service.round import Learner, Say
+from iot_stream.store import Store
+from iot_stream.store.registry import Version
+from iot_stream.windows import Spec
+
+log = logging.getLogger(__name__)
+
+STATIC, STATIC_ALL = "static", "static_all"
+
+
+class _Kept(msgspec.Struct):
+    """A student's artifacts in one piece, as the registry keeps rivals."""
+
+    graph: bytes
+    spec: bytes
+    weights: bytes
+    encoding: str
+    resume: bytes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`rivals` are scored on every window beside the devices' own predictions."""
+
+    learner: Learner
+    teacher: NetworkTeacher
+    first: Packed
+    rivals: dict[str, Model]
+    report: dict[str, Any]
+
+
+def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say) -> Prepared:
+    """Raises ConfigError, ModelError."""
+    if pipeline.recordings is None or pipeline.recordings.bootstrap is None:
+        raise ConfigError(
+            f"pipelines.{name}.recordings.bootstrap: nothing to learn from; name labelled recordings or a world"
+        )
+    parts = pipeline.recordings.bootstrap
+    wide = bootstraps.load(pipeline, parts.teacher, folder)
+    narrow = bootstraps.load(pipeline, parts.student, folder)
+    teacher, taught = _teacher(store, pipeline, wide, say)
+    all_of_it, initial = _material(wide, teacher), _material(narrow, teacher)
+    cut = pipeline.cut(pipeline.student)
+    spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
+    architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
+    first, cost = _student(store, STATIC, pipeline, architecture, initial, teacher.key, say)
+    everything, _ = _student(store, STATIC_ALL, pipeline, architecture, all_of_it, teacher.key, say)
+    report = {
+        "teacher": taught,
+        "first_student": cost,
+        "parameters": architecture.parameters,
+        "teacher_parameters": sum(p.numel() for p in teacher.network.parameters()),
+    }
+    return Prepared(
+        Learner(pipeline, architecture, initial, first.resume),
+        teacher,
+        first,
+        {STATIC: first.model(), STATIC_ALL: everything.model()},
+        report,
+    )
+
+
+def _teacher(
+    store: Store, pipeline: Pipeline, data: Bootstrap, say: Say
+) -> tuple[NetworkTeacher, dict[str, Any]]:
+    cut = pipeline.cut(pipeline.teacher)
+    known = data.labels >= 0
+    windows, labels = data.teacher_x[known], data.labels[known]
+    key = teachers.key_of(windows, labels, cut, pipeline.teacher, pipeline.train, pipeline.seed)
+    kept = store.registry.model(key)
+    if kept:
+        say("training", "teacher taken from the registry")
+        spec = msgspec.json.decode(kept[1]["spec"], type=Spec)
+        return teachers.from_bytes(key, kept[0], spec, pipeline.teacher, pipeline.seed), kept[1]["training"]
+    say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
+    teacher, cost = teachers.train(
+        key,
+        windows,
+        labels,
+        cut,
+        pipeline.classes,
+        pipeline.window.masks,
+        pipeline.teacher,
+        pipeline.train,
+        pipeline.seed,
+        _every_tenth(say, "training"),
+    )
+    agreement = float((teacher.logits(windows).argmax(axis=1) == labels).mean())
+    training = {
+        "windows": len(labels),
+        "steps": cost.steps,
+        "losses": cost.losses,
+        "seconds": cost.seconds,
+        "cpu_seconds": cost.cpu_seconds,
+        "accuracy_on_bootstrap": agreement,
+    }
+    say("training", f"teacher agrees with {agreement:.1%} of its labels after {cost.seconds:.1f} s")
+    store.registry.put_model(
+        key, "teacher", teacher.to_bytes(), {"spec": teacher.spec.encode().decode(), "training": training}
+    )
+    return teacher, training
+
+
+def _student(
+    store: Store,
+    kind: str,
+    pipeline: Pipeline,
+    architecture: Architecture,
+    material: Material,
+    teacher: str,
+    say: Say,
+) -> tuple[Packed, dict[str, Any]]:
+    """A student distilled once from scratch: kept under the hash of all that made it."""
+    key = _student_key(kind, pipeline, architecture, material, teacher)
+    kept = store.registry.model(key)
+    if kept:
+        return _unpack(kept[0]), kept[1]
+    say("distillation", f"{kind} student on {len(material)} windows, {pipeline.distill.first_steps} steps")
+    net, trained = architecture.first(material, pipeline.distill, pipeline.seed)
+    packed = architecture.pack(net)
+    agreement = float((packed.model().logits(material.x).argmax(axis=1) == material.said).mean())
+    report = {"steps": trained.steps, "losses": trained.losses, "seconds": trained.seconds, "agreement": agreement}
+    say("distillation", f"{kind} student agrees with the teacher on {agreement:.1%} of its windows")
+    store.registry.put_model(key, kind, _keep(packed), report)
+    return packed, report
+
+
+def _student_key(kind: str, pipeline: Pipeline, architecture: Architecture, material: Material, teacher: str) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(material.x).tobytes())
+    digest.update(repr([kind, teacher, pipeline.distill, pipeline.student, pipeline.seed]).encode())
+    digest.update(architecture.spec.encode())
+    return digest.hexdigest()
+
+
+def _keep(packed: Packed) -> bytes:
+    return msgspec.msgpack.encode(_Kept(packed.graph, packed.spec, packed.weights, packed.encoding, packed.resume))
+
+
+def _unpack(content: bytes) -> Packed:
+    kept = msgspec.msgpack.decode(content, type=_Kept)
+    return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
+
+
+def _material(data: Bootstrap, teacher: NetworkTeacher) -> Material:
+    return Material(
+        data.devices, data.starts, data.ends, data.student_x, teacher.logits(data.teacher_x), data.labels
+    )
+
+
+def _every_tenth(say: Say, stage: str) -> Any:
+    def progress(done: int, steps: int) -> None:
+        if done * 10 // steps != (done - 1) * 10 // steps:
+            say(stage, f"step {done} of {steps}")
+
+    return progress
+
+
+def packed_version(store: Store, version: Version) -> Packed:
+    """A version's artifacts from the registry."""
+    get = store.registry.artifact
+    return Packed(
+        get(version.graph), get(version.spec), get(version.weights), version.encoding, get(version.resume)
+    )
+
+
+def add_version(
+    store: Store, tx: Any, pipeline: str, cohort: str, round_id: str, packed: Packed, provenance: dict[str, Any]
+) -> Version:
+    """The next version of a cohort, within a transaction: artifacts and row together, or neither."""
+    newest = store.registry.newest(pipeline, cohort)
+    release = store.registry.release(pipeline, cohort, "stable")
+    number = max(newest.version if newest else 0, release[0] if release else 0) + 1
+    put = store.registry.put_artifact
+    version = Version(
+        pipeline,
+        cohort,
+        number,
+        round_id,
+        wall(),
+        put(tx, packed.graph),
+        put(tx, packed.spec),
+        put(tx, packed.weights),
+        packed.encoding,
+        put(tx, packed.resume),
+        provenance,
+    )
+    store.registry.add_version(tx, version)
+    return version
+
+
+def logits_bytes(logits: Values) -> list[bytes]:
+    return [row.tobytes() for row in np.ascontiguousarray(logits, np.float32)]
+
+
+def logits_of(rows: list[bytes], classes: int) -> NDArray[np.float32]:
+    return np.frombuffer(b"".join(rows), np.float32).reshape(len(rows), classes)

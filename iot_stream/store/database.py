@@ -1,0 +1,90 @@
+"""SQLite in WAL mode: one connection a process, short transactions, other processes are waited for."""
+
+import fcntl
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iot_stream.errors import StoreError
+from iot_stream.store.migrations import STEPS
+
+if TYPE_CHECKING:
+    pass
+
+BUSY_MS = 30_000
+
+
+class Store:
+    """`journal`: readings, windows, labels, predictions; `registry`: models, rounds, releases, devices."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens or makes the store in `folder`; raises StoreError."""
+        from iot_stream.store.journal import Journal
+        from iot_stream.store.registry import Registry
+
+        self.path = folder / "iot-stream.db"
+        self._lock = threading.RLock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                self.path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+            )
+            with (folder / "opening.lock").open("w") as one_at_a_time:
+                # SQLite does not wait for the others where it turns to WAL; all parts start at once.
+                fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                # FULL: what is acknowledged to the broker is on the disk, also after a power cut.
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.execute("PRAGMA wal_autocheckpoint = 2000")
+                self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"store {self.path}: {error}; is the folder writable, the disk full?") from error
+        self.journal: Journal = Journal(self)
+        self.registry: Registry = Registry(self)
+
+    def _migrate(self) -> None:
+        with self.write():
+            have = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            if have > len(STEPS):
+                raise StoreError(
+                    f"store {self.path} is from a newer iot-stream (schema {have}); update this one"
+                )
+            for number, step in enumerate(STEPS[have:], have + 1):
+                for statement in step.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {number}")
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing. Raises StoreError if the store cannot take it."""
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise StoreError(f"store {self.path}: {error}") from error
+                raise
+
+    def read(self, query: str, *arguments: Any) -> list[Any]:
+        """All rows of a query; raises StoreError."""
+        with self._lock:
+            try:
+                return self._connection.execute(query, arguments).fetchall()
+            except sqlite3.Error as error:
+                raise StoreError(f"store {self.path}: {error}") from error
+
+    def one(self, query: str, *arguments: Any) -> Any:
+        """The first column of the first row, or None."""
+        rows = self.read(query, *arguments)
+        return rows[0][0] if rows else None
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,104 @@
+"""The schema, step by step; a step and its record are one transaction. Never edit a step that has shipped.
+
+Each table has one writing process, named in its comment; `commands` is the exception: anyone appends.
+Readers go on from the last id that they saw, so ids are never used twice (AUTOINCREMENT), also when
+retention has emptied a table.
+"""
+
+STEPS = [
+    """
+    -- collector: readings as they came, the source of all windows
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, device TEXT NOT NULL,
+        source INTEGER NOT NULL, key TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, n INTEGER NOT NULL,
+        arrived INTEGER NOT NULL, block BLOB NOT NULL,
+        UNIQUE (pipeline, device, source, key)
+    );
+    CREATE INDEX journal_by_age ON journal (pipeline, arrived);
+    -- collector
+    CREATE TABLE windows (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, cut TEXT NOT NULL, device TEXT NOT NULL,
+        start INTEGER NOT NULL, "end" INTEGER NOT NULL, arrived INTEGER NOT NULL, x BLOB NOT NULL,
+        UNIQUE (pipeline, cut, device, start)
+    );
+    CREATE INDEX windows_by_cut ON windows (pipeline, cut, id);
+    CREATE INDEX windows_by_age ON windows (pipeline, arrived);
+    -- collector: where each cutter stands, and what it remembers of each device
+    CREATE TABLE cutters (
+        pipeline TEXT NOT NULL, cut TEXT NOT NULL, device TEXT NOT NULL, state BLOB NOT NULL,
+        PRIMARY KEY (pipeline, cut, device)
+    ) WITHOUT ROWID;
+    CREATE TABLE positions (
+        pipeline TEXT NOT NULL, cut TEXT NOT NULL, journal INTEGER NOT NULL,
+        PRIMARY KEY (pipeline, cut)
+    ) WITHOUT ROWID;
+    -- collector: ground truth
+    CREATE TABLE labels (
+        id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, device TEXT NOT NULL, start INTEGER NOT NULL,
+        "end" INTEGER NOT NULL, value INTEGER NOT NULL, arrived INTEGER NOT NULL,
+        UNIQUE (pipeline, device, start, "end")
+    );
+    CREATE INDEX labels_by_age ON labels (pipeline, arrived);
+    -- collector: what devices said of each window
+    CREATE TABLE predictions (
+        pipeline TEXT NOT NULL, device TEXT NOT NULL, time INTEGER NOT NULL, version INTEGER NOT NULL,
+        value INTEGER NOT NULL, p REAL NOT NULL, arrived INTEGER NOT NULL,
+        PRIMARY KEY (pipeline, device, time)
+    ) WITHOUT ROWID;
+    CREATE INDEX predictions_by_age ON predictions (pipeline, arrived);
+    -- collector: how often what was wrong
+    CREATE TABLE counters (
+        pipeline TEXT NOT NULL, device TEXT NOT NULL, reason TEXT NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (pipeline, device, reason)
+    ) WITHOUT ROWID;
+    -- collector: the newest messages that could not be used
+    CREATE TABLE quarantine (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, pipeline TEXT NOT NULL, device TEXT NOT NULL,
+        topic TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, payload BLOB NOT NULL
+    );
+    -- distiller
+    CREATE TABLE artifacts (sha256 TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE models (
+        key TEXT PRIMARY KEY, kind TEXT NOT NULL, created INTEGER NOT NULL, content TEXT NOT NULL,
+        report TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE rounds (
+        id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, cohort TEXT NOT NULL, trigger TEXT NOT NULL,
+        started INTEGER NOT NULL, ended INTEGER, stream_started INTEGER NOT NULL, outcome TEXT NOT NULL,
+        report TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE versions (
+        pipeline TEXT NOT NULL, cohort TEXT NOT NULL, version INTEGER NOT NULL, round TEXT NOT NULL,
+        created INTEGER NOT NULL, graph TEXT NOT NULL, spec TEXT NOT NULL, weights TEXT NOT NULL,
+        encoding TEXT NOT NULL, resume TEXT NOT NULL, provenance TEXT NOT NULL,
+        PRIMARY KEY (pipeline, cohort, version)
+    ) WITHOUT ROWID;
+    -- distiller: what teacher and rivals say of stored windows
+    CREATE TABLE outputs (
+        pipeline TEXT NOT NULL, model TEXT NOT NULL, device TEXT NOT NULL, "end" INTEGER NOT NULL,
+        start INTEGER NOT NULL, arrived INTEGER NOT NULL, logits BLOB NOT NULL,
+        PRIMARY KEY (pipeline, model, device, "end")
+    ) WITHOUT ROWID;
+    -- publisher
+    CREATE TABLE releases (
+        pipeline TEXT NOT NULL, cohort TEXT NOT NULL, slot TEXT NOT NULL, version INTEGER NOT NULL,
+        signed INTEGER NOT NULL, bundle BLOB NOT NULL,
+        PRIMARY KEY (pipeline, cohort, slot, version)
+    ) WITHOUT ROWID;
+    CREATE TABLE devices (
+        pipeline TEXT NOT NULL, device TEXT NOT NULL, cohort TEXT NOT NULL, online INTEGER NOT NULL,
+        version INTEGER NOT NULL, seen INTEGER NOT NULL, status TEXT NOT NULL,
+        PRIMARY KEY (pipeline, device)
+    ) WITHOUT ROWID;
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, pipeline TEXT NOT NULL, device TEXT NOT NULL,
+        event TEXT NOT NULL, version INTEGER NOT NULL, stream INTEGER NOT NULL, report TEXT NOT NULL
+    );
+    -- anyone appends, the part that owns the matter writes the outcome
+    CREATE TABLE commands (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, kind TEXT NOT NULL,
+        pipeline TEXT NOT NULL, arguments TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT NOT NULL,
+        ended INTEGER
+    );
+    """,
+]

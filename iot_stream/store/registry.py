@@ -1,0 +1,247 @@
+"""The registry: models with their provenance, rounds, releases, devices, commands."""
+
+import hashlib
+import json
+import sqlite3
+from typing import Any, NamedTuple
+
+from iot_stream.clock import wall
+from iot_stream.errors import StoreError
+from iot_stream.store.database import Store
+
+Report = dict[str, Any]
+
+
+class Version(NamedTuple):
+    """A released or releasable student; artifacts by hash. `resume`: what the next round starts from."""
+
+    pipeline: str
+    cohort: str
+    version: int
+    round: str
+    created: int
+    graph: str
+    spec: str
+    weights: str
+    encoding: str
+    resume: str
+    provenance: Report
+
+
+class Round(NamedTuple):
+    """One distillation; `started`, `ended` in wall time, `stream_started` on the pipeline's clock."""
+
+    id: str
+    pipeline: str
+    cohort: str
+    trigger: str
+    started: int
+    ended: int | None
+    stream_started: int
+    outcome: str
+    report: Report
+
+
+class Command(NamedTuple):
+    id: int
+    kind: str
+    pipeline: str
+    arguments: Report
+
+
+class Device(NamedTuple):
+    device: str
+    cohort: str
+    online: bool
+    version: int
+    seen: int
+
+
+class Registry:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # --- artifacts and models ---------------------------------------------------------------
+
+    def put_artifact(self, tx: sqlite3.Connection, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        tx.execute("INSERT OR IGNORE INTO artifacts VALUES (?,?)", (digest, content))
+        return digest
+
+    def artifact(self, digest: str) -> bytes:
+        content = self._store.one("SELECT content FROM artifacts WHERE sha256 = ?", digest)
+        if content is None:
+            raise StoreError(f"store {self._store.path}: no artifact {digest}; restore it from a backup")
+        return bytes(content)
+
+    def put_model(self, key: str, kind: str, content: bytes, report: Report) -> None:
+        """Keep a trained model (safetensors) under the hash of what made it."""
+        with self._store.write() as tx:
+            digest = self.put_artifact(tx, content)
+            tx.execute(
+                "INSERT OR REPLACE INTO models VALUES (?,?,?,?,?)",
+                (key, kind, wall(), digest, json.dumps(report)),
+            )
+
+    def model(self, key: str) -> tuple[bytes, Report] | None:
+        rows = self._store.read("SELECT content, report FROM models WHERE key = ?", key)
+        return (self.artifact(rows[0][0]), json.loads(rows[0][1])) if rows else None
+
+    # --- rounds and versions ----------------------------------------------------------------
+
+    def save_round(self, tx: sqlite3.Connection, round_: Round) -> None:
+        tx.execute(
+            "INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?,?,?,?,?)",
+            (*round_[:-1], json.dumps(round_.report)),
+        )
+
+    def rounds(self, pipeline: str) -> list[Round]:
+        rows = self._store.read("SELECT * FROM rounds WHERE pipeline = ? ORDER BY started", pipeline)
+        return [Round._make([*row[:-1], json.loads(row[-1])]) for row in rows]
+
+    def add_version(self, tx: sqlite3.Connection, version: Version) -> None:
+        tx.execute(
+            "INSERT INTO versions VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            (*version[:-1], json.dumps(version.provenance)),
+        )
+
+    def versions(self, pipeline: str, cohort: str | None = None) -> list[Version]:
+        """In order of number."""
+        rows = self._store.read(
+            "SELECT * FROM versions WHERE pipeline = ? AND cohort = coalesce(?, cohort)"
+            " ORDER BY cohort, version",
+            pipeline,
+            cohort,
+        )
+        return [Version._make([*row[:-1], json.loads(row[-1])]) for row in rows]
+
+    def newest(self, pipeline: str, cohort: str) -> Version | None:
+        versions = self.versions(pipeline, cohort)
+        return versions[-1] if versions else None
+
+    def cohorts(self, pipeline: str) -> list[str]:
+        return [
+            row[0]
+            for row in self._store.read("SELECT DISTINCT cohort FROM versions WHERE pipeline = ?", pipeline)
+        ]
+
+    # --- outputs of teacher and rivals ------------------------------------------------------
+
+    def add_outputs(
+        self, tx: sqlite3.Connection, rows: list[tuple[str, str, str, int, int, int, bytes]]
+    ) -> None:
+        """(pipeline, model, device, end, start, arrived, float32 logits)"""
+        tx.executemany("INSERT OR IGNORE INTO outputs VALUES (?,?,?,?,?,?,?)", rows)
+
+    def outputs(self, pipeline: str, model: str, since: int = 0) -> list[tuple[str, int, int, int, bytes]]:
+        """(device, end, start, arrived, logits) of windows that end at `since` or later."""
+        return self._store.read(
+            'SELECT device, "end", start, arrived, logits FROM outputs'
+            ' WHERE pipeline = ? AND model = ? AND "end" >= ? ORDER BY device, "end"',
+            pipeline,
+            model,
+            since,
+        )
+
+    def output_count(self, pipeline: str, model: str) -> int:
+        query = "SELECT count(*) FROM outputs WHERE pipeline = ? AND model = ?"
+        return int(self._store.one(query, pipeline, model))
+
+    def output_total(self, pipeline: str) -> int:
+        return int(self._store.one("SELECT count(*) FROM outputs WHERE pipeline = ?", pipeline))
+
+    def scored_up_to(self, pipeline: str, model: str, cut: str) -> int:
+        """The id of the newest window of this cut that the model has spoken on; 0 for none."""
+        return (
+            self._store.one(
+                "SELECT max(w.id) FROM windows w JOIN outputs o"
+                ' ON o.pipeline = w.pipeline AND o.device = w.device AND o."end" = w."end"'
+                " WHERE w.pipeline = ? AND w.cut = ? AND o.model = ?",
+                pipeline,
+                cut,
+                model,
+            )
+            or 0
+        )
+
+    # --- releases and devices ---------------------------------------------------------------
+
+    def save_release(self, pipeline: str, cohort: str, slot: str, version: int, bundle: bytes) -> None:
+        with self._store.write() as tx:
+            tx.execute(
+                "INSERT OR REPLACE INTO releases VALUES (?,?,?,?,?,?)",
+                (pipeline, cohort, slot, version, wall(), bundle),
+            )
+
+    def release(self, pipeline: str, cohort: str, slot: str) -> tuple[int, bytes] | None:
+        """Version and bundle that this slot carries."""
+        rows = self._store.read(
+            "SELECT version, bundle FROM releases WHERE pipeline = ? AND cohort = ? AND slot = ?"
+            " ORDER BY version DESC LIMIT 1",
+            pipeline,
+            cohort,
+            slot,
+        )
+        return (rows[0][0], bytes(rows[0][1])) if rows else None
+
+    def save_device(self, pipeline: str, device: Device, status: str) -> None:
+        with self._store.write() as tx:
+            tx.execute(
+                "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?)",
+                (pipeline, device.device, device.cohort, device.online, device.version, device.seen, status),
+            )
+
+    def devices(self, pipeline: str) -> list[Device]:
+        rows = self._store.read(
+            "SELECT device, cohort, online, version, seen FROM devices WHERE pipeline = ? ORDER BY device",
+            pipeline,
+        )
+        return [Device(d, c, bool(o), v, s) for d, c, o, v, s in rows]
+
+    def add_event(
+        self, pipeline: str, device: str, event: str, version: int, stream: int, report: str
+    ) -> None:
+        with self._store.write() as tx:
+            tx.execute(
+                "INSERT INTO events (at, pipeline, device, event, version, stream, report)"
+                " VALUES (?,?,?,?,?,?,?)",
+                (wall(), pipeline, device, event, version, stream, report),
+            )
+
+    def events(self, pipeline: str) -> list[tuple[int, str, str, int, int, Report]]:
+        """(wall time, device, event, version, device's time, report), oldest first."""
+        rows = self._store.read(
+            "SELECT at, device, event, version, stream, report FROM events WHERE pipeline = ? ORDER BY id",
+            pipeline,
+        )
+        return [(*row[:-1], json.loads(row[-1])) for row in rows]
+
+    # --- commands ---------------------------------------------------------------------------
+
+    def command(self, who: str, kind: str, pipeline: str, **arguments: Any) -> int:
+        """Ask for something; returns the number under which the outcome will stand."""
+        with self._store.write() as tx:
+            cursor = tx.execute(
+                "INSERT INTO commands (at, who, kind, pipeline, arguments, state, outcome)"
+                " VALUES (?,?,?,?,?,'open','')",
+                (wall(), who, kind, pipeline, json.dumps(arguments)),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def open_commands(self, *kinds: str) -> list[Command]:
+        rows = self._store.read(
+            "SELECT id, kind, pipeline, arguments FROM commands WHERE state = 'open' ORDER BY id"
+        )
+        return [Command(i, k, p, json.loads(a)) for i, k, p, a in rows if k in kinds]
+
+    def outcome(self, command: int) -> tuple[str, str]:
+        """State (open, done, failed) and outcome."""
+        rows = self._store.read("SELECT state, outcome FROM commands WHERE id = ?", command)
+        return (rows[0][0], rows[0][1]) if rows else ("failed", "no such command")
+
+    def close_command(self, command: int, state: str, outcome: str) -> None:
+        with self._store.write() as tx:
+            tx.execute(
+                "UPDATE commands SET state = ?, outcome = ?, ended = ? WHERE id = ?",
+                (state, outcome, wall(), command),
+            )

@@ -1,0 +1,63 @@
+"""Durations and rates as a person writes them: `30 min`, `1 day`, `12.8 kHz`, `1/min`."""
+
+import re
+
+from iot_stream.clock import SECOND
+from iot_stream.errors import ConfigError
+
+_SECONDS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1,
+    "sec": 1,
+    "second": 1,
+    "min": 60,
+    "minute": 60,
+    "h": 3600,
+    "hour": 3600,
+    "d": 86400,
+    "day": 86400,
+    "week": 604800,
+}
+_HERTZ = {"hz": 1.0, "khz": 1e3, "mhz": 1e6}
+_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-zµ]+)\s*")
+_RATE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*/\s*([A-Za-zµ]+)\s*")
+
+
+def _unit(word: str, table: dict[str, float]) -> float | None:
+    word = word.lower()
+    return table.get(word, table.get(word.removesuffix("s")))
+
+
+class Duration(int):
+    """Nanoseconds; parsed from a text with a unit."""
+
+    @classmethod
+    def parse(cls, text: object) -> "Duration":
+        match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+        unit = _unit(match[2], _SECONDS) if match else None
+        if match is None or unit is None:
+            raise ConfigError(
+                f"not a duration: {text!r}; write a number and a unit: 500 ms, 10 s, 30 min, 1 day"
+            )
+        return cls(round(float(match[1]) * unit * SECOND))
+
+
+class Rate(int):
+    """The period of a rate, in nanoseconds; parsed from `50/s`, `1/min`, `12.8 kHz`."""
+
+    @classmethod
+    def parse(cls, text: object) -> "Rate":
+        hertz: float | None = None
+        if isinstance(text, str):
+            if match := _RATE.fullmatch(text):
+                unit = _unit(match[2], _SECONDS)
+                hertz = float(match[1]) / unit if unit else None
+            elif match := _QUANTITY.fullmatch(text):
+                scale = _unit(match[2], _HERTZ)
+                hertz = float(match[1]) * scale if scale else None
+        if not hertz or not 1 <= SECOND / hertz < 2**62:
+            raise ConfigError(f"not a rate: {text!r}; write 50/s, 1/min, 4/h or 12.8 kHz")
+        return cls(round(SECOND / hertz))

@@ -1,0 +1,314 @@
+"""From readings to a model's input: the one function that collector and device share.
+
+A `Cut` says how readings become windows, a `Spec` adds what a model needs to take them: classes,
+normalisation, golden windows. A `Windower` is the cut at work on one device's readings in order of
+time: pure and incremental, so the same readings give the same bytes however they were split into
+messages, on either side of the broker, today or from the journal. Missing values stay NaN in a
+stored window; they become 0 (the mean) and, with `masks`, a channel of ones in a model's input.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream.derive import Derived, Memory
+from iot_stream.errors import DataError, Refused
+from iot_stream.readings import Times, Values
+
+MOST_ROWS = 1_000_000
+FARTHEST = 1e6  # standard deviations from the mean
+
+
+class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How readings become windows; its id is part of a window's key.
+
+    `channels` raw channels that are read; `derive` in order; `inputs` the columns of a window;
+    `length` and `hop` in rows; `period` of the grid in ns, 0 to take readings as they come;
+    `gap` in ns beyond which a window is broken, 0 for never; `fill` between readings on a grid:
+    `linear` or `hold`; `required` channels without which a reading does not count.
+    Raises ValueError if these do not fit together.
+    """
+
+    channels: tuple[str, ...]
+    inputs: tuple[str, ...]
+    length: int
+    hop: int
+    derive: tuple[Derived, ...] = ()
+    period: int = 0
+    gap: int = 0
+    fill: str = "linear"
+    required: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = set(self.channels)
+        for derived in self.derive:
+            if fault := derived.fault():
+                raise ValueError(f"derive.{derived.name}: {fault}")
+            if strange := [name for name in derived.channels if name not in known]:
+                raise ValueError(f"derive.{derived.name}: nothing before it makes {strange[0]!r}")
+            if derived.name in known:
+                raise ValueError(f"derive.{derived.name}: there is a channel of this name already")
+            known.add(derived.name)
+        if strange := [name for name in self.inputs if name not in known]:
+            raise ValueError(f"nothing makes the input {strange[0]!r}")
+        if not self.inputs or not set(self.required) <= set(self.channels):
+            raise ValueError("inputs are needed, and required channels must be channels")
+        if not (1 <= self.length <= MOST_ROWS and 1 <= self.hop <= MOST_ROWS):
+            raise ValueError(f"length and hop count from 1 to {MOST_ROWS}")
+        if not (0 <= self.period < 2**62 and 0 <= self.gap < 2**62):
+            raise ValueError("period and gap count from 0, in nanoseconds")
+        if self.fill not in ("linear", "hold"):
+            raise ValueError(f"fill {self.fill!r} is neither linear nor hold")
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits that name these settings."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model's contract, travelling as `spec.json`.
+
+    `mean` and `scale` per input; `golden` some windows (count, length, inputs) float32 for the
+    self-test, whose expected outputs travel with the weights.
+    """
+
+    cut: Cut
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    masks: bool = False
+    golden: bytes = b""
+
+    def __post_init__(self) -> None:
+        if not len(self.mean) == len(self.scale) == len(self.cut.inputs):
+            raise ValueError("mean and scale must have one value per input")
+        if not all(abs(mean) < 1e30 for mean in self.mean) or not all(1e-30 < s < 1e30 for s in self.scale):
+            raise ValueError("mean and scale must be numbers that float32 can hold, scale positive")
+
+    @property
+    def model_channels(self) -> int:
+        return len(self.cut.inputs) * (2 if self.masks else 1)
+
+    def model_input(self, windows: Values) -> Values:
+        """(n, length, inputs) raw windows → (n, length, model_channels) float32, finite."""
+        mean, scale = np.asarray(self.mean, np.float32), np.asarray(self.scale, np.float32)
+        missing = np.isnan(windows)
+        with np.errstate(over="ignore"):
+            scaled = (windows - mean) / scale
+        # Bounded, so that an absurd reading does not make a sound model give NaN.
+        scaled = np.where(missing, np.float32(0), np.clip(scaled, -FARTHEST, FARTHEST)).astype(np.float32)
+        if not self.masks:
+            return scaled
+        return np.concatenate([scaled, missing.astype(np.float32)], axis=2)
+
+    def golden_windows(self) -> Values:
+        return np.frombuffer(self.golden, np.float32).reshape(-1, self.cut.length, len(self.cut.inputs))
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Spec":
+        """Raises Refused("malformed") if the payload is no spec."""
+        try:
+            spec = msgspec.json.decode(payload, type=cls)
+            spec.golden_windows()
+        except (ValueError, RecursionError) as error:
+            raise Refused("malformed", f"spec.json: {error}") from error
+        return spec
+
+
+def normalisation(windows: Values) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and scale (standard deviation, 1 where constant) of (n, length, inputs) windows, NaN left out."""
+    rows = windows.reshape(-1, windows.shape[2]).astype(np.float64)
+    known = np.maximum((~np.isnan(rows)).sum(axis=0), 1)
+    mean = np.nansum(rows, axis=0) / known
+    scale = np.sqrt(np.nansum((rows - mean) ** 2, axis=0) / known)
+    return tuple(mean.tolist()), tuple(np.where(scale > 1e-12, scale, 1.0).tolist())
+
+
+class Windows(NamedTuple):
+    """`starts`, `ends` (n,) int64 ns: times of first and last row; `x` (n, length, inputs) float32."""
+
+    starts: Times
+    ends: Times
+    x: Values
+
+    def __len__(self) -> int:  # a batch of windows, not a triple
+        return len(self.starts)
+
+
+class _Snapshot(msgspec.Struct, array_like=True):
+    cut: str
+    last: int
+    last_row: list[float]
+    grid: int
+    broken: bool
+    phase: int
+    tail_times: bytes
+    tail_rows: bytes
+    memory: list[Memory]
+
+
+@dataclass
+class Windower:
+    """Cuts one device's readings, pushed in order of time, into windows."""
+
+    cut: Cut
+    dropped: int = 0  # readings not newer than the last, or without a required channel
+    _last: int = -1  # time of the last reading that counted
+    _last_row: NDArray[np.float64] = field(init=False)  # and its values, for the grid
+    _grid: int = 0  # next point of the grid, in periods
+    _broken: bool = True  # the next point of the grid begins a new segment
+    _phase: int = 0  # rows since the segment began, at the head of the tail
+    _tail_times: Times = field(init=False)
+    _tail_rows: Values = field(init=False)
+    _memory: list[Memory] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._last_row = np.full(len(self.cut.channels), np.nan)
+        self._memory = [{} for _ in self.cut.derive]
+        self._restart()
+
+    def push(self, times: Times, values: Values) -> Windows:
+        """`values` (n, channels) in the cut's order of channels; returns the windows now complete."""
+        times, rows = self._countable(times, values)
+        if self.cut.period:
+            times, rows, breaks = self._on_grid(times, rows)
+        else:
+            breaks = self._gaps(times)
+        if not len(times):
+            return self._none()
+        columns = self._inputs(times, rows)
+        edges = [0, *np.flatnonzero(breaks).tolist(), len(times)]
+        parts = []
+        for begin, end in pairwise(edges):
+            if breaks[begin:end].any():
+                self._restart()
+            if end > begin:
+                parts.append(self._cut(times[begin:end], columns[begin:end]))
+        return Windows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _countable(self, times: Times, values: Values) -> tuple[Times, NDArray[np.float64]]:
+        """Readings newer than the last that counted that have what is required; infinite is missing."""
+        needed = [self.cut.channels.index(name) for name in self.cut.required]
+        known = np.isfinite(values)
+        usable = known[:, needed].all(axis=1) & known.any(axis=1)
+        moments = times[usable]
+        newer = moments > np.maximum.accumulate(np.concatenate([[self._last], moments[:-1]]))
+        rows = np.where(known, values, np.nan).astype(np.float64)[usable][newer]
+        self.dropped += len(times) - len(rows)
+        return moments[newer], rows
+
+    def _gaps(self, times: Times) -> NDArray[np.bool_]:
+        """True where a reading begins a new segment; remembers the last reading."""
+        if not len(times):
+            return np.zeros(0, bool)
+        since = np.diff(times, prepend=self._last)
+        breaks = since > self.cut.gap if self.cut.gap else np.zeros(len(times), bool)
+        if self._last < 0:
+            breaks[0] = True
+        self._last = int(times[-1])
+        return breaks
+
+    def _on_grid(
+        self, times: Times, rows: NDArray[np.float64]
+    ) -> tuple[Times, NDArray[np.float64], NDArray[np.bool_]]:
+        """Readings resampled to the multiples of the period that lie between them."""
+        period = self.cut.period
+        points: list[int] = []
+        out: list[NDArray[np.float64]] = []
+        breaks: list[bool] = []
+        for time, row in zip(times.tolist(), rows, strict=True):
+            before = self._last
+            if before < 0 or (self.cut.gap and time - before > self.cut.gap):
+                self._grid, self._broken = -(-time // period), True
+                self._last_row = np.full(len(row), np.nan)
+            if self.cut.fill == "hold":
+                row = np.where(np.isnan(row), self._last_row, row)
+            while self._grid * period <= time:
+                point = self._grid * period
+                if point == time:
+                    here = row
+                elif self.cut.fill == "hold":
+                    here = self._last_row
+                else:
+                    here = self._last_row + (point - before) / (time - before) * (row - self._last_row)
+                points.append(point)
+                out.append(here)
+                breaks.append(self._broken)
+                self._broken = False
+                self._grid += 1
+            self._last, self._last_row = time, row
+        shape = (len(points), len(self.cut.channels))
+        return np.array(points, np.int64), np.array(out, np.float64).reshape(shape), np.array(breaks, bool)
+
+    def _inputs(self, times: Times, rows: NDArray[np.float64]) -> Values:
+        columns = {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(self.cut.channels)}
+        with np.errstate(all="ignore"):  # what cannot be computed is missing
+            for derived, memory in zip(self.cut.derive, self._memory, strict=True):
+                column = derived.apply(times, [columns[c] for c in derived.channels], memory)
+                columns[derived.name] = np.where(np.isfinite(column), column, np.nan)
+            inputs = np.stack([columns[name] for name in self.cut.inputs], axis=1).astype(np.float32)
+        # One NaN, one zero: a window's bytes must not tell by which way a missing value came.
+        return np.where(np.isfinite(inputs), inputs + np.float32(0), np.float32(np.nan))
+
+    def _cut(self, times: Times, rows: Values) -> Windows:
+        """Windows of one unbroken piece, which goes on from the tail."""
+        times = np.concatenate([self._tail_times, times])
+        rows = np.concatenate([self._tail_rows, rows])
+        length, hop = self.cut.length, self.cut.hop
+        # On a grid windows begin at multiples of the hop since 1970, else since the segment began.
+        first = int(-(times[0] // self.cut.period) % hop) if self.cut.period else -self._phase % hop
+        begins = np.arange(first, len(times) - length + 1, hop)
+        keep_from = min(len(times), int(begins[-1]) + hop if len(begins) else first)
+        self._phase += keep_from
+        self._tail_times, self._tail_rows = times[keep_from:], rows[keep_from:]
+        index = begins[:, None] + np.arange(length)
+        return Windows(times[begins], times[begins + length - 1], rows[index])
+
+    def _restart(self) -> None:
+        self._phase = 0
+        self._tail_times = np.zeros(0, np.int64)
+        self._tail_rows = np.zeros((0, len(self.cut.inputs)), np.float32)
+
+    def _none(self) -> Windows:
+        shape = (0, self.cut.length, len(self.cut.inputs))
+        return Windows(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(shape, np.float32))
+
+    def snapshot(self) -> bytes:
+        """All that the next push depends on, as bytes."""
+        return msgspec.msgpack.encode(
+            _Snapshot(
+                self.cut.id,
+                self._last,
+                self._last_row.tolist(),
+                self._grid,
+                self._broken,
+                self._phase,
+                self._tail_times.tobytes(),
+                self._tail_rows.tobytes(),
+                self._memory,
+            )
+        )
+
+    @classmethod
+    def restore(cls, cut: Cut, payload: bytes) -> "Windower":
+        """A windower that goes on where `snapshot` was taken; raises DataError for another cut's."""
+        state = msgspec.msgpack.decode(payload, type=_Snapshot)
+        if state.cut != cut.id:
+            raise DataError("foreign_snapshot", f"taken under cut {state.cut}, not {cut.id}")
+        windower = cls(cut)
+        windower._last, windower._grid, windower._phase = state.last, state.grid, state.phase
+        windower._broken = state.broken
+        windower._last_row = np.array(state.last_row, np.float64)
+        windower._tail_times = np.frombuffer(state.tail_times, np.int64)
+        windower._tail_rows = np.frombuffer(state.tail_rows, np.float32).reshape(-1, len(cut.inputs))
+        windower._memory = state.memory
+        return windower

@@ -1,0 +1,114 @@
+"""YAML with the line of every field, so that an error can name the place."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from re import findall, search
+from typing import Any
+
+import msgspec
+import yaml
+
+from iot_stream.errors import ConfigError
+
+Lines = dict[tuple[str, ...], int]
+
+
+def load(path: Path) -> tuple[dict[str, Any], Lines]:
+    """The mapping in a YAML file, and the line of each path in it; raises ConfigError."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: {error}") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: a mapping is expected, `broker: …`, `pipelines: …`")
+    lines: Lines = {}
+    try:
+        _note(root, (), lines)
+    except ConfigError as error:
+        raise ConfigError(f"{path}:{error}") from error
+    return data, lines
+
+
+def _note(node: yaml.Node | None, path: tuple[str, ...], lines: Lines) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here, line = (*path, str(key.value)), key.start_mark.line + 1
+            if here in lines:
+                raise ConfigError(f"{line}: {'.'.join(here)}: is there already, in line {lines[here]}")
+            lines[here] = line
+            _note(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            lines[(*path, str(i))] = item.start_mark.line + 1
+            _note(item, (*path, str(i)), lines)
+
+
+def convert(data: Any, kind: Any, hook: Any, place: str, lines: Lines, at: tuple[str, ...] = ()) -> Any:
+    """`data` as the typed struct `kind`; raises ConfigError with file, line, path and nearest name."""
+    try:
+        return msgspec.convert(data, kind, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        inside = search(r"- at `\$\.?(.*)`$", message)
+        steps = findall(r"\.\.\.|[^.\[\]]+", inside[1]) if inside else []
+        path = (*at, *_spell_out(data, steps))
+        unknown = search(r"unknown field `([^`]+)`", message)
+        if unknown:
+            path = (*path, unknown[1])
+            message = f"unknown setting `{unknown[1]}`" + _nearest(kind, steps, unknown[1])
+        else:
+            message = message.split(" - at `")[0]
+        raise ConfigError(f"{place}:{line_of(lines, path)}: {'.'.join(path) or 'file'}: {message}") from error
+
+
+def _spell_out(data: Any, steps: list[str]) -> list[str]:
+    """The keys of mappings, which msgspec elides as `...`, where there is only one to choose from."""
+    spelled = []
+    for step in steps:
+        if step == "..." and isinstance(data, Mapping) and len(data) == 1:
+            step = str(next(iter(data)))
+        spelled.append(step)
+        if isinstance(data, Mapping):
+            data = data.get(step)
+        elif isinstance(data, list) and step.isdigit() and int(step) < len(data):
+            data = data[int(step)]
+    return [step for step in spelled if step != "..."]
+
+
+def _nearest(kind: Any, steps: list[str], name: str) -> str:
+    for step in steps:
+        field = next((f for f in msgspec.structs.fields(kind) if f.encode_name == step), None)
+        if field is None:
+            continue
+        inner = _struct_in(field.type)
+        kind = inner or kind
+    names = [f.encode_name for f in msgspec.structs.fields(kind)]
+    near = get_close_matches(name, names, 1)
+    return f"; is `{near[0]}` meant?" if near else f"; there are {', '.join(names)}"
+
+
+def _struct_in(kind: Any) -> Any:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    for argument in getattr(kind, "__args__", ()):
+        if found := _struct_in(argument):
+            return found
+    return None
+
+
+def line_of(lines: Lines, path: tuple[str, ...]) -> int:
+    """The line of the longest part of `path` that the file has."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return lines[path[:length]]
+    return 1

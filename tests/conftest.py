@@ -1,0 +1,21 @@
+"""What several rooms' tests share: a real broker, and a topic prefix of one's own on it."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from iot_stream.service.broker import Broker, start
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """mosquitto where there is one, else the embedded broker. Tests keep apart by `prefix`."""
+    with start(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A topic prefix (and a base for client ids) that no other test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,38 @@
+import pytest
+import torch
+from torch import nn
+
+from iot_stream.distill.fusion import MovingAverage, pull
+
+
+def line(weight: float) -> nn.Linear:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, weight)
+    return layer
+
+
+def test_average_follows_the_recurrence_with_its_growing_decay() -> None:
+    layer = line(0.0)
+    average = MovingAverage(layer, decay=0.5)
+    expected = 0.0
+    for step, weight in enumerate([1.0, 4.0, -2.0, 8.0, 3.0, 3.0, 1.0, 7.0, 2.0, 5.0], start=1):
+        nn.init.constant_(layer.weight, weight)
+        average.update()
+        keep = min(0.5, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * weight
+    average.apply()
+    assert layer.weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_average_does_not_touch_the_weights_until_applied() -> None:
+    layer = line(1.0)
+    average = MovingAverage(layer, decay=0.9)
+    nn.init.constant_(layer.weight, 2.0)
+    average.update()
+    assert layer.weight.item() == 2.0
+
+
+def test_pull_moves_by_its_share() -> None:
+    layer = line(1.0)
+    pull(layer, {"weight": torch.tensor([[6.0]])}, 0.2)
+    assert layer.weight.item() == pytest.approx(0.8 * 1 + 0.2 * 6)

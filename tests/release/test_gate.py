@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iot_stream.config import Gate
+from iot_stream.release.gate import Z95, judge
+
+CLASSES = ("a", "b")
+NONE = -1
+
+
+def _logits(classes: np.ndarray, k: int = 2) -> np.ndarray:
+    return np.eye(k, dtype=np.float32)[classes]
+
+
+def _truth(n: int = 200) -> np.ndarray:
+    return np.arange(n) % 2
+
+
+def _flip(classes: np.ndarray, rows: slice) -> np.ndarray:
+    flipped = classes.copy()
+    flipped[rows] = 1 - flipped[rows]
+    return flipped
+
+
+def _judge(candidate, running, teacher, labels=None, size=100, settings=None):
+    labels = np.full(len(candidate), NONE) if labels is None else labels
+    return judge(
+        _logits(candidate), _logits(running), _logits(teacher), labels, size, settings or Gate(), CLASSES
+    )
+
+
+def test_judge_better_candidate_passes_by_teacher():
+    truth = _truth()
+    verdict = _judge(truth, _flip(truth, slice(0, 50)), truth)
+    assert verdict.passed
+    assert verdict.basis == "teacher"
+    assert (verdict.candidate, verdict.running, verdict.gain) == (1.0, 0.75, 0.25)
+
+
+def test_judge_worse_candidate_is_rejected():
+    truth = _truth()
+    verdict = _judge(_flip(truth, slice(0, 50)), truth, truth)
+    assert verdict.outcome == "rejected"
+    assert verdict.gain == -0.25
+
+
+def test_judge_equal_candidate_passes():
+    truth = _truth()
+    assert _judge(truth, truth, truth).passed
+
+
+def test_judge_lower_bound_is_the_paired_one_by_hand():
+    # 3 windows won, 1 lost, 96 equal: mean 0.02, sample deviation of the differences by definition.
+    truth = _truth(100)
+    candidate, running = truth.copy(), truth.copy()
+    running[:3] = 1 - running[:3]
+    candidate[3] = 1 - candidate[3]
+    verdict = _judge(candidate, running, truth)
+    differences = np.array([1] * 3 + [-1] + [0] * 96)
+    expected = 0.02 - Z95 * np.sqrt(((differences - 0.02) ** 2).sum() / 99) / 10
+    assert verdict.gain == pytest.approx(0.02)
+    assert verdict.lower == pytest.approx(expected)
+
+
+def test_judge_goes_by_labels_where_there_are_enough():
+    truth, wrong_teacher = _truth(), 1 - _truth()
+    verdict = _judge(truth, wrong_teacher, wrong_teacher, labels=truth)
+    assert verdict.basis == "labels"
+    assert verdict.candidate == 1.0
+
+
+def test_judge_goes_by_the_teacher_where_labels_are_few():
+    truth = _truth()
+    labels = np.full(len(truth), NONE)
+    labels[:10] = 1 - truth[:10]
+    assert _judge(truth, truth, truth, labels=labels).basis == "teacher"
+
+
+def test_judge_holds_with_too_few_windows():
+    truth = _truth(10)
+    verdict = _judge(truth, truth, truth)
+    assert verdict.outcome == "held"
+    assert "10 windows" in verdict.reason
+
+
+def test_judge_holds_on_a_one_class_night():
+    night = np.zeros(500, np.int64)
+    verdict = _judge(night, 1 - night, night)
+    assert verdict.outcome == "held"
+    assert "one class" in verdict.reason
+
+
+def test_judge_holds_when_a_second_class_is_a_rare_error_of_the_teacher():
+    night = np.zeros(500, np.int64)
+    night[7] = 1
+    assert _judge(night, night, night).outcome == "held"
+
+
+def test_judge_rejects_a_candidate_that_is_too_large():
+    truth = _truth()
+    assert _judge(truth, truth, truth, size=2000, settings=Gate(max_bytes=1000)).outcome == "rejected"
+
+
+def test_judge_rejects_nan():
+    truth = _truth()
+    bad = _logits(truth)
+    bad[0, 0] = np.nan
+    verdict = judge(bad, _logits(truth), _logits(truth), np.full(200, NONE), 1, Gate(), CLASSES)
+    assert verdict.outcome == "rejected"
+
+
+def test_judge_rejects_a_class_given_up_for_another():
+    truth = np.array([0] * 160 + [1] * 40)
+    running = _flip(truth, slice(0, 40))  # wrong on a quarter of the large class
+    candidate = np.zeros(200, np.int64)
+    candidate[160:190] = 1  # right on all of it, but the small class loses a quarter
+    verdict = _judge(candidate, running, truth)
+    assert verdict.gain > 0
+    assert verdict.outcome == "rejected"
+    assert "recall of b" in verdict.reason
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 300))
+def test_judge_never_passes_what_loses_more_than_delta(seed, n):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, n)
+    running = np.where(rng.random(n) < 0.8, truth, 1 - truth)
+    candidate = np.where(rng.random(n) < rng.random(), truth, 1 - truth)
+    verdict = _judge(candidate, running, truth)
+    lost = (running == truth).sum() - (candidate == truth).sum()
+    if verdict.passed:
+        assert lost <= Gate().delta * n
+    else:
+        assert verdict.outcome in ("held", "rejected")

@@ -1,0 +1,53 @@
+"""The whole loop, as processes over a real broker: readings up, rounds, signed students down."""
+
+from pathlib import Path
+
+import pytest
+
+from iot_stream.evaluate import live
+from iot_stream.service import broker as brokers
+from simulator.ledger import Ledger
+from tests.service.running import NAME, fleet, opened, service, write_config
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+@pytest.mark.timeout(180)
+def test_the_whole_loop(kind: brokers.Kind, tmp_path: Path, prefix: str) -> None:
+    if kind == "mosquitto" and brokers.find_mosquitto() is None:
+        pytest.skip("no mosquitto on this machine: apt install mosquitto")
+    scenario = tmp_path / "scenario.yml"
+    scenario.write_text("world: features\nschedule:\n  - {at: 6 s, regime: heavy}\n")
+    with brokers.start(tmp_path / "broker", kind=kind) as broker:
+        path = write_config(tmp_path, broker.url, prefix)
+        with opened(path) as (config, store):
+            with service(path, tmp_path / "service.log") as serving:
+                wait_until(
+                    lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 90
+                )
+                with fleet(
+                    path, tmp_path, "--scenario", str(scenario), "--devices", "8", "--seconds", "18"
+                ) as running:
+                    running.wait(90)
+                    assert running.returncode == 0, (tmp_path / "simulator.log").read_text()
+                ledger = Ledger.read(tmp_path / "ledger.json")
+                published = sum(block.n for block in ledger.blocks)
+                wait_until(
+                    lambda: sum(store.journal.readings(NAME).values()) >= published, "all readings stored"
+                )
+                assert serving.poll() is None
+            result = live.read(store, NAME, config.pipelines[NAME], ledger, broker.name)
+    summary = live.summary(result)
+    assert summary["devices"] == 8
+    assert summary["readings_published"] > 400
+    assert summary["readings_lost"] == summary["unacknowledged_messages"] == 0
+    assert summary["windows_duplicated"] == summary["readings_missed_in_swaps"] == 0
+    assert summary["windows"] > 150
+    assert summary["released"] >= 2
+    assert summary["swaps"] >= 8
+    assert set(summary["versions_running"].values()) == {result.versions[-1].version}
+    assert summary["recovery_s"] > 0
+    assert None not in summary["accuracy_stream"].values()
+    assert {r.outcome for r in result.rounds} <= {"released", "rejected", "held"}
