@@ -98,12 +98,21 @@ class Connection:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         client.on_connect = self._connected_to_broker
         client.on_disconnect = self._disconnected
+        client.on_connect_fail = lambda *_: log.warning("%s is not there; trying again", self.address)
         client.on_message = self._received
         return client
 
-    def start(self, timeout: float = 10) -> None:
-        """Connect and go on in the background; raises BrokerError if the broker refuses, or is silent."""
-        self._dial()
+    def start(self, timeout: float = 10, *, patient: bool = False) -> None:
+        """Connect and go on in the background.
+
+        Raises BrokerError if the broker refuses, is silent or is not there; if `patient`, returns at
+        once and goes on trying.
+        """
+        if patient:
+            self._dial(self._client.connect_async)
+            self._client.loop_start()
+            return
+        self._dial(self._client.connect)
         self._client.loop_start()
         self._answered.wait(timeout)
         if not self._connected.is_set():
@@ -114,7 +123,7 @@ class Connection:
                 f"address, user and password right?"
             )
 
-    def _dial(self) -> None:
+    def _dial(self, connect: Callable[..., object]) -> None:
         properties = None
         clean: dict[str, Any] = {}
         if self._client.protocol == MQTT5:
@@ -125,9 +134,7 @@ class Connection:
                 properties.SessionExpiryInterval = SESSION_S
             clean["clean_start"] = not self._durable
         try:
-            self._client.connect(
-                self.address.host, self.address.port, keepalive=30, properties=properties, **clean
-            )
+            connect(self.address.host, self.address.port, keepalive=30, properties=properties, **clean)
         except OSError as error:
             raise BrokerError(f"no connection to {self.address}: {error}; is the broker running?") from error
 
@@ -162,7 +169,7 @@ class Connection:
                 if self._stopping:
                     return
                 self._client = self._make(MQTT311)
-                self._dial()
+                self._dial(self._client.connect)
                 self._client.loop_start()
         except BrokerError as error:
             self._refusal = str(error)

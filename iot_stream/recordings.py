@@ -159,7 +159,7 @@ def _npz(path: Path, settings: Recordings) -> list[Recording]:
         raise ConfigError("recordings.channels: for NPZ arrays write the number of each column: {x: 0, y: 1}")
     columns = [int(column) for column in settings.channels.values()]
     found = []
-    with np.load(path) as archive:
+    with path.open("rb") as file, np.load(file) as archive:
         for key in archive.files:
             fields = _fields(settings, key)
             if fields is None:

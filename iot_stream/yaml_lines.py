@@ -14,6 +14,15 @@ from iot_stream.errors import ConfigError
 Lines = dict[tuple[str, ...], int]
 
 
+class _Loader(yaml.SafeLoader):
+    """Leaves dates as they are written: what a field means by them is the field's matter."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  as in the base class
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def load(path: Path) -> tuple[dict[str, Any], Lines]:
     """The mapping in a YAML file, and the line of each path in it; raises ConfigError."""
     try:
@@ -23,8 +32,8 @@ def load(path: Path) -> tuple[dict[str, Any], Lines]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error}") from error
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)

@@ -90,7 +90,7 @@ class Fleet:
         if member.rng.random() < self._scenario.faults.dropouts:
             return
         now = wall()
-        burst = member.machine.burst(now + member.offset, member.condition)
+        burst = member.machine.burst(now + member.offset, member.condition, self._scenario.readings or None)
         if member.changed:
             record = DriftRecord(member.station.name, member.changed, now, int(burst.times[0]))
             self._book.drifts.append(record)

@@ -58,6 +58,9 @@ class Scenario(Settings, frozen=True):
     first: Annotated[
         int, Meta(ge=0, description="Index of the first machine: others than the bootstrap's")
     ] = 0
+    readings: Annotated[
+        int, Meta(ge=0, description="Readings in a message; 0: as many as the world says")
+    ] = 0
     seconds: Annotated[float, Meta(gt=0, description="How long")] = 60
     seed: Annotated[int, Meta(description="Of everything random")] = 1
     faults: Annotated[Faults, Meta(description="What goes wrong")] = Faults()

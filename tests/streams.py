@@ -1,9 +1,10 @@
 """Streams of readings for property tests: uneven times, gaps, missing values."""
 
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from itertools import pairwise
 
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from iot_stream.readings import Times, Values
 
@@ -25,4 +26,4 @@ def streams(draw: st.DrawFn, channels: int, most: int = 60) -> tuple[Times, Valu
 def pieces(draw: st.DrawFn, count: int) -> list[slice]:
     """A way to cut `count` readings into messages."""
     cuts = sorted(draw(st.sets(st.integers(0, count), max_size=8)) | {0, count})
-    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(cuts)]

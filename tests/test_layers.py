@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     {"errors", "clock"},
     {"units", "yaml_lines", "readings", "order", "derive", "windows", "hygiene", "formats", "labelling"}
-    | {"topics", "config", "recordings", "artifact", "distill.settings"},
+    | {"topics", "config", "recordings", "artifact"},
     {"mqtt", "presence"},
     {"device", "store"},
     {"simulator", "release", "distill", "watch", "ingest"},
@@ -177,7 +177,7 @@ def test_all_but_the_distiller_runs_without_torch() -> None:
     light = sorted(
         name for name in MODULES if room(name) not in TORCH_ROOMS and name not in DISTILLERS_PROCESS
     )
-    light += ["iot_stream.distill.settings", "iot_stream.evaluate.report"]
+    light += ["iot_stream.evaluate.report"]
     assert {room(name) for name in light} >= GROUND | {
         "store",
         "ingest",

@@ -19,7 +19,9 @@ def sorter(*sources: int, channels: tuple[str, ...] = ("a",), wait: int = FOREVE
     return Sorter(channels, sources or (0,), LATENESS, wait)
 
 
-def block(first: int, count: int = 1, seq: int = -1, boot: str = "", step: int = 10, source: int = 0) -> Block:
+def block(
+    first: int, count: int = 1, seq: int = -1, boot: str = "", step: int = 10, source: int = 0
+) -> Block:
     """Readings at `first`, `first + step` …, whose value is their time."""
     times = START + first + step * np.arange(count)
     values = (times - START).astype(np.float32)[:, None]
@@ -192,7 +194,9 @@ def test_a_row_waits_for_another_source_no_longer_than_it_may() -> None:
     target = sorter(0, 1, channels=("co2", "light"), wait=100)
     assert rows(target.push(channel("co2", 0, (0, 400), (100, 500)), START))[0][0] == 0
     assert target.late == 0
-    assert rows(target.push(channel("light", 1, (0, 1), (90, 2)), START)) == [(90, [pytest.approx(float("nan"), nan_ok=True), 2])]
+    assert rows(target.push(channel("light", 1, (0, 1), (90, 2)), START)) == [
+        (90, [pytest.approx(float("nan"), nan_ok=True), 2])
+    ]
     assert target.late == 1
 
 

@@ -14,7 +14,7 @@ from iot_stream.config import Config, Pipeline, load
 from iot_stream.errors import ConfigError
 from iot_stream.store import Store
 
-GRACE_S = 10.0
+GRACE_S = 3.0
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,20 +50,35 @@ def keys_folder(config: Config) -> Path:
     return config.store_folder / "keys"
 
 
-def until_stopped(supervised: bool) -> threading.Event:
-    """Set by Ctrl-C, SIGTERM and, when supervised, by the end of standard input."""
+def until_stopped() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def until_part_stopped(supervised: bool) -> threading.Event:
+    """As `until_stopped`, and by the end of standard input when supervised; the part ends in seconds.
+
+    What it has not finished by then (a training step, an export) is cut off: the next start goes on
+    from the store as after any crash.
+    """
+    stopping = until_stopped()
     if supervised:
         # Ctrl-C reaches the whole group; the supervisor decides when its parts end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_watch_parent, args=(stopping,), name="parent", daemon=True).start()
+    threading.Thread(target=_cut_off, args=(stopping,), name="cut-off", daemon=True).start()
     return stopping
 
 
 def _watch_parent(stopping: threading.Event) -> None:
     sys.stdin.buffer.read()
     stopping.set()
+
+
+def _cut_off(stopping: threading.Event) -> None:
+    stopping.wait()
     threading.Event().wait(GRACE_S)
-    os._exit(1)  # whatever still hangs: nobody is there to restart or kill it
+    os._exit(0)

@@ -30,7 +30,7 @@ def demo(office: bool, kind: str, target: Path | None) -> None:
 
     show = demos.OFFICE if office else demos.MACHINES
     began = time.monotonic()
-    stopping = until_stopped(supervised=False)
+    stopping = until_stopped()
 
     def say(line: str) -> None:
         click.echo(f"{time.monotonic() - began:6.1f}  {line}" if line else "")

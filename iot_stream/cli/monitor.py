@@ -14,7 +14,7 @@ from iot_stream.watch.monitor import Monitor
 @config_option
 def monitor(path: Path) -> None:
     """Model updates, rounds and devices, a line each, as they happen. Ctrl-C ends."""
-    stopping = until_stopped(supervised=False)
+    stopping = until_stopped()
     watcher = Monitor(load(path), lambda line: click.echo(f"{datetime.now():%H:%M:%S} {line}"))
     watcher.start()
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from iot_stream.cli.common import config_option, keys_folder, opened, until_stopped
+from iot_stream.cli.common import config_option, keys_folder, opened, until_part_stopped, until_stopped
 from iot_stream.config import load
 
 PARTS = ("collect", "distill", "publish")
@@ -35,7 +35,7 @@ def serve(path: Path, quiet: bool) -> None:
             "`iot-stream keys init` before the first start, and move the root keys off this machine.",
             err=True,
         )
-    stopping = until_stopped(supervised=False)
+    stopping = until_stopped()
     sys.exit(supervise(path, PARTS, ("--quiet",) if quiet else (), stopping))
 
 
@@ -47,7 +47,7 @@ def collect(path: Path, supervised: bool) -> None:
     from iot_stream.ingest.collector import Collector
 
     config, store = opened(path)
-    Collector(config, store).run(until_stopped(supervised))
+    Collector(config, store).run(until_part_stopped(supervised))
 
 
 @click.command()
@@ -61,7 +61,7 @@ def distill(path: Path, supervised: bool, once: bool) -> None:
     from iot_stream.service.distiller import Distiller
 
     config, store = opened(path)
-    Distiller(config, store, path.parent).run(until_stopped(supervised), once)
+    Distiller(config, store, path.parent).run(until_part_stopped(supervised), once)
 
 
 @click.command()
@@ -72,4 +72,4 @@ def publish(path: Path, supervised: bool) -> None:
     from iot_stream.release.publisher import Publisher
 
     config, store = opened(path)
-    Publisher(config, store, keys_folder(config)).run(until_stopped(supervised))
+    Publisher(config, store, keys_folder(config)).run(until_part_stopped(supervised))

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from iot_stream.config.broker import Settings
+from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.derive import Derived
-from iot_stream.distill.settings import DistillSettings, TrainSettings
 from iot_stream.errors import ConfigError
 from iot_stream.units import Duration, Rate
 from iot_stream.windows import Cut

@@ -102,12 +102,16 @@ class DeviceClient:
         return running.model.version if running else 0
 
     def start(self) -> None:
-        """Take up the model on disk, connect, follow releases; raises BrokerError."""
+        """Take up the model on disk, connect, follow releases.
+
+        Raises BrokerError if there is no way to the broker; a device that has a model runs without one,
+        and goes on trying.
+        """
         if model := self._installed():
             self._running = _Running(model, Windower(model.spec.cut))
         self.connection.subscribe(topics.COHORT.of(**self._levels))
         self.connection.subscribe(self._bundle_topic())
-        self.connection.start()
+        self.connection.start(patient=self._running is not None)
         self._worker.start()
 
     def stop(self) -> None:

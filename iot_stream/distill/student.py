@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from iot_stream.artifact import encodings
 from iot_stream.config import Network
+from iot_stream.config.learning import DistillSettings
 from iot_stream.device.model import Model
 from iot_stream.distill import export
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import build
-from iot_stream.distill.settings import DistillSettings
 from iot_stream.distill.trainer import Progress, Trained, distil
 from iot_stream.readings import Values
 from iot_stream.windows import Cut, Spec, normalisation
@@ -61,7 +61,7 @@ class Architecture:
     def first(
         self, material: Material, settings: DistillSettings, seed: int, progress: Progress | None = None
     ) -> tuple[nn.Module, Trained]:
-        """Distilled from scratch, with batch norm, then folded: from here on the folded net is the student."""
+        """Distilled from scratch."""
         student = _build(self.network, self.spec, seed)
         cost = distil(
             student,
@@ -73,21 +73,21 @@ class Architecture:
             steps=settings.first_steps,
             progress=progress,
         )
-        return export.fold(student), cost
+        return student, cost
 
     def resumed(self, resume: bytes) -> nn.Module:
-        """The folded student with exactly these weights."""
-        folded = export.fold(_build(self.network, self.spec, 0))
-        return export.load_weights(folded, safetensors.numpy.load(resume))
+        """The student as it was left, batch norm and its statistics included: it adapts better than folded."""
+        return export.load_weights(_build(self.network, self.spec, 0), safetensors.numpy.load(resume))
 
     def pack(self, student: nn.Module) -> Packed:
-        weights = export.named_weights(student)
+        """What a device gets is folded; what the next round starts from is not."""
+        weights = export.named_weights(export.fold(student))
         spec = self.spec.encode()
         bare = encodings.encode(ENCODING, weights)
         # What the golden windows give comes from the decoded weights, in the device's runtime.
         expected = Model.build(0, self.graph, spec, bare, ENCODING).logits(self.spec.golden_windows())
         whole = encodings.encode(ENCODING, weights, expected)
-        return Packed(self.graph, spec, whole, ENCODING, safetensors.numpy.save(weights))
+        return Packed(self.graph, spec, whole, ENCODING, safetensors.numpy.save(export.named_weights(student)))
 
 
 def _build(network: Network, spec: Spec, seed: int) -> nn.Module:

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.distill.fusion import MovingAverage, pull
 from iot_stream.distill.losses import NO_LABEL, SOFT, combined, cross_entropy
-from iot_stream.distill.settings import DistillSettings, TrainSettings
 from iot_stream.errors import ModelError
 
 Progress = Callable[[int, int], None]

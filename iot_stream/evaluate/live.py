@@ -85,17 +85,23 @@ def swaps(run: Run) -> list[Event]:
 
 
 def recovered_at(run: Run) -> dict[str, int]:
-    """Wall time at which each drifted device first ran a version that was trained on drifted windows."""
+    """Wall time at which each drifted device first ran a version trained on drifted windows: one of whose
+    recent windows at least half had drifted."""
     if not run.ledger.drifts:
         return {}
     first = {drift.device: drift for drift in run.ledger.drifts}
     begin = min(drift.time for drift in first.values())
-    good = {v.version for v in run.versions if (v.provenance.get("sample") or {}).get("newest_trained_ns", 0) >= begin}
+    good = {v.version for v in run.versions if _median_trained(v) >= begin}
     times: dict[str, int] = {}
     for at, device, event, version, _, _ in run.events:
         if event == "applied" and version in good and device in first:
             times.setdefault(device, at)
     return times
+
+
+def _median_trained(version: Version) -> int:
+    median: int = version.provenance.get("sample", {}).get("recent_median_and_newest_ns", [0])[0]
+    return median
 
 
 def summary(run: Run) -> dict[str, Any]:

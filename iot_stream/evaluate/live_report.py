@@ -115,7 +115,7 @@ def _traffic(run: Run, zero: int) -> Traffic | None:
     swaps = sorted(_stream_time(run, at) for at, _, _, _, _, _ in (e for e in run.events if e[2] == "applied"))
     total = sum(run.ledger.bytes_down.values())
     return Traffic(
-        [round((edge - zero) / SECOND, 3) for edge in edges],
+        [round(float(edge - zero) / SECOND, 3) for edge in edges],
         [int(up[i - 1]) if (i := int(np.searchsorted(ends, edge, side="right"))) else 0 for edge in edges],
         [int(total * np.searchsorted(swaps, edge, side="right") / max(1, len(swaps))) for edge in edges],
     )

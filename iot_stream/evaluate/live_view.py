@@ -8,7 +8,7 @@ from iot_stream.evaluate import metrics
 from iot_stream.evaluate.scores import NOTHING, collect
 from iot_stream.store import Store
 
-RECENT = 400
+RECENT = 200  # labelled windows: some seconds
 
 
 class LiveView:

@@ -88,12 +88,11 @@ def _persistence(
         by_device.setdefault(device, []).append((came, end, int(np.frombuffer(logits, np.float32).argmax())))
     for device, known in by_device.items():
         known.sort()
-        came = np.array([word[0] for word in known], np.int64)
-        rows = np.flatnonzero(devices == device)
-        rows = rows[np.argsort(arrived[rows], kind="stable")]
+        mine = np.flatnonzero(devices == device)
+        mine = mine[np.argsort(arrived[mine], kind="stable")]
         newest, spoken, heard = -1, NOTHING, 0
-        for row in rows:
-            while heard < len(known) and came[heard] <= arrived[row] and known[heard][1] < ends[row]:
+        for row in mine.tolist():
+            while heard < len(known) and known[heard][0] <= arrived[row] and known[heard][1] < ends[row]:
                 if known[heard][1] > newest:
                     newest, spoken = known[heard][1], known[heard][2]
                 heard += 1

@@ -58,7 +58,8 @@ def parse_time(value: object, zone: str) -> int:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             scale = next(scale for below, scale in _SCALES if abs(value) < below)
-            return _in_range(round(value * scale))
+            whole = int(value)  # apart, so that no digit is lost that the number has
+            return _in_range(whole * scale + round((value - whole) * scale))
         moment = datetime.fromisoformat(value)  # type: ignore[arg-type]  # a TypeError is caught below
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=time_zone(zone))
@@ -157,7 +158,7 @@ class JsonDecoder:
             return "", -1
         for place in (message, items[0]):
             boot, seq = self._boot.find(place), self._seq.find(place)
-            if isinstance(boot, str | int) and type(seq) is int and 0 <= seq < 2**62:
+            if isinstance(boot, str | int) and boot != "" and type(seq) is int and 0 <= seq < 2**62:
                 return str(boot)[:64], seq
         return "", -1
 

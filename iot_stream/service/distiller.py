@@ -3,6 +3,7 @@
 import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from iot_stream import labelling, topics
 from iot_stream.clock import wall
 from iot_stream.config import Config, Pipeline
+from iot_stream.device.model import Model
 from iot_stream.distill.material import Material
 from iot_stream.errors import IotStreamError, ModelError
 from iot_stream.mqtt import Connection
@@ -79,6 +81,7 @@ class _Pipeline:
         self._student_cut, self._teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
         self._positions = _Positions()
         self._prepared: Prepared | None = None
+        self._rivals: dict[str, Model] = {}
         self._trigger = Trigger(pipeline.triggers, 0, 0)
         self._scored = 0  # windows that the teacher has spoken on
 
@@ -88,16 +91,13 @@ class _Pipeline:
         """Teacher, first student and rivals; the first student is released as it is, for nothing runs yet."""
         self._close_interrupted_rounds()
         round_id = self._round_id()
-        self._prepared = learning.prepare(
-            self._store,
-            self._name,
-            self._pipeline,
-            self._folder,
-            lambda stage, detail: self._tell("progress", round_id, stage=stage, detail=detail),
-        )
+        say = partial(self._progress, round_id)
+        self._prepared = learning.prepare(self._store, self._name, self._pipeline, self._folder, say)
         if self._store.registry.newest(self._name, COHORT) is None:
             report = self._prepared.report | {"gate": {"reason": "first version: nothing to compare with"}}
             self._finish(round_id, "bootstrap", wall(), 0, "released", report, self._prepared.first)
+        # Devices have their first student by now; the rivals are wanted for scoring only.
+        self._rivals = learning.rivals(self._store, self._prepared, say)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -120,11 +120,9 @@ class _Pipeline:
 
     def score(self) -> None:
         """What teacher and rivals say of windows that are new; kept, so no window is passed twice."""
-        assert self._prepared is not None
-        prepared = self._prepared
         while self._score_next(TEACHER):
             pass
-        while self._score_next(*prepared.rivals):
+        while self._score_next(*self._rivals):
             pass
 
     def _score_next(self, *models: str) -> int:
@@ -142,7 +140,7 @@ class _Pipeline:
             logits = (
                 self._prepared.teacher.logits(windows.x)
                 if teacher
-                else self._prepared.rivals[model].logits(windows.x)
+                else self._rivals[model].logits(windows.x)
             )
             label = self._model_name(model)
             columns = (windows.devices.tolist(), windows.ends.tolist(), windows.starts.tolist(), windows.arrived.tolist())
@@ -231,7 +229,7 @@ class _Pipeline:
                 since,
                 stream_started,
                 self._pipeline.seed + len(self._store.registry.rounds(self._name)),
-                lambda stage, detail: self._tell("progress", round_id, stage=stage, detail=detail),
+                partial(self._progress, round_id),
             )
         except ModelError as error:
             self._finish(round_id, reason, started, stream_started, "failed", {"error": str(error)}, None)
@@ -292,6 +290,9 @@ class _Pipeline:
 
     def _round_id(self) -> str:
         return f"{self._name}-{COHORT}-{len(self._store.registry.rounds(self._name)):04d}"
+
+    def _progress(self, round_id: str, stage: str, detail: str) -> None:
+        self._tell("progress", round_id, stage=stage, detail=detail)
 
     def _tell(self, event: str, round_id: str, **more: Any) -> None:
         log.info("%s %s %s", round_id, event, " ".join(str(value) for value in more.values()))

@@ -44,12 +44,12 @@ class _Kept(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Prepared:
-    """`rivals` are scored on every window beside the devices' own predictions."""
+    """`everything` is all that the teacher was trained on: what the rival static-all learns from."""
 
     learner: Learner
     teacher: NetworkTeacher
     first: Packed
-    rivals: dict[str, Model]
+    everything: Material
     report: dict[str, Any]
 
 
@@ -68,7 +68,6 @@ def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
     architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
     first, cost = _student(store, STATIC, pipeline, architecture, initial, teacher.key, say)
-    everything, _ = _student(store, STATIC_ALL, pipeline, architecture, all_of_it, teacher.key, say)
     report = {
         "teacher": taught,
         "first_student": cost,
@@ -79,9 +78,18 @@ def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say)
         Learner(pipeline, architecture, initial, first.resume),
         teacher,
         first,
-        {STATIC: first.model(), STATIC_ALL: everything.model()},
+        all_of_it,
         report,
     )
+
+
+def rivals(store: Store, prepared: Prepared, say: Say) -> dict[str, Model]:
+    """The students that are never updated, to be scored on every window beside the devices' own."""
+    pipeline, architecture = prepared.learner.pipeline, prepared.learner.architecture
+    everything, _ = _student(
+        store, STATIC_ALL, pipeline, architecture, prepared.everything, prepared.teacher.key, say
+    )
+    return {STATIC: prepared.first.model(), STATIC_ALL: everything.model()}
 
 
 def _teacher(

@@ -14,6 +14,7 @@ from iot_stream.distill import sampler, student
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.trainer import distil
+from iot_stream.readings import Times
 from iot_stream.release import gate
 from iot_stream.release.gate import Verdict
 
@@ -80,7 +81,7 @@ def run(
             "recent": batch.recent,
             "reservoir": batch.reservoir,
             "labelled": int((batch.material.labels >= 0).sum()),
-            "newest_trained_ns": int(batch.material.ends[: batch.recent].max()) if batch.recent else 0,
+            "recent_median_and_newest_ns": _span(batch.material.ends[: batch.recent]),
             "devices": sorted(set(batch.material.devices[: batch.recent].tolist())),
         },
         "distillation": {"steps": trained.steps, "losses": trained.losses},
@@ -93,6 +94,11 @@ def run(
         },
     }
     return Result(candidate, verdict, report)
+
+
+def _span(ends: Times) -> list[int]:
+    """Median and maximum of the windows' ends (ns)."""
+    return [int(np.median(ends)), int(ends.max())] if len(ends) else [0, 0]
 
 
 def _judge(learner: Learner, candidate: Packed, running: Packed, judged: Material) -> Verdict:

@@ -10,8 +10,8 @@ STEPS = [
     -- collector: readings as they came, the source of all windows
     CREATE TABLE journal (
         id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, device TEXT NOT NULL,
-        source INTEGER NOT NULL, key TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, n INTEGER NOT NULL,
-        arrived INTEGER NOT NULL, block BLOB NOT NULL,
+        source INTEGER NOT NULL, key TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL,
+        n INTEGER NOT NULL, arrived INTEGER NOT NULL, block BLOB NOT NULL,
         UNIQUE (pipeline, device, source, key)
     );
     CREATE INDEX journal_by_age ON journal (pipeline, arrived);

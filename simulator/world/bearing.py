@@ -82,7 +82,7 @@ ORDERS = defect_orders(SKF_6205)
 TURNS = {"outer": 0.0, "inner": 1.0, "ball": ORDERS["cage"]}
 """How fast each kind of defect turns through the load zone, in revolutions of the shaft."""
 
-STRENGTH = 3.6
+STRENGTH = 4.5
 """Of a fresh defect's strike at nominal speed, where the white force of rolling has a deviation of 0.12."""
 
 RESONANCE_HZ = np.array([[2900.0, 4700.0], [2100.0, 3900.0]])

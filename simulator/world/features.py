@@ -18,12 +18,12 @@ HOLD_NS = 6_400_000_000
 """How long a device stays at one operating point: 64 readings at the nominal rate."""
 
 REGIMES: dict[str, dict[str, float]] = {
-    "commissioned": {"angle": 0.0, "shift": 0.0, "noise": 0.3},
-    "heavy": {"angle": 60.0, "shift": 0.5, "noise": 0.3},
+    "commissioned": {"angle": 0.0, "shift": 0.0, "noise": 0.15},
+    "heavy": {"angle": 75.0, "shift": 1.0, "noise": 0.15},
 }
 """`angle` by which the rule has turned, in degrees; `shift` of all features; `noise` of a reading."""
 
-MARGIN = 0.35
+MARGIN = 0.5
 """Operating points nearer to the rule's boundary than this do not occur: a reading decides its class."""
 
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
+from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.distill.export import named_weights
 from iot_stream.distill.models import build
-from iot_stream.distill.settings import DistillSettings, TrainSettings
 from iot_stream.distill.trainer import distil, predict, train_supervised
 from iot_stream.errors import ModelError
 

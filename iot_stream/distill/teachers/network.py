@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from iot_stream.config import Network
+from iot_stream.config.learning import TrainSettings
 from iot_stream.distill.models import build
-from iot_stream.distill.settings import TrainSettings
 from iot_stream.distill.trainer import Progress, Trained, predict, train_supervised
 from iot_stream.errors import ModelError
 from iot_stream.readings import Values

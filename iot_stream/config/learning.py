@@ -1,4 +1,4 @@
-"""Settings of training and distillation, as data: no torch, so that the configuration can embed them."""
+"""How teacher and student learn: settings of the stages training, distillation and fusion."""
 
 from typing import Annotated
 

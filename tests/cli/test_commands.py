@@ -1,0 +1,119 @@
+"""The commands on a service that has run: models, windows, keys, device, config, monitor."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iot_stream.device.settings import DeviceSettings
+from iot_stream.service.broker import Broker
+from tests.service.running import NAME, fleet, opened, service, write_config
+from tests.waiting import wait_until
+
+
+def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [sys.executable, "-m", "iot_stream.cli", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == code, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Path]:
+    """A configuration whose service is running and has made a second version."""
+    folder = tmp_path_factory.mktemp("served")
+    path = write_config(folder, broker.url, f"cli-{folder.name}")
+    with service(path, folder / "log"), opened(path) as (_, store):
+        wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 60)
+        with fleet(path, folder, "--devices", "8", "--seconds", "8") as running:
+            running.wait(60)
+        wait_until(lambda: len(store.registry.versions(NAME)) >= 2, "a second version", 60)
+        yield path
+
+
+@pytest.mark.slow
+def test_models_list_and_show_tell_where_a_version_came_from(served: Path) -> None:
+    lines = run("models", "list", "--config", str(served)).stdout.splitlines()
+    assert lines[0].split()[:2] == ["version", "made"]
+    assert lines[1].split()[0] == "1"
+    shown = json.loads(run("models", "show", "2", "--config", str(served)).stdout)
+    assert {"sample", "distillation", "fusion", "gate", "cost", "teacher", "settings"} <= shown["provenance"].keys()
+    assert "no version 99" in run("models", "show", "99", "--config", str(served), code=2).stderr
+
+
+@pytest.mark.slow
+def test_rollback_is_a_new_version_with_the_old_weights(served: Path) -> None:
+    out = run("models", "rollback", "1", "--config", str(served)).stdout
+    assert "carries the weights of version 1" in out
+    with opened(served) as (_, store):
+        versions = store.registry.versions(NAME)
+        rolled = next(v for v in versions if v.provenance.get("rollback_of") == 1)
+        assert rolled.weights == versions[0].weights
+    assert "no version 99" in run("models", "rollback", "99", "--config", str(served), code=5).stderr
+
+
+@pytest.mark.slow
+def test_windows_stats_and_export(served: Path, tmp_path: Path) -> None:
+    assert "machine-00" in run("windows", "stats", "--config", str(served)).stdout
+    run("windows", "export", "--config", str(served), "--to", str(tmp_path / "w.npz"))
+    with np.load(tmp_path / "w.npz") as archive:
+        assert archive["x"].shape[1:] == (4, 10)
+        assert len(archive["label"]) == len(archive["x"]) > 20
+        assert (archive["label"] >= 0).any()
+
+
+@pytest.mark.slow
+def test_distill_once_runs_a_round_and_ends(served: Path) -> None:
+    with opened(served) as (_, store):
+        before = len(store.registry.rounds(NAME))
+        run("distill", "--once", "--config", str(served))
+        assert len(store.registry.rounds(NAME)) > before
+
+
+@pytest.mark.slow
+def test_monitor_shows_what_is_retained_and_ends_at_once_on_ctrl_c(served: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "iot_stream.cli", "monitor", "--config", str(served)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen = ""
+    while "bundle of" not in seen or "service  publisher: running" not in seen:
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == 0
+
+
+def test_keys_init_never_overwrites(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p")
+    assert "Move" in run("keys", "init", "--config", str(path)).stdout
+    assert len(list((tmp_path / "store" / "keys" / "root").glob("*.pem"))) == 3
+    assert "never overwritten" in run("keys", "init", "--config", str(path), code=2).stderr
+
+
+def test_device_add_writes_a_file_that_a_device_reads(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://user:secret@broker.example", "p")
+    run("keys", "init", "--config", str(path))
+    text = run("device", "add", "pump-01", "--config", str(path)).stdout
+    assert "secret" not in text
+    (tmp_path / "pump-01.yml").write_text(text)
+    settings = DeviceSettings.load(tmp_path / "pump-01.yml")
+    assert (settings.device, settings.pipeline, settings.prefix) == ("pump-01", NAME, "p")
+    assert "at most 64 bytes" in run("device", "add", "a/b", "--config", str(path), code=2).stderr
+
+
+def test_config_check_says_what_a_file_means(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p")
+    out = run("config", "check", "--config", str(path)).stdout
+    assert "teacher  mlp hidden=[32] on 4 × (f0, f1" in out
+    assert "no such file" in run("config", "check", "--config", str(tmp_path / "no.yml"), code=2).stderr.lower()

@@ -1,0 +1,191 @@
+"""What every dialect owes the collector: whatever the bytes, readings or a countable refusal."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iot_stream.clock import SECOND
+from iot_stream.config import Source
+from iot_stream.errors import ConfigError, DataError
+from iot_stream.formats import FORMATS, Decoder, decoder
+from iot_stream.formats.telemetry import encode
+from iot_stream.readings import Block
+from tests.streams import START
+
+NUMBERED = Source(
+    format="json",
+    channels={"co2": "$.values.co2", "t": '$["room temperature"][0]'},
+    time="$.ts",
+    boot="$.boot",
+    seq="$.n",
+)
+LISTED = Source(
+    format="json", channels={"co2": "$.co2"}, readings="$.list", time="$.ts", zone="Europe/Berlin"
+)
+SAMPLES: dict[str, list[tuple[Decoder, bytes]]] = {
+    "telemetry": [
+        (
+            decoder(Source(), 0),
+            encode(
+                ("a", "b"),
+                START + np.arange(3) * 7,
+                np.array([[1, 2.5], [3, np.nan], [-4, 0.1]], np.float32),
+                "x",
+                7,
+            ),
+        ),
+        (
+            decoder(Source(channels={"a": ""}), 0),
+            b'{"channels":{"a":[1.5],"b":[2]},"times":[1424357000000000000]}',
+        ),
+    ],
+    "json": [
+        (
+            decoder(NUMBERED, 0),
+            b'{"values":{"co2":512.25},"room temperature":[21.5],"ts":"2015-02-04T17:51Z","boot":"x","n":3}',
+        ),
+        (decoder(LISTED, 0), b'{"list":[{"co2":1,"ts":1424357000},{"co2":2.5,"ts":1424357060.5}]}'),
+        (decoder(Source(format="json", channels={"x": "$"}), 0), b"21.5"),
+    ],
+}
+PAIRS = [pair for pairs in SAMPLES.values() for pair in pairs]
+
+
+def test_every_dialect_is_sampled_here() -> None:
+    assert set(SAMPLES) == set(FORMATS)
+
+
+@pytest.mark.parametrize(("decode", "payload"), PAIRS)
+def test_a_sample_is_understood(decode: Decoder, payload: bytes) -> None:
+    (block,) = decode.decode("d", payload, START)
+    check(block)
+
+
+def check(block: Block) -> None:
+    assert block.times.dtype == np.int64
+    assert block.values.dtype == np.float32
+    assert block.values.shape == (len(block.times), len(block.channels))
+    assert (block.seq == -1) or (0 <= block.seq < 2**62 and 0 < len(block.boot) <= 64)
+    assert len(block) == 0 or block.times.min() >= 0
+    block.packed().block()
+
+
+def try_out(decode: Decoder, payload: bytes) -> bool:
+    try:
+        for block in decode.decode("d", payload, START):
+            check(block)
+    except DataError as error:
+        message = str(error)
+    else:
+        return True
+    assert len(message) < 2000
+    return False
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(PAIRS), st.data())
+def test_decode_of_altered_messages_raises_data_errors_only(
+    sample: tuple[Decoder, bytes], data: st.DataObject
+) -> None:
+    decode, payload = sample
+    changed = bytearray(payload)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(changed)))
+        changed[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    try_out(decode, bytes(changed))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "ts", "n", "boot", "co2"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ("channels", "times", "time", "step", "boot", "seq", "values", "ts", "n", "list", "co2"), JSON
+        ),
+    )
+)
+def test_decode_of_other_json_raises_data_errors_only(message: dict[str, object]) -> None:
+    for decode, _ in PAIRS:
+        try_out(decode, json.dumps(message).encode())
+
+
+@given(st.binary(max_size=40))
+def test_decode_of_any_bytes_raises_data_errors_only(payload: bytes) -> None:
+    for decode, _ in PAIRS:
+        try_out(decode, payload)
+
+
+def test_mutations_swept_at_random_raise_data_errors_only() -> None:
+    """20,000 messages: cheap enough without shrinking."""
+    rng = np.random.default_rng(5)
+    understood = 0
+    for _ in range(20_000):
+        decode, payload = PAIRS[rng.integers(len(PAIRS))]
+        changed = np.frombuffer(payload, np.uint8).copy()
+        places = rng.integers(0, len(changed), rng.integers(1, 4))
+        changed[places] = rng.choice(
+            np.frombuffer(b'0123456789.eE+-{}[]",:\\\x00\xff\xc3ntru', np.uint8), len(places)
+        )
+        understood += try_out(decode, changed.tobytes())
+    assert 1000 < understood < 19_000  # both ways were walked
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"channels":{"a":[1]},"boot":"\\ud800","seq":1}',
+        b'{"channels":{"a":[1e39]},"time":1}',
+        b'{"channels":{"a":[1]},"time":9223372036854775807,"step":9223372036854775807}',
+        b'{"channels":{"a":[1,2]},"time":9223372036854775800,"step":100}',
+        b'{"channels":{"a":[1]},"times":[99999999999999999999999]}',
+        b'{"channels":{"a":[1]},"seq":99999999999999999999999}',
+        b'{"list":[{"co2":1,"ts":' + b"9" * 4000 + b"}]}",
+        b'{"list":[{"co2":' + b"9" * 4000 + b',"ts":1}]}',
+        b'{"list":[{"co2":1,"ts":' + b"[" * 900 + b"]" * 900 + b"}]}",
+        b'{"list":' + b"[" * 100_000,
+        b'{"list":[{"co2":1,"ts":"0001-01-01T00:00:00+14:00"}]}',
+        b'{"list":[{"co2":true,"ts":true}]}',
+        b"\xff\xfe",
+        b'{"channels":{"\xff":[1]}}',
+        b"",
+        b"null",
+    ],
+)
+def test_nasty_messages_raise_data_errors_only(payload: bytes) -> None:
+    for decode, _ in PAIRS:
+        try_out(decode, payload)
+
+
+def test_an_unknown_format_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="no format 'jsn'; is json meant"):
+        decoder(Source(format="jsn"), 0)
+
+
+def test_times_of_one_second_in_every_unit() -> None:
+    decode = decoder(Source(format="json", channels={"x": "$.x"}, time="$.t"), 0)
+    moment = 1_423_072_260 * SECOND
+    for value in (
+        1_423_072_260,
+        1_423_072_260.0,
+        1_423_072_260_000,
+        1_423_072_260_000_000,
+        moment,
+        "2015-02-04T17:51:00Z",
+        "2015-02-04 17:51:00",
+        "2015-02-04T18:51:00+01:00",
+        "2015-02-04T17:51:00.000000000Z",
+    ):
+        (block,) = decode.decode("d", json.dumps({"x": 1, "t": value}).encode(), 0)
+        assert block.times.tolist() == [moment], value

@@ -1,0 +1,310 @@
+"""The collector on a real broker: what it acknowledges it keeps, whatever happens to it or its store."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iot_stream import topics
+from iot_stream.config import Address, Config, load
+from iot_stream.config import Broker as BrokerSettings
+from iot_stream.errors import StoreError
+from iot_stream.formats.telemetry import encode
+from iot_stream.ingest import collector as collector_module
+from iot_stream.ingest.collector import Collector
+from iot_stream.mqtt import Connection
+from iot_stream.readings import Label
+from iot_stream.service.broker import Broker, find_mosquitto
+from iot_stream.store import Store
+from iot_stream.windows import Windower
+from tests.streams import START
+from tests.waiting import wait_until
+
+MS = 1_000_000
+CONFIG = """\
+broker: {url}
+store: sqlite:{folder}
+prefix: {prefix}
+pipelines:
+  p:
+    window: {{length: 4, hop: 2, lateness: 100 ms, gap: 1 s}}
+    task: {{classify: [a, b]}}
+    sources: [{{channels: {{x: x, y: y}}}}]
+    retention: {retention}
+    clock: {clock}
+"""
+
+
+@pytest.fixture
+def config(broker: Broker, prefix: str, tmp_path: Path) -> Path:
+    return write_config(broker, prefix, tmp_path)
+
+
+def write_config(
+    broker: Broker, prefix: str, folder: Path, retention: str = "30 days", clock: str = "wall"
+) -> Path:
+    path = folder / "config.yml"
+    path.write_text(
+        CONFIG.format(
+            url=broker.url, folder=folder / "store", prefix=prefix, retention=retention, clock=clock
+        )
+    )
+    return path
+
+
+@contextmanager
+def collecting(path: Path) -> Iterator[tuple[Config, Store]]:
+    """A collector in a thread; what it does is seen through a second connection to its store."""
+    config = load(path)
+    store, stopping, failed = Store(config.store_folder), threading.Event(), []
+
+    def run() -> None:
+        try:
+            Collector(config, store).run(stopping)
+        except Exception as error:  # noqa: BLE001  shown by the assertion below
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="collector")
+    thread.start()
+    seen = Store(config.store_folder)
+    try:
+        wait_until(lambda: bool(failed) or presence(config) is True, "the collector is online")
+        yield config, seen
+    finally:
+        stopping.set()
+        thread.join(30)
+        seen.close()
+        store.close()
+    assert not failed
+
+
+def presence(config: Config) -> bool | None:
+    """What the collector's retained presence says."""
+    said: list[bytes] = []
+    watcher = Connection(
+        config.address, f"{config.prefix}-watch", lambda message: said.append(message.payload)
+    )
+    watcher.subscribe(topics.SERVICE.of(prefix=config.prefix, part="collector"))
+    echo = f"{config.prefix}/echo"
+    watcher.subscribe(echo)
+    watcher.start()
+    watcher.publish(echo, b"")
+    wait_until(lambda: b"" in said, "the echo")
+    watcher.stop()
+    found = [topics.decode(topics.Service, payload).online for payload in said if payload]
+    return found[0] if found else None
+
+
+class Publisher:
+    """A device that numbers its readings and knows which of them the broker acknowledged."""
+
+    def __init__(self, address: Address, prefix: str, device: str) -> None:
+        self.connection = Connection(address, f"{prefix}-{device}", lambda _: None)
+        self.connection.start()
+        self._levels = {"prefix": prefix, "pipeline": "p", "device": device}
+        self._seq = 0
+        self._rng = np.random.default_rng(3)
+        self.times: list[np.ndarray] = []
+        self.values: list[np.ndarray] = []
+
+    def telemetry(self, count: int = 5) -> None:
+        times = START + (self._seq + np.arange(count)) * 10 * MS
+        values = self._rng.normal(size=(count, 2)).astype(np.float32)
+        self.times.append(times)
+        self.values.append(values)
+        payload = encode(("x", "y"), times, values, "boot", self._seq)
+        self.connection.publish_and_wait(topics.TELEMETRY.of(**self._levels), payload)
+        self._seq += count
+
+    def say(self, topic: topics.Topic, payload: bytes) -> None:
+        self.connection.publish_and_wait(topic.of(**self._levels), payload)
+
+    @property
+    def sent(self) -> int:
+        return self._seq
+
+    def windows(self, config: Config) -> dict[int, bytes]:
+        """What a windower makes of all that was sent."""
+        pipeline = config.pipelines["p"]
+        found = Windower(pipeline.cut(pipeline.student)).push(
+            np.concatenate(self.times), np.concatenate(self.values)
+        )
+        return {int(start): x.tobytes() for start, x in zip(found.starts, found.x, strict=True)}
+
+
+@contextmanager
+def publisher(config: Config | Path, device: str = "d") -> Iterator[Publisher]:
+    known = load(config) if isinstance(config, Path) else config
+    opened = Publisher(known.address, known.prefix, device)
+    yield opened
+    opened.connection.stop()
+
+
+def stored_windows(config: Config, store: Store) -> dict[int, bytes]:
+    cut = config.pipelines["p"].cut(config.pipelines["p"].student)
+    found = store.journal.windows("p", cut.id, (cut.length, 2))
+    assert len(set(found.starts.tolist())) == len(found), "a window is there twice"
+    return {int(start): x.tobytes() for start, x in zip(found.starts, found.x, strict=True)}
+
+
+def check_nothing_lost_or_doubled(config: Config, store: Store, device: Publisher) -> None:
+    wait_until(lambda: store.journal.readings("p").get("d", 0) >= device.sent, "all readings are stored")
+    assert store.journal.readings("p") == {"d": device.sent}
+    expected = device.windows(config)
+    wait_until(lambda: len(stored_windows(config, store)) >= len(expected), "all windows are cut")
+    assert stored_windows(config, store) == expected
+
+
+def test_readings_labels_and_predictions_are_stored(config: Path) -> None:
+    with collecting(config) as (known, store), publisher(known) as device:
+        for _ in range(20):
+            device.telemetry()
+        device.say(topics.LABEL, topics.encode(topics.LabelMessage(START, "b", START + 5)))
+        device.say(topics.PREDICTION, topics.encode(topics.Prediction(START, "a", 0.5, 1)))
+        device.say(topics.TELEMETRY, b"not telemetry")
+        check_nothing_lost_or_doubled(known, store, device)
+        wait_until(lambda: ("d", "malformed", 1) in store.journal.counters("p"), "the bad message is counted")
+        assert store.journal.labels("p") == [Label("d", START, START + 5, 1)]
+        assert [p.time for p in store.journal.predictions("p")] == [START]
+        assert store.one("SELECT payload FROM quarantine") == b"not telemetry"
+
+
+def test_what_comes_while_it_is_away_is_taken_up_later(broker: Broker, config: Path) -> None:
+    if not broker.durable:
+        pytest.skip("the embedded broker's sessions are not what is tested here")
+    with collecting(config) as (known, store):
+        pass
+    assert presence(known) is False
+    with publisher(known) as device:
+        for _ in range(30):
+            device.telemetry()
+        with collecting(config) as (known, store):
+            check_nothing_lost_or_doubled(known, store, device)
+
+
+def break_store(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) -> threading.Event:
+    """From now on each transaction that `when` names fails at its commit, as on a full disk; until set."""
+    mended, write = threading.Event(), Store.write
+
+    @contextmanager
+    def failing(self: Store) -> Iterator[sqlite3.Connection]:
+        caller = sys._getframe(2).f_code.co_name
+        with write(self) as tx:
+            yield tx
+            if not mended.is_set() and when(caller):
+                raise StoreError("store: database or disk is full")
+
+    monkeypatch.setattr(Store, "write", failing)
+    monkeypatch.setattr(collector_module, "RETRY_S", 0.05)
+    return mended
+
+
+def test_a_store_that_fails_is_not_acknowledged_and_tried_again(
+    config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    acknowledged: list[int] = []
+    acknowledge = Connection.acknowledge
+    monkeypatch.setattr(
+        Connection, "acknowledge", lambda self, m: (acknowledged.append(m.mid), acknowledge(self, m))
+    )
+    with collecting(config) as (known, store), publisher(known) as device:
+        mended = break_store(monkeypatch, lambda caller: caller == "_collect")
+        for _ in range(5):
+            device.telemetry()
+        wait_until(lambda: caplog.text.count("not acknowledging") >= 2, "the collector tries again")
+        assert acknowledged == []
+        assert store.journal.readings("p") == {}
+        mended.set()
+        check_nothing_lost_or_doubled(known, store, device)
+        wait_until(lambda: len(acknowledged) == 5, "all are acknowledged")
+
+
+def test_windows_that_could_not_be_written_are_cut_again(
+    config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(collector_module, "SAVE_S", 0.01)
+    with collecting(config) as (known, store), publisher(known) as device:
+        device.telemetry()
+        check_nothing_lost_or_doubled(known, store, device)
+        mended = break_store(monkeypatch, lambda caller: caller in ("_cut_all", "_save"))
+        for _ in range(5):
+            device.telemetry()
+        wait_until(lambda: caplog.text.count("windows have to wait") >= 2, "the collector tries again")
+        assert len(stored_windows(known, store)) == 1
+        mended.set()
+        check_nothing_lost_or_doubled(known, store, device)
+
+
+def test_after_a_broken_connection_it_says_online_again(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with collecting(config) as (known, store), publisher(known) as device:
+        thief = Connection(
+            known.address, f"{known.prefix}-collector", lambda _: None, durable=True, manual_ack=True
+        )
+        thief.start()  # takes its client id, so that its connection ends and its Last Will is left
+        thief.stop()
+        wait_until(lambda: presence(known) is True, "the collector is online again")
+        device.telemetry()
+        check_nothing_lost_or_doubled(known, store, device)
+
+
+def test_what_is_older_than_retention_goes(
+    broker: Broker, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "RETAIN_S", 0.05)
+    path = write_config(broker, prefix, tmp_path, retention="1 s", clock="stream")
+    with collecting(path) as (known, store), publisher(known) as device:
+        for _ in range(100):  # five seconds of stream time
+            device.telemetry()
+        newest = START + (device.sent - 1) * 10 * MS
+        wait_until(lambda: store.journal.now("p") == newest, "all have come")
+        wait_until(
+            lambda: store.journal.after("p", 0, 1)[0].arrived >= newest - 1000 * MS, "the old have gone"
+        )
+        assert 100 <= store.journal.readings("p")["d"] <= 110
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_mosquitto() is None, reason="an embedded broker keeps no session")
+def test_killed_in_mid_load_it_loses_nothing_acknowledged_and_doubles_no_window(config: Path) -> None:
+    rng = random.Random(11)
+    known = load(config)
+    with publisher(known) as device:
+        process = start_process(config)
+        wait_until(lambda: presence(known) is True, "the collector is online")
+        for _ in range(5):
+            for _ in range(rng.randint(20, 120)):
+                device.telemetry(rng.randint(1, 6))
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(10)
+            device.telemetry()  # while nobody collects
+            process = start_process(config)
+        store = Store(known.store_folder)
+        try:
+            check_nothing_lost_or_doubled(known, store, device)
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+            store.close()
+        reopened = Store(known.store_folder)
+        assert "lost" not in {reason for _, reason, _ in reopened.journal.counters("p")}
+        reopened.close()
+
+
+def start_process(config: Path) -> subprocess.Popen[bytes]:
+    root = Path(__file__).parent.parent.parent
+    return subprocess.Popen([sys.executable, "-m", "tests.ingest.collecting", str(config)], cwd=root)
+
+
+def test_the_address_is_the_configurations(broker: Broker, config: Path) -> None:
+    assert load(config).address == BrokerSettings(url=broker.url).address()

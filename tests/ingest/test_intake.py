@@ -1,0 +1,222 @@
+"""What one message becomes: readings, a label, predictions, or a counted, quarantined mistake."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iot_stream import topics
+from iot_stream.clock import wall
+from iot_stream.config import Config, load
+from iot_stream.errors import ConfigError
+from iot_stream.formats.telemetry import encode
+from iot_stream.hygiene import MAX_PAYLOAD
+from iot_stream.ingest.intake import Intake
+from iot_stream.readings import Label
+from iot_stream.store import Store
+from iot_stream.store.journal import Prediction
+from tests.streams import START
+
+CONFIG = """\
+store: sqlite:store
+pipelines:
+  office:
+    clock: stream
+    window: {length: 1}
+    task: {classify: [empty, occupied]}
+    sources:
+      - {channels: {co2: co2}, error_values: [999.9]}
+      - {topic: "zigbee/{device}", format: json, time: $.ts, channels: {co2: $.co2}}
+  rig:
+    window: {length: 1}
+    task: {classify: [ok, bad]}
+    sources: [{topic: "zigbee/{device}", format: json, channels: {co2: $.co2}}]
+    labels: {topic: "truth/{device}", value: $.state, time: $.from, until: $.to, zone: Europe/Berlin}
+"""
+TELEMETRY = "iot/office/device/d/telemetry"
+LABEL = "iot/office/device/d/label"
+PREDICTION = "iot/office/device/d/prediction"
+
+
+class Desk:
+    """An intake at work, a transaction a message."""
+
+    def __init__(self, folder: Path, text: str = CONFIG) -> None:
+        path = folder / "config.yml"
+        path.write_text(text)
+        self.config: Config = load(path)
+        self.store = Store(folder / "store")
+        self.intake = Intake(self.config, self.store)
+
+    def take(self, topic: str, payload: bytes | dict[str, object]) -> None:
+        content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        with self.store.write() as tx:
+            self.intake.take(tx, topic, content)
+
+    def blocks(self, pipeline: str = "office") -> list[list[float]]:
+        return [entry.block.values[:, 0].tolist() for entry in self.store.journal.after(pipeline, 0, 1000)]
+
+    def counters(self, pipeline: str = "office") -> dict[tuple[str, str], int]:
+        return {(device, reason): n for device, reason, n in self.store.journal.counters(pipeline)}
+
+    def quarantined(self) -> list[tuple[str, str, bytes]]:
+        return [
+            tuple(row) for row in self.store.read("SELECT topic, reason, payload FROM quarantine ORDER BY id")
+        ]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    opened = Desk(tmp_path)
+    yield opened
+    opened.store.close()
+
+
+def telemetry(seq: int = 0, *values: float, time: int = START) -> bytes:
+    times = time + np.arange(len(values)) * 1000
+    return encode(("co2",), times, np.array(values, np.float32)[:, None], "boot", seq)
+
+
+def test_the_patterns_are_those_of_all_pipelines(desk: Desk) -> None:
+    assert desk.intake.patterns == [
+        "iot/office/device/+/label",
+        "iot/office/device/+/prediction",
+        "iot/office/device/+/telemetry",
+        "iot/rig/device/+/prediction",
+        "truth/+",
+        "zigbee/+",
+    ]
+
+
+def test_readings_go_to_the_journal_once(desk: Desk) -> None:
+    for _ in range(2):
+        desk.take(TELEMETRY, telemetry(0, 400, 500))
+    desk.take(TELEMETRY, telemetry(2, 600))
+    assert desk.blocks() == [[400, 500], [600]]
+    assert desk.counters() == {("d", "duplicate"): 2}
+    assert desk.quarantined() == []
+
+
+def test_a_topic_of_two_pipelines_feeds_both(desk: Desk) -> None:
+    desk.take("zigbee/lamp", {"co2": 7, "ts": START})
+    assert desk.blocks("office") == desk.blocks("rig") == [[7]]
+    ours, theirs = (desk.store.journal.after(name, 0, 9)[0].block for name in ("office", "rig"))
+    assert (ours.source, ours.times.tolist(), ours.arrival_stamped) == (1, [START], False)
+    assert (theirs.device, theirs.arrival_stamped) == ("lamp", True)
+    assert abs(int(theirs.times[0]) - wall()) < 60 * 10**9
+
+
+def test_error_values_are_missing_in_the_journal(desk: Desk) -> None:
+    desk.take(TELEMETRY, telemetry(0, 400, 999.9))
+    np.testing.assert_array_equal(desk.blocks(), [[400, np.nan]])
+
+
+def test_stream_time_is_the_newest_readings(desk: Desk) -> None:
+    assert desk.intake.clocks["office"].now() == 0
+    desk.take(TELEMETRY, telemetry(0, 1, 2))
+    desk.take(TELEMETRY, telemetry(2, 3, time=START - 10**9))
+    assert desk.intake.clocks["office"].now() == START + 1000
+    assert [entry.arrived for entry in desk.store.journal.after("office", 0, 9)] == [START + 1000] * 2
+    assert abs(desk.intake.clocks["rig"].now() - wall()) < 60 * 10**9
+    assert Intake(desk.config, desk.store).clocks["office"].now() == START + 1000  # after a restart
+
+
+def test_labels_of_our_own_topic(desk: Desk) -> None:
+    desk.take(LABEL, {"time": START, "value": "occupied"})
+    desk.take(LABEL, {"time": START + 5, "until": START + 9, "value": 0})
+    assert desk.store.journal.labels("office") == [
+        Label("d", START, START, 1),
+        Label("d", START + 5, START + 9, 0),
+    ]
+
+
+def test_labels_by_paths(desk: Desk) -> None:
+    desk.take("truth/pump", {"state": "bad", "from": "2015-02-04 18:51:00"})
+    desk.take("truth/pump", {"state": 0, "from": 1_423_072_261, "to": 1_423_072_262})
+    moment = 1_423_072_260 * 10**9
+    assert desk.store.journal.labels("rig") == [
+        Label("pump", moment, moment, 1),
+        Label("pump", moment + 10**9, moment + 2 * 10**9, 0),
+    ]
+
+
+def test_predictions_and_those_before_them(desk: Desk) -> None:
+    desk.take(PREDICTION, topics.encode(topics.Prediction(9, "occupied", 0.75, 3, [(7, "empty", 0.5)])))
+    assert desk.store.journal.predictions("office") == [
+        Prediction("d", 7, 3, 0, 0.5),
+        Prediction("d", 9, 3, 1, 0.75),
+    ]
+
+
+BAD: list[tuple[str, bytes, str]] = [
+    (TELEMETRY, b"{", "malformed"),
+    (TELEMETRY, b"\xff", "malformed"),
+    (TELEMETRY, b'{"channels":{"co2":["high"]}}', "wrong_type"),
+    (TELEMETRY, b'{"channels":{"co2":[1]},"sequence":3}', "wrong_type"),
+    (TELEMETRY, b'{"channels":{"noise":[1]}}', "unknown_channel"),
+    (TELEMETRY, b'{"channels":{"co2":[1]},"time":5}', "absurd_time"),
+    (TELEMETRY, b'{"channels":{"co2":[]}}', "empty"),
+    (TELEMETRY, b" " * (MAX_PAYLOAD + 1), "too_large"),
+    ("zigbee/d", b'{"co2":1,"ts":"soon"}', "absurd_time"),
+    (LABEL, b'{"time":1,"value":"gone"}', "unknown_class"),
+    (LABEL, b'{"time":1,"value":-1}', "unknown_class"),
+    (LABEL, b'{"time":-1,"value":1}', "absurd_time"),
+    (LABEL, b'{"time":9,"until":5,"value":1}', "absurd_time"),
+    (LABEL, b'{"time":99999999999999999999,"value":1}', "absurd_time"),
+    (LABEL, b"[" * 100_000, "malformed"),
+    (LABEL, b'{"value":1}', "malformed"),
+    (PREDICTION, b'{"time":1,"class":"gone","p":1,"version":1}', "malformed"),
+    (PREDICTION, b'{"time":99999999999999999999,"class":"empty","p":1,"version":1}', "malformed"),
+    (PREDICTION, b'{"time":1,"class":"empty","p":1,"version":99999999999999999999}', "malformed"),
+    (PREDICTION, b'{"time":1,"class":"empty","p":1,"version":1,"earlier":[[-1,"empty",1]]}', "malformed"),
+    (PREDICTION, b"\xff", "malformed"),
+]
+
+
+@pytest.mark.parametrize(("topic", "payload", "reason"), BAD)
+def test_bad_input_is_counted_and_quarantined_and_stops_nothing(
+    desk: Desk, topic: str, payload: bytes, reason: str
+) -> None:
+    desk.take(topic, payload)
+    assert desk.counters() == {("d", reason): 1}
+    assert desk.quarantined()[0] == (topic, reason, payload[:4096])
+    desk.take(TELEMETRY, telemetry(0, 400))
+    assert desk.blocks() == [[400]]
+
+
+def test_a_device_name_that_cannot_be_is_quarantined(desk: Desk) -> None:
+    name = "x" * 65
+    desk.take(f"iot/office/device/{name}/telemetry", telemetry(0, 1))
+    assert desk.counters() == {(name, "device_name"): 1}
+    assert desk.blocks() == []
+
+
+def test_messages_of_no_route_are_left_alone(desk: Desk) -> None:
+    for topic in ("", "iot/office/device/d/status", "iot/other/device/d/telemetry", "zigbee/a/b"):
+        desk.take(topic, telemetry(0, 1))
+    assert desk.blocks() == desk.quarantined() == []
+    assert desk.counters() == {}
+
+
+def test_a_wrong_path_is_found_before_any_message(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a path"):
+        Desk(tmp_path, CONFIG.replace("$.state", "state"))
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    topic=st.sampled_from([TELEMETRY, LABEL, PREDICTION, "zigbee/d", "truth/d"]),
+    payload=st.binary(max_size=30)
+    | st.dictionaries(
+        st.sampled_from(
+            ["time", "until", "value", "class", "p", "version", "earlier", "channels", "co2", "ts", "from"]
+        ),
+        st.integers() | st.floats() | st.text(max_size=3) | st.none() | st.lists(st.integers()),
+    ).map(lambda message: json.dumps(message).encode()),
+)
+def test_no_message_stops_the_flow(desk: Desk, topic: str, payload: bytes) -> None:
+    desk.take(topic, payload)

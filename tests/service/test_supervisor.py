@@ -1,0 +1,103 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iot_stream.service.broker import Broker
+from tests.service.running import NAME, opened, service, write_config
+from tests.waiting import wait_until
+
+CHILD = "iot_stream.cli"
+
+
+def _parts(parent: int) -> dict[str, int]:
+    """Part → process id of a supervisor's children."""
+    found = {}
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit():
+            try:
+                command = (each / "cmdline").read_bytes().decode().split("\0")
+                ppid = int((each / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            if ppid == parent and CHILD in command:
+                found[command[command.index(CHILD) + 1]] = int(each.name)
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_part_that_crashes_is_started_again_and_the_others_go_on(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
+    path = write_config(tmp_path, broker.url, prefix)
+    with service(path, tmp_path / "log") as serving:
+        wait_until(lambda: len(_parts(serving.pid)) == 3, "three parts")
+        before = _parts(serving.pid)
+        os.kill(before["collect"], signal.SIGKILL)
+        wait_until(lambda: _parts(serving.pid).get("collect", before["collect"]) != before["collect"], "a new collector")
+        after = _parts(serving.pid)
+        assert (after["distill"], after["publish"]) == (before["distill"], before["publish"])
+
+
+def test_parts_end_with_their_supervisor_even_if_it_is_killed(tmp_path: Path, broker: Broker, prefix: str) -> None:
+    path = write_config(tmp_path, broker.url, prefix)
+    with service(path, tmp_path / "log") as serving:
+        wait_until(lambda: len(_parts(serving.pid)) == 3, "three parts")
+        parts = _parts(serving.pid)
+        serving.kill()
+        serving.wait(10)
+        wait_until(lambda: not any(_alive(pid) for pid in parts.values()), "all parts gone", 30)
+
+
+def test_a_second_publisher_on_the_prefix_refuses_to_start(tmp_path: Path, broker: Broker, prefix: str) -> None:
+    path = write_config(tmp_path, broker.url, prefix)
+    with service(path, tmp_path / "log"), opened(path) as (_, store):
+        wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 60)
+        second = subprocess.run(
+            [sys.executable, "-m", CHILD, "publish", "--config", str(path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert second.returncode == 3
+    assert "a publisher is at work" in second.stderr
+
+
+def test_a_wrong_configuration_ends_at_once_with_its_place(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p")
+    path.write_text(path.read_text().replace("length:", "lenght:"))
+    result = subprocess.run(
+        [sys.executable, "-m", CHILD, "serve", "--config", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "is `length` meant?" in result.stderr
+    assert f"{path}:" in result.stderr
+
+
+@pytest.mark.parametrize("part", ["collect", "distill", "publish"])
+def test_no_broker_is_said_with_its_address(tmp_path: Path, part: str) -> None:
+    path = write_config(tmp_path, "mqtt://127.0.0.1:1", "p")
+    subprocess.run([sys.executable, "-m", CHILD, "keys", "init", "--config", str(path)], check=True, capture_output=True)
+    result = subprocess.run(
+        [sys.executable, "-m", CHILD, part, "--config", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 3
+    assert "127.0.0.1:1" in result.stderr

@@ -1,0 +1,123 @@
+"""Recordings played over a real broker: every row once, late channels in one batch at their time."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from iot_stream.config import Late, Pipeline, Source, Task, Window
+from iot_stream.config import Recordings as RecordingSettings
+from iot_stream.recordings import Recording
+from iot_stream.service.broker import Broker
+from iot_stream.units import Duration
+from simulator.playback import Logger, Playback
+from tests.simulator.shows import NEVER, Counter, distinct, new_stations
+
+HOUR = 3600 * 10**9
+DAY = 24 * HOUR
+MIDNIGHT = 1_423_612_800 * 10**9  # 2015-02-11
+CLASSES = ("empty", "occupied")
+FAST = 1e9
+
+
+def recording(device: str = "office", hours: int = 60, first: int = MIDNIGHT + 5 * HOUR) -> Recording:
+    """A reading an hour."""
+    values = np.random.default_rng(len(device)).normal(500, 50, (hours, 3)).astype(np.float32)
+    times = first + HOUR * np.arange(hours)
+    return Recording(device, ("t", "light", "co2"), times, values, np.arange(hours) % 2, {})
+
+
+def pipeline(prefix: str, late: bool = True) -> Pipeline:
+    base = f"{prefix}/p/device/{{device}}"
+    sources = (
+        Source(topic=f"{base}/telemetry", channels={"t": "", "co2": ""}),
+        Source(topic=f"{base}/light", channels={"light": ""}),
+    )
+    plan = {"light": Late(every=Duration(DAY), at="20:00")} if late else {}
+    return Pipeline(
+        window=Window(length=1),
+        task=Task(classify=CLASSES),
+        sources=sources if late else (Source(topic=f"{base}/telemetry"),),
+        recordings=RecordingSettings(late=plan),
+    )
+
+
+@pytest.mark.parametrize(
+    ("moment", "readout"),
+    [(0, 20 * HOUR), (20 * HOUR - 1, 20 * HOUR), (20 * HOUR, 44 * HOUR), (43 * HOUR, 44 * HOUR)],
+)
+def test_a_logger_is_read_out_after_its_hour(moment: int, readout: int) -> None:
+    logger = Logger(1, "t", ("light",), DAY, 20 * HOUR)
+    assert logger.readout_after(MIDNIGHT + moment) == MIDNIGHT + readout
+
+
+def test_late_channels_come_in_one_batch_at_the_set_time(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    played, settings = recording(), pipeline(prefix)
+    counter = Counter(broker, prefix)
+    playback = Playback([played], settings, FAST, new_stations(broker, prefix, CLASSES, tmp_path), 1)
+    playback.start()
+    ledger = playback.run(NEVER)
+    playback.stop()
+    counter.settle()
+    blocks = counter.blocks(settings)
+    assert {tuple(msgspec.to_builtins(b))[:-1] for b in ledger.blocks} == distinct(blocks)
+    assert ledger.unacknowledged == 0
+
+    prompt = [block for block in blocks if block.source == 0]
+    assert [block.channels for block in prompt] == [("t", "co2")] * 60
+    np.testing.assert_array_equal(np.concatenate([b.times for b in prompt]), played.times)
+    np.testing.assert_array_equal(np.concatenate([b.values for b in prompt]), played.values[:, [0, 2]])
+    assert [b.label for b in ledger.blocks if b.source == 0] == played.labels.tolist()
+
+    batches = [block for block in blocks if block.source == 1]
+    assert [len(block) for block in batches] == [
+        15,
+        24,
+    ]  # 5 to 20 o'clock, a day; the rest is still in the logger
+    np.testing.assert_array_equal(np.concatenate([b.times for b in batches]), played.times[:39])
+    np.testing.assert_array_equal(np.concatenate([b.values for b in batches])[:, 0], played.values[:39, 1])
+    assert [(block.seq, block.numbered) for block in batches] == [(0, True), (15, True)]
+    # Each batch comes between the last reading before 20 o'clock and the first from then on.
+    order = [(block.source, int(block.times[-1])) for block in blocks]
+    for batch in batches:
+        place = order.index((1, int(batch.times[-1])))
+        assert order[place - 1][1] < int(batch.times[-1]) + HOUR == order[place + 1][1]
+        assert (order[place + 1][1] - MIDNIGHT) % DAY == 20 * HOUR
+
+
+def test_several_devices_play_together_in_order_of_time(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    played = [
+        recording("a", 10),
+        recording("bb", 10, MIDNIGHT + 8 * HOUR + 1),
+        recording("a", 5, MIDNIGHT + 40 * HOUR),
+    ]
+    settings = pipeline(prefix, late=False)
+    counter = Counter(broker, prefix)
+    playback = Playback(played, settings, FAST, new_stations(broker, prefix, CLASSES, tmp_path), 1)
+    playback.start()
+    ledger = playback.run(NEVER)
+    playback.stop()
+    counter.settle()
+    blocks = counter.blocks(settings)
+    assert {tuple(msgspec.to_builtins(b))[:-1] for b in ledger.blocks} == distinct(blocks)
+    assert {(b.device, b.boot) for b in ledger.blocks} == {(b.device, b.boot) for b in blocks}
+    assert (
+        len({b.boot for b in ledger.blocks if b.device == "a"}) == 1
+    )  # one client for both of its recordings
+    assert [b.seq for b in ledger.blocks if b.device == "a"] == list(range(15))
+    assert {b.device: b.n for b in ledger.blocks} == {"a": 1, "bb": 1}
+
+
+def test_playback_keeps_its_pace(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    """Four hours, so fast that they take a fifth of a second: they cannot be over sooner."""
+    played = recording("a", 5)
+    speed = 4 * HOUR / 0.2e9
+    playback = Playback(
+        [played], pipeline(prefix, late=False), speed, new_stations(broker, prefix, CLASSES, tmp_path), 1
+    )
+    playback.start()
+    ledger = playback.run(NEVER)
+    playback.stop()
+    assert ledger.ended - ledger.started >= 0.2e9
+    assert len(ledger.blocks) == 5

@@ -1,0 +1,189 @@
+"""Recordings from files: times, devices and labels from wherever the settings say they are."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iot_stream.clock import SECOND
+from iot_stream.config import Recordings, Select
+from iot_stream.errors import ConfigError, DataError
+from iot_stream.recordings import RECORDING_EPOCH, Recording, load, select
+from iot_stream.units import Rate
+
+CLASSES = ("empty", "occupied")
+T0 = 1_423_072_260 * SECOND
+CSV = """\
+date,CO2,Light,Occupancy
+2015-02-04 17:51:00,721.25,426,1
+2015-02-04 17:52:00,,429,occupied
+2015-02-04 17:53:00,713,0,
+"""
+
+
+def settings(**changes: object) -> Recordings:
+    base = {
+        "files": "*.csv",
+        "time": "date",
+        "device": "office",
+        "channels": {"co2": "CO2"},
+        "label": "Occupancy",
+    }
+    return Recordings(**base | changes)
+
+
+def read(folder: Path, **changes: object) -> list[Recording]:
+    return load(settings(**changes), CLASSES, folder)
+
+
+def test_a_csv_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    (recording,) = read(tmp_path)
+    assert (recording.device, recording.channels) == ("office", ("co2",))
+    assert recording.times.tolist() == [T0, T0 + 60 * SECOND, T0 + 120 * SECOND]
+    np.testing.assert_array_equal(recording.values, np.array([[721.25], [np.nan], [713]], np.float32))
+    assert recording.labels.tolist() == [1, 1, -1]
+
+
+def test_a_compressed_file_with_unnamed_row_numbers_is_read(tmp_path: Path) -> None:
+    header, *rows = CSV.splitlines()
+    numbered = [header] + [f"{i},{row}" for i, row in enumerate(rows)]
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress("\n".join(numbered).encode()))
+    (recording,) = read(tmp_path, files="*.csv.gz")
+    assert recording.values[0, 0] == 721.25
+    assert recording.labels.tolist() == [1, 1, -1]
+
+
+def test_naive_times_are_read_in_the_zone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    (recording,) = read(tmp_path, zone="Europe/Berlin")
+    assert recording.times[0] == T0 - 3600 * SECOND
+
+
+def test_files_of_one_device_become_one_recording_in_order_of_time(tmp_path: Path) -> None:
+    header, *rows = CSV.splitlines(True)
+    (tmp_path / "a.csv").write_text(header + rows[2])
+    (tmp_path / "b.csv").write_text(header + rows[0] + rows[1])
+    (recording,) = read(tmp_path)
+    assert (np.diff(recording.times) > 0).all()
+    assert recording.labels.tolist() == [1, 1, -1]
+
+
+def test_a_column_may_name_the_device(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "date,who,CO2,Occupancy\n2015-02-04,b,1,0\n2015-02-05,a,2,1\n2015-02-06,b,3,1\n"
+    )
+    recordings = {r.device: r for r in read(tmp_path, device="who")}
+    assert recordings.keys() == {"a", "b"}
+    assert recordings["b"].values[:, 0].tolist() == [1, 3]
+    assert recordings["b"].labels.tolist() == [0, 1]
+    assert recordings["a"].values[:, 0].tolist() == [2]
+
+
+def test_fields_of_the_file_name_may_give_device_and_label(tmp_path: Path) -> None:
+    (tmp_path / "room-7_occupied.csv").write_text(CSV)
+    (tmp_path / "notes.csv").write_text("not,ours\n1,2\n")
+    (recording,) = read(
+        tmp_path, match=r"(?P<room>room-\d)_(?P<state>\w+)\.csv", device="room", label="state"
+    )
+    assert recording.device == "room-7"
+    assert recording.labels.tolist() == [1, 1, 1]
+
+
+def test_arrays_of_an_npz_file_follow_one_another(tmp_path: Path) -> None:
+    arrays = {
+        "1797_Normal": np.arange(6).reshape(3, 2),
+        "1772_Ball": np.arange(4).reshape(2, 2),
+        "other": np.zeros((1, 2)),
+    }
+    np.savez(tmp_path / "rig.npz", **arrays)
+    recordings = load(
+        Recordings(
+            files="*.npz",
+            match=r"(?P<rpm>\d+)_(?P<kind>\w+)",
+            pace=Rate.parse("10/s"),
+            device="rig",
+            channels={"fan": "1"},
+            label="kind",
+        ),
+        ("Normal", "Ball"),
+        tmp_path,
+    )
+    assert [r.labels.tolist() for r in recordings] == [[0, 0, 0], [1, 1]]
+    assert recordings[0].values[:, 0].tolist() == [1, 3, 5]
+    assert recordings[0].times.tolist() == [RECORDING_EPOCH + i * SECOND // 10 for i in range(3)]
+    assert recordings[1].times[0] > recordings[0].times[-1] + SECOND  # more than ten periods apart
+    assert {r.device for r in recordings} == {"rig"}
+    chosen = select(recordings, Select(where={"rpm": 1772}), "UTC")
+    assert [r.fields["kind"] for r in chosen] == ["Ball"]
+
+
+@pytest.mark.parametrize(
+    ("part", "rows"),
+    [
+        (Select(from_="2015-02-04 17:52"), [1, 2]),
+        (Select(to="2015-02-04 17:52"), [0]),
+        (Select(from_="2015-02-04 17:52", to="2015-02-04 17:53"), [1]),
+        (Select(share=(0, 0.34)), [0]),
+        (Select(share=(0.34, 1)), [1, 2]),
+        (Select(from_="2016-01-01"), []),
+        (Select(where={"nothing": 1}), []),
+    ],
+)
+def test_select_takes_what_meets_all_conditions(tmp_path: Path, part: Select, rows: list[int]) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    chosen = select(read(tmp_path), part, "UTC")
+    found = [int((time - T0) // (60 * SECOND)) for recording in chosen for time in recording.times]
+    assert found == rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": "*.tsv"}, r"recordings.files: nothing at"),
+        ({"files": "/nowhere/at/all.csv"}, r"recordings.files: no file"),
+        ({"channels": {"co2": "co2"}}, r"no column 'co2'; there are date, CO2, Light, Occupancy"),
+        ({"time": "when"}, r"no column 'when'"),
+        ({"time": ""}, r"neither `time`"),
+        ({"label": "Occupancy?"}, r"recordings.label: .* neither a column nor a field 'Occupancy\?'"),
+        ({"match": "b"}, r"recordings.match: 'b' matches nothing"),
+    ],
+)
+def test_what_the_settings_name_and_the_files_lack_is_a_config_error(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"date,CO2,Occupancy\nnoon,1,0\n",
+        b"date,CO2,Occupancy\n2015-02-04,x,0\n",
+        b"date,CO2,Occupancy\n2015-02-04,1,maybe\n",
+        b"date,CO2,Occupancy\n2015-02-04\n",
+        b"\xff\xfe",
+    ],
+)
+def test_a_file_that_is_none_names_itself(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"malformed: .*a\.csv: "):
+        read(tmp_path)
+    (tmp_path / "b.csv.gz").write_bytes(b"\x1f\x8b\x08" + content)
+    with pytest.raises(DataError, match=r"malformed: .*b\.csv\.gz: "):
+        read(tmp_path, files="b*")
+
+
+def test_an_npz_file_that_is_none_names_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(DataError, match=r"malformed: .*a\.npz: "):
+        read(tmp_path, files="*.npz", channels={"x": "0"})
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 1)))
+    with pytest.raises(DataError, match=r"malformed: .*a\.npz: "):
+        read(tmp_path, files="*.npz", channels={"x": "5"}, label="", pace=Rate.parse("1/s"))
+    with pytest.raises(ConfigError, match="write the number of each column"):
+        read(tmp_path, files="*.npz", channels={"x": "first"})
