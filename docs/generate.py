@@ -22,10 +22,10 @@ def configuration() -> str:
     """The page of all settings."""
     intro = (
         "# Configuration\n\n"
-        "Generated from the settings themselves by `python docs/generate.py`. Unknown names are errors that say\n"
-        "the line and the nearest name; `iot-stream config check` tells what a file means.\n\n"
-        "Durations are written `500 ms`, `10 s`, `30 min`, `1 day`; rates `50/s`, `1/min`, `12.8 kHz`. Times are\n"
-        "ISO 8601. Derived channels are `function(channel, …)`; the functions stand at the end.\n"
+        "Generated from the settings themselves by `python docs/generate.py`. Unknown names are errors that\n"
+        "say the line and the nearest name; `iot-stream config check` tells what a file means.\n\n"
+        "Durations are written `500 ms`, `10 s`, `30 min`, `1 day`; rates `50/s`, `1/min`, `12.8 kHz`. Times\n"
+        "are ISO 8601. Derived channels are `function(channel, …)`; the functions stand at the end.\n"
     )
     sections = [intro, _section("Top level", config.Config)]
     seen: list[type] = [config.Config]
@@ -55,7 +55,9 @@ def _default(field: Any) -> str:
         return f"`{_duration(int(value))}`"
     if isinstance(value, config.Network):
         return f"`{{arch: {value.arch}}}`"
-    if isinstance(value, msgspec.Struct) or (isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct)):
+    if isinstance(value, msgspec.Struct) or (
+        isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct)
+    ):
         return "see below"
     if value in (None, "", (), {}):
         return "–"
@@ -63,7 +65,12 @@ def _default(field: Any) -> str:
 
 
 def _duration(nanoseconds: int) -> str:
-    for unit, size in (("day", 86_400_000_000_000), ("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 10**9)):
+    for unit, size in (
+        ("day", 86_400_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("min", 60_000_000_000),
+        ("s", 10**9),
+    ):
         if nanoseconds and nanoseconds % size == 0:
             return f"{nanoseconds // size} {unit}"
     return f"{nanoseconds / 1e6:g} ms"
@@ -110,7 +117,9 @@ def topic_tables() -> str:
         lines += ["", f"### {name}", "", " ".join((payload.__doc__ or "").split()), ""]
         lines += ["| field | type | default |", "|---|---|---|"]
         for field in msgspec.structs.fields(payload):
-            default = "required" if field.required else f"`{field.default if field.default is not msgspec.NODEFAULT else field.default_factory()!r}`"
+            value = field.default if field.default is not msgspec.NODEFAULT else None
+            value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else value
+            default = "required" if field.required else f"`{value!r}`"
             lines.append(f"| `{field.encode_name}` | `{_type(field.type)}` | {default} |")
     return "\n".join(lines)
 
@@ -136,4 +145,4 @@ def pages() -> dict[Path, str]:
 if __name__ == "__main__":
     for path, text in pages().items():
         path.write_text(text)
-        print(path.name)  # noqa: T201
+        print(path.name)

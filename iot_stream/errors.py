@@ -1,12 +1,12 @@
 """Every error that iot-stream raises on purpose, one class per owner of the fault.
 
-    IotStreamError
-    ├── ConfigError   the user's configuration or command line
-    ├── DataError     what a device or a recording sent; carries a countable reason
-    ├── BrokerError   the broker, or the way to it
-    ├── StoreError    the store: locked, full, from another version
-    ├── ModelError    a teacher or student that cannot be built, trained or run
-    └── Refused       a release that a device will not take; carries a countable reason
+IotStreamError
+├── ConfigError   the user's configuration or command line
+├── DataError     what a device or a recording sent; carries a countable reason
+├── BrokerError   the broker, or the way to it
+├── StoreError    the store: locked, full, from another version
+├── ModelError    a teacher or student that cannot be built, trained or run
+└── Refused       a release that a device will not take; carries a countable reason
 """
 
 

@@ -22,7 +22,9 @@ def check(path: Path) -> None:
     for name, pipeline in settings.pipelines.items():
         click.echo(f"pipeline {name}: {', '.join(pipeline.classes)}")
         for source in pipeline.sources:
-            click.echo(f"  reads    {source.topic} ({source.format}) {' '.join(source.channels) or 'all channels'}")
+            click.echo(
+                f"  reads    {source.topic} ({source.format}) {' '.join(source.channels) or 'all channels'}"
+            )
         for role, network in (("teacher", pipeline.teacher), ("student", pipeline.student)):
             cut = pipeline.cut(network)
             options = " ".join(f"{key}={value}" for key, value in network.options)

@@ -19,7 +19,12 @@ from iot_stream.cli.common import until_stopped
     show_default=True,
     help="auto: mosquitto where it is found.",
 )
-@click.option("--to", "target", type=click.Path(path_type=Path), help="Folder of the run  [default: runs/demo or runs/office]")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Folder of the run  [default: runs/demo or runs/office]",
+)
 def demo(office: bool, kind: str, target: Path | None) -> None:
     """Twelve machines, one teacher: the machines change, the students recover. Ends by itself.
 

@@ -28,9 +28,8 @@ def list_versions(path: Path, pipeline: str | None) -> None:
     for version in store.registry.versions(name):
         size = len(store.registry.artifact(version.weights))
         gate = version.provenance.get("gate", {}).get("reason", "")
-        click.echo(
-            f"{version.version:>7}  {iso(version.created)}  {running.count(version.version):>7}  {size:>6}  {gate}"
-        )
+        devices = running.count(version.version)
+        click.echo(f"{version.version:>7}  {iso(version.created)}  {devices:>7}  {size:>6}  {gate}")
 
 
 @models.command()
@@ -63,7 +62,9 @@ def rollback(version: int, path: Path, pipeline: str | None, wait: float) -> Non
         time.sleep(0.1)
         state, outcome = store.registry.outcome(command)
     if state == "open":
-        click.echo(f"asked for as command {command}; no distiller has answered yet, is `iot-stream serve` running?")
+        click.echo(
+            f"asked for as command {command}; no distiller has answered yet, is `iot-stream serve` running?"
+        )
     elif state == "failed":
         raise ModelError(outcome)
     else:

@@ -28,7 +28,9 @@ def hold_out(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_
     With `gate.block`, whole blocks of time judge, the same ones for ever; the newest of them, as many
     as it takes to have both `n_min` windows and two classes.
     """
-    return _newest(stream, since, gate) if gate.block is None else _blocks(stream, since, gate, int(gate.block))
+    return (
+        _newest(stream, since, gate) if gate.block is None else _blocks(stream, since, gate, int(gate.block))
+    )
 
 
 def _newest(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

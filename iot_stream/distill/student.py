@@ -76,7 +76,7 @@ class Architecture:
         return student, cost
 
     def resumed(self, resume: bytes) -> nn.Module:
-        """The student as it was left, batch norm and its statistics included: it adapts better than folded."""
+        """The student as it was left, with its batch norm: it adapts better than folded."""
         return export.load_weights(_build(self.network, self.spec, 0), safetensors.numpy.load(resume))
 
     def pack(self, student: nn.Module) -> Packed:
@@ -87,7 +87,9 @@ class Architecture:
         # What the golden windows give comes from the decoded weights, in the device's runtime.
         expected = Model.build(0, self.graph, spec, bare, ENCODING).logits(self.spec.golden_windows())
         whole = encodings.encode(ENCODING, weights, expected)
-        return Packed(self.graph, spec, whole, ENCODING, safetensors.numpy.save(export.named_weights(student)))
+        return Packed(
+            self.graph, spec, whole, ENCODING, safetensors.numpy.save(export.named_weights(student))
+        )
 
 
 def _build(network: Network, spec: Spec, seed: int) -> nn.Module:

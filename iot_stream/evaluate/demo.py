@@ -43,10 +43,15 @@ class Show:
 
 
 def _nothing_amiss(summary: dict[str, Any]) -> list[str]:
-    """What went wrong in any run: empty if nothing was lost, doubled or missed, and all devices are up to date."""
+    """What went wrong: empty if nothing was lost, doubled or missed, and all devices are up to date."""
     wrong = [
         f"{key} = {summary[key]}"
-        for key in ("readings_lost", "windows_duplicated", "readings_missed_in_swaps", "unacknowledged_messages")
+        for key in (
+            "readings_lost",
+            "windows_duplicated",
+            "readings_missed_in_swaps",
+            "unacknowledged_messages",
+        )
         if summary[key]
     ]
     if summary["released"] < 2:
@@ -75,7 +80,9 @@ def _better_than_static(summary: dict[str, Any]) -> list[str]:
     wrong = _nothing_amiss(summary)
     for key in ("accuracy_stream", "balanced_stream"):
         if summary[key]["student"] < summary[key]["static"] + 0.07:
-            wrong.append(f"{key}: student {summary[key]['student']} is not static {summary[key]['static']} + 0.07")
+            wrong.append(
+                f"{key}: student {summary[key]['student']} is not static {summary[key]['static']} + 0.07"
+            )
     return wrong
 
 
@@ -97,10 +104,14 @@ OFFICE = Show(
 )
 
 
-def run(show: Show, target: Path, kind: brokers.Kind, say: Callable[[str], None], stopping: threading.Event) -> int:
+def run(
+    show: Show, target: Path, kind: brokers.Kind, say: Callable[[str], None], stopping: threading.Event
+) -> int:
     """Runs the show with its files under `target`; returns the exit code, 0 if all that it promises holds."""
     if not (EXAMPLES / show.example / "config.yml").exists():
-        raise ConfigError(f"no example {show.example} at {EXAMPLES}; the demo runs from a clone of the repository")
+        raise ConfigError(
+            f"no example {show.example} at {EXAMPLES}; the demo runs from a clone of the repository"
+        )
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     began = time.monotonic()
@@ -114,7 +125,16 @@ def run(show: Show, target: Path, kind: brokers.Kind, say: Callable[[str], None]
         monitor = Monitor(config, say)
         monitor.start()
         service = subprocess.Popen(
-            [sys.executable, "-m", "iot_stream.cli", "--quiet", "serve", "--quiet", "--config", str(config_path)],
+            [
+                sys.executable,
+                "-m",
+                "iot_stream.cli",
+                "--quiet",
+                "serve",
+                "--quiet",
+                "--config",
+                str(config_path),
+            ],
             stdin=subprocess.DEVNULL,
         )
         try:
@@ -165,13 +185,20 @@ def _first_version(
     return store
 
 
-def _play(
-    show: Show, target: Path, config: Path, view: LiveView, stopping: threading.Event
-) -> Ledger | None:
+def _play(show: Show, target: Path, config: Path, view: LiveView, stopping: threading.Event) -> Ledger | None:
     """The simulator to its end; None if a person ended it."""
     ledger = target / "ledger.json"
     simulator = subprocess.Popen(
-        [sys.executable, "-m", "simulator", "--config", str(config), *show.simulator, "--ledger", str(ledger)],
+        [
+            sys.executable,
+            "-m",
+            "simulator",
+            "--config",
+            str(config),
+            *show.simulator,
+            "--ledger",
+            str(ledger),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -220,7 +247,8 @@ def _conclude(summary: dict[str, Any], wrong: list[str], target: Path, say: Call
     say("")
     say(f"readings    {summary['readings_published']} published, {summary['readings_lost']} lost")
     say(f"windows     {summary['windows']}, {summary['windows_duplicated']} doubled")
-    say(f"rounds      {summary['rounds']}: {summary['released'] - 1} released, {summary['rejected']} rejected, {summary['held']} held")
+    outcomes = f"{summary['released'] - 1} released, {summary['rejected']} rejected, {summary['held']} held"
+    say(f"rounds      {summary['rounds']}: {outcomes}")
     say(f"swaps       {summary['swaps']}, {summary['readings_missed_in_swaps']} readings missed")
     for key, what in (
         ("accuracy_before_drift", "before"),

@@ -38,7 +38,9 @@ class Run:
 
 
 def read(store: Store, name: str, pipeline: Pipeline, ledger: Ledger, broker: str) -> Run:
-    truth = [Label(b.device, b.first, b.last, b.label) for b in ledger.blocks if b.source == 0 and b.label >= 0]
+    truth = [
+        Label(b.device, b.first, b.last, b.label) for b in ledger.blocks if b.source == 0 and b.label >= 0
+    ]
     versions = store.registry.versions(name)
     teacher = versions[0].provenance["teacher"] if versions else ""
     return Run(
@@ -112,7 +114,7 @@ def summary(run: Run) -> dict[str, Any]:
     whole = bool(drifted) and drifted <= recovered.keys()
     before, after = _before(run, scored), _after(run, scored, recovered) if whole else None
     released = [v for v in run.versions if "rollback_of" not in v.provenance]
-    down = [size for size in run.ledger.bytes_down.values()]
+    down = list(run.ledger.bytes_down.values())
     late = ("student", "static", "static_all", "teacher")
     return {
         "devices": len(np.unique(run.scores.devices)),
@@ -130,8 +132,12 @@ def summary(run: Run) -> dict[str, Any]:
         "accuracy_before_drift": _accuracies(before, ("student", "static", "teacher"), metrics.accuracy),
         "accuracy_after_recovery": _accuracies(after, late, metrics.accuracy),
         "balanced_after_recovery": _accuracies(after, late, metrics.balanced),
-        "accuracy_stream": _accuracies(scored, ("student", "static", "static_all", "persistence", "teacher"), metrics.accuracy),
-        "balanced_stream": _accuracies(scored, ("student", "static", "static_all", "persistence", "teacher"), metrics.balanced),
+        "accuracy_stream": _accuracies(
+            scored, ("student", "static", "static_all", "persistence", "teacher"), metrics.accuracy
+        ),
+        "balanced_stream": _accuracies(
+            scored, ("student", "static", "static_all", "persistence", "teacher"), metrics.balanced
+        ),
         "recovery_s": _recovery_s(run, recovered) if whole else None,
         "bytes_up": run.ledger.bytes_up,
         "bytes_down_per_device": round(float(np.mean(down))) if down else 0,
@@ -158,7 +164,10 @@ def _after(run: Run, scored: Scores, recovered: dict[str, int]) -> Scores:
     """Windows of drifted devices that began after each had recovered (device clocks differ by little)."""
     offset = {drift.device: drift.time - drift.wall for drift in run.ledger.drifts}
     since = {device: at + offset[device] for device, at in recovered.items()}
-    keep = [start >= since.get(device, 2**62) for device, start in zip(scored.devices.tolist(), scored.starts.tolist(), strict=True)]
+    keep = [
+        start >= since.get(device, 2**62)
+        for device, start in zip(scored.devices.tolist(), scored.starts.tolist(), strict=True)
+    ]
     return scored.rows(np.array(keep, bool))
 
 

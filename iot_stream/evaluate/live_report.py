@@ -53,11 +53,15 @@ def _figures(summary: dict[str, Any]) -> Sequence[Figure]:
         Figure("teacher", _percent(whole["teacher"]), "the ceiling"),
     ]
     if summary["recovery_s"] is not None:
-        figures.append(Figure("recovered after", f"{summary['recovery_s']:.1f} s", "from the first drifted reading"))
+        figures.append(
+            Figure("recovered after", f"{summary['recovery_s']:.1f} s", "from the first drifted reading")
+        )
     return [
         *figures,
         Figure("readings lost", str(summary["readings_lost"]), f"of {summary['readings_published']:,}"),
-        Figure("readings missed in swaps", str(summary["readings_missed_in_swaps"]), f"{summary['swaps']} swaps"),
+        Figure(
+            "readings missed in swaps", str(summary["readings_missed_in_swaps"]), f"{summary['swaps']} swaps"
+        ),
         Figure("model bytes", f"{summary['bytes_down_per_device']:,}", "down to each device"),
     ]
 
@@ -112,7 +116,9 @@ def _traffic(run: Run, zero: int) -> Traffic | None:
     edges = np.linspace(blocks[0].first, blocks[-1].last, BINS + 1)
     ends = np.array([block.last for block in blocks])
     up = np.cumsum([block.n * per_reading for block in blocks])
-    swaps = sorted(_stream_time(run, at) for at, _, _, _, _, _ in (e for e in run.events if e[2] == "applied"))
+    swaps = sorted(
+        _stream_time(run, at) for at, _, _, _, _, _ in (e for e in run.events if e[2] == "applied")
+    )
     total = sum(run.ledger.bytes_down.values())
     return Traffic(
         [round(float(edge - zero) / SECOND, 3) for edge in edges],
@@ -140,7 +146,9 @@ def _rounds(run: Run) -> list[report.Round]:
     for each in run.rounds:
         gate = each.report.get("gate", {}).get("reason") or each.report.get("error", each.outcome)
         cost = each.report.get("cost", {}).get("seconds")
-        verdict: Literal["released", "rejected", "held"] = "released" if each.outcome == "released" else "rejected"
+        verdict: Literal["released", "rejected", "held"] = (
+            "released" if each.outcome == "released" else "rejected"
+        )
         rows.append(
             report.Round(
                 each.id,
@@ -160,7 +168,10 @@ def _devices(run: Run, summary: dict[str, Any]) -> list[report.Device]:
     for block in run.ledger.blocks:
         readings[block.device] += block.n
     running = summary["versions_running"]
-    return [report.Device(name, running.get(name, 0), swapped[name], count) for name, count in sorted(readings.items())]
+    return [
+        report.Device(name, running.get(name, 0), swapped[name], count)
+        for name, count in sorted(readings.items())
+    ]
 
 
 def _facts(run: Run, summary: dict[str, Any]) -> dict[str, str]:

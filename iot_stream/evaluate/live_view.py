@@ -21,7 +21,9 @@ class LiveView:
         if not versions:
             return
         teacher = versions[0].provenance["teacher"]
-        scores = collect(self._store, self._name, self._pipeline, self._store.journal.labels(self._name), teacher, 5000)
+        scores = collect(
+            self._store, self._name, self._pipeline, self._store.journal.labels(self._name), teacher, 5000
+        )
         known, basis = scores.truth, "labels"
         if not (known != NOTHING).any():
             known, basis = scores.said["teacher"], "the teacher's word"

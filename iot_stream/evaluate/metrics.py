@@ -20,6 +20,4 @@ def over_time(
 ) -> list[float | None]:
     """Accuracy between each edge and the next; None where there are no windows."""
     place = np.searchsorted(edges, times, side="right") - 1
-    return [
-        float(right[place == i].mean()) if (place == i).any() else None for i in range(len(edges) - 1)
-    ]
+    return [float(right[place == i].mean()) if (place == i).any() else None for i in range(len(edges) - 1)]

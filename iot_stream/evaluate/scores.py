@@ -30,20 +30,29 @@ class Scores:
     def rows(self, keep: NDArray[np.bool_]) -> "Scores":
         said = {name: values[keep] for name, values in self.said.items()}
         return Scores(
-            self.devices[keep], self.starts[keep], self.ends[keep], self.truth[keep], said, self.versions[keep]
+            self.devices[keep],
+            self.starts[keep],
+            self.ends[keep],
+            self.truth[keep],
+            said,
+            self.versions[keep],
         )
 
 
 def collect(
     store: Store, name: str, pipeline: Pipeline, truth: list[Label], teacher: str, newest: int = 0
 ) -> Scores:
-    """`truth` from a ledger or the labels; `teacher`: the key under which outputs are kept; 0: all windows."""
+    """`truth` from a ledger or the labels; `teacher`: the key of its outputs; `newest` 0: all windows."""
     cut = pipeline.cut(pipeline.student)
-    windows = store.journal.windows(name, cut.id, (cut.length, len(cut.inputs)), newest=newest, limit=10_000_000)
+    windows = store.journal.windows(
+        name, cut.id, (cut.length, len(cut.inputs)), newest=newest, limit=10_000_000
+    )
     windows = windows.rows(np.argsort(windows.ends, kind="stable"))
     true, _ = labelling.join(windows.devices, windows.starts, windows.ends, truth)
     since = int(windows.ends[0]) if len(windows) else 0
-    place = {key: i for i, key in enumerate(zip(windows.devices.tolist(), windows.ends.tolist(), strict=True))}
+    place = {
+        key: i for i, key in enumerate(zip(windows.devices.tolist(), windows.ends.tolist(), strict=True))
+    }
     student, versions = _student(store, name, place, since)
     said = {"student": student}
     for model in ("static", "static_all"):

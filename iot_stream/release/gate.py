@@ -61,7 +61,9 @@ def judge(
     seen = int(np.sum(np.bincount(truth[known], minlength=1) >= max(5, settings.n_min // 20)))
     counted = int(known.sum())
     if counted < settings.n_min:
-        return Verdict("held", f"{counted} windows to judge by, {settings.n_min} are needed", basis, counted, seen)
+        return Verdict(
+            "held", f"{counted} windows to judge by, {settings.n_min} are needed", basis, counted, seen
+        )
     if seen < 2:
         return Verdict("held", "only one class among the windows to judge by", basis, counted, seen)
     right = candidate[known].argmax(axis=1) == truth[known]
@@ -78,9 +80,22 @@ def judge(
     elif lower <= -settings.delta:
         outcome, reason = "rejected", f"not shown to be no worse: {reason}"
     elif worse := [name for name, (now, before) in recall.items() if now < before - settings.recall_drop]:
-        outcome, reason = "rejected", f"recall of {worse[0]} falls from {recall[worse[0]][1]:.2f} to {recall[worse[0]][0]:.2f}"
+        outcome, reason = (
+            "rejected",
+            f"recall of {worse[0]} falls from {recall[worse[0]][1]:.2f} to {recall[worse[0]][0]:.2f}",
+        )
     return Verdict(
-        outcome, reason, basis, counted, seen, float(right.mean()), float(was_right.mean()), gain, lower, size, recall
+        outcome,
+        reason,
+        basis,
+        counted,
+        seen,
+        float(right.mean()),
+        float(was_right.mean()),
+        gain,
+        lower,
+        size,
+        recall,
     )
 
 

@@ -84,7 +84,9 @@ class Publisher:
                 message = self._inbox.get(timeout=0.2)
             except queue.Empty:
                 if wall() > deadline:
-                    raise BrokerError("the broker does not return our own message; may we publish under the prefix?") from None
+                    raise BrokerError(
+                        "the broker does not return our own message; may we publish under the prefix?"
+                    ) from None
                 continue
             if message.topic == echo:
                 return
@@ -101,8 +103,8 @@ class Publisher:
             return
         if other.online and other.instance != self._presence.instance:
             raise BrokerError(
-                f"a publisher is at work on prefix {self._config.prefix!r}: {other.instance} on {other.host}; "
-                "stop it, or choose another `prefix`"
+                f"a publisher is at work on prefix {self._config.prefix!r}: {other.instance} "
+                f"on {other.host}; stop it, or choose another `prefix`"
             )
 
     def _mend(self) -> None:
@@ -160,12 +162,18 @@ class Publisher:
             try:
                 candidates.append(Repository(self._keys, scope, trust.unpack_bundle(retained)))
             except (ConfigError, Refused) as error:
-                log.warning("what is retained at %s is not ours: %s", self._bundle_topic(pipeline, cohort), error)
+                log.warning(
+                    "what is retained at %s is not ours: %s", self._bundle_topic(pipeline, cohort), error
+                )
         return max(candidates, key=lambda repository: repository.signings)
 
     def _targets(self, version: Version) -> dict[str, Target]:
         gate = version.provenance.get("gate", {})
-        custom = {"encoding": version.encoding, "round": version.round, "gate": str(gate.get("reason", ""))[:200]}
+        custom = {
+            "encoding": version.encoding,
+            "round": version.round,
+            "gate": str(gate.get("reason", ""))[:200],
+        }
         return {
             trust.GRAPH: Target(self._registry.artifact(version.graph)),
             trust.SPEC: Target(self._registry.artifact(version.spec)),
@@ -221,7 +229,11 @@ class Publisher:
             elif levels := topics.REPORT.levels(message.topic):
                 report = topics.decode(topics.Report, message.payload)
                 self._registry.add_event(
-                    levels["pipeline"], levels["device"], report.event, report.version, report.time,
+                    levels["pipeline"],
+                    levels["device"],
+                    report.event,
+                    report.version,
+                    report.time,
                     message.payload.decode(),
                 )
         except msgspec.DecodeError as error:
@@ -235,4 +247,6 @@ class Publisher:
         device = Device(levels["device"], cohort, status.online, version, wall())
         self._registry.save_device(levels["pipeline"], device, payload.decode())
         if known is None:
-            self._connection.publish(topics.COHORT.of(**levels), topics.encode(topics.Cohort(cohort)), retain=True)
+            self._connection.publish(
+                topics.COHORT.of(**levels), topics.encode(topics.Cohort(cohort)), retain=True
+            )

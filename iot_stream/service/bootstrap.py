@@ -33,7 +33,9 @@ def load(pipeline: Pipeline, part: Select, folder: Path) -> Bootstrap:
     student_cut, teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
     pieces = [piece for recording in found if (piece := _joined(recording, student_cut, teacher_cut))]
     if not pieces:
-        raise ConfigError("recordings.bootstrap: selects not a single window; are the recordings long enough?")
+        raise ConfigError(
+            "recordings.bootstrap: selects not a single window; are the recordings long enough?"
+        )
     return Bootstrap(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 

@@ -38,7 +38,7 @@ class Distiller:
         self._connection = Connection(
             config.address,
             f"{config.prefix}-distiller-{self._presence.instance}",
-            lambda message: None,
+            lambda _: None,
             will=self._presence.will,
         )
         self._pipelines = [
@@ -74,7 +74,13 @@ class _Positions:
 
 class _Pipeline:
     def __init__(
-        self, config: Config, store: Store, name: str, pipeline: Pipeline, folder: Path, connection: Connection
+        self,
+        config: Config,
+        store: Store,
+        name: str,
+        pipeline: Pipeline,
+        folder: Path,
+        connection: Connection,
     ) -> None:
         self._prefix, self._name, self._pipeline = config.prefix, name, pipeline
         self._store, self._folder, self._connection = store, folder, connection
@@ -138,12 +144,15 @@ class _Pipeline:
         rows = []
         for model in models:
             logits = (
-                self._prepared.teacher.logits(windows.x)
-                if teacher
-                else self._rivals[model].logits(windows.x)
+                self._prepared.teacher.logits(windows.x) if teacher else self._rivals[model].logits(windows.x)
             )
             label = self._model_name(model)
-            columns = (windows.devices.tolist(), windows.ends.tolist(), windows.starts.tolist(), windows.arrived.tolist())
+            columns = (
+                windows.devices.tolist(),
+                windows.ends.tolist(),
+                windows.starts.tolist(),
+                windows.arrived.tolist(),
+            )
             rows += [
                 (self._name, label, device, end, start, arrived, content)
                 for device, end, start, arrived, content in zip(*columns, logits_bytes(logits), strict=True)
@@ -165,7 +174,9 @@ class _Pipeline:
     def _material(self) -> Material:
         """All stored windows that the teacher has spoken on, with the labels that have come."""
         cut, classes = self._student_cut, self._pipeline.classes
-        windows = self._store.journal.windows(self._name, cut.id, (cut.length, len(cut.inputs)), newest=self._reach())
+        windows = self._store.journal.windows(
+            self._name, cut.id, (cut.length, len(cut.inputs)), newest=self._reach()
+        )
         since = int(windows.ends.min()) if len(windows) else 0
         said = self._store.registry.outputs(self._name, self._model_name(TEACHER), since)
         place = {(device, start): i for i, (device, _, start, _, _) in enumerate(said)}
@@ -243,7 +254,13 @@ class _Pipeline:
             with self._store.write() as tx:
                 report["candidate"] = self._store.registry.put_artifact(tx, result.candidate.weights)
         self._finish(
-            round_id, reason, started, stream_started, outcome, report, result.candidate if verdict.passed else None
+            round_id,
+            reason,
+            started,
+            stream_started,
+            outcome,
+            report,
+            result.candidate if verdict.passed else None,
         )
         return f"{round_id}: {outcome}, {verdict.reason}"
 
@@ -259,7 +276,10 @@ class _Pipeline:
     ) -> None:
         """Round and version in one transaction: no version without its report."""
         assert self._prepared is not None
-        provenance = report | {"teacher": self._prepared.teacher.key, "settings": repr(self._pipeline.distill)}
+        provenance = report | {
+            "teacher": self._prepared.teacher.key,
+            "settings": repr(self._pipeline.distill),
+        }
         with self._store.write() as tx:
             if released is not None:
                 version = learning.add_version(
@@ -275,7 +295,9 @@ class _Pipeline:
 
     def _roll_back(self, number: int) -> str:
         """A new version with an old one's weights."""
-        old = next((v for v in self._store.registry.versions(self._name, COHORT) if v.version == number), None)
+        old = next(
+            (v for v in self._store.registry.versions(self._name, COHORT) if v.version == number), None
+        )
         if old is None:
             raise ModelError(f"{self._name} has no version {number}; `iot-stream models list` shows them")
         with self._store.write() as tx:

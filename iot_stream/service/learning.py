@@ -1,4 +1,4 @@
-"""Everything before the first round: teacher, first student, rivals; made once, then taken from the registry."""
+"""Before the first round: teacher, first student, rivals; made once, then taken from the registry."""
 
 import hashlib
 import logging
@@ -57,7 +57,7 @@ def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say)
     """Raises ConfigError, ModelError."""
     if pipeline.recordings is None or pipeline.recordings.bootstrap is None:
         raise ConfigError(
-            f"pipelines.{name}.recordings.bootstrap: nothing to learn from; name labelled recordings or a world"
+            f"pipelines.{name}.recordings.bootstrap: nothing to learn from; name recordings or a world"
         )
     parts = pipeline.recordings.bootstrap
     wide = bootstraps.load(pipeline, parts.teacher, folder)
@@ -151,13 +151,20 @@ def _student(
     net, trained = architecture.first(material, pipeline.distill, pipeline.seed)
     packed = architecture.pack(net)
     agreement = float((packed.model().logits(material.x).argmax(axis=1) == material.said).mean())
-    report = {"steps": trained.steps, "losses": trained.losses, "seconds": trained.seconds, "agreement": agreement}
+    report = {
+        "steps": trained.steps,
+        "losses": trained.losses,
+        "seconds": trained.seconds,
+        "agreement": agreement,
+    }
     say("distillation", f"{kind} student agrees with the teacher on {agreement:.1%} of its windows")
     store.registry.put_model(key, kind, _keep(packed), report)
     return packed, report
 
 
-def _student_key(kind: str, pipeline: Pipeline, architecture: Architecture, material: Material, teacher: str) -> str:
+def _student_key(
+    kind: str, pipeline: Pipeline, architecture: Architecture, material: Material, teacher: str
+) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(material.x).tobytes())
     digest.update(repr([kind, teacher, pipeline.distill, pipeline.student, pipeline.seed]).encode())
     digest.update(architecture.spec.encode())
@@ -165,7 +172,9 @@ def _student_key(kind: str, pipeline: Pipeline, architecture: Architecture, mate
 
 
 def _keep(packed: Packed) -> bytes:
-    return msgspec.msgpack.encode(_Kept(packed.graph, packed.spec, packed.weights, packed.encoding, packed.resume))
+    return msgspec.msgpack.encode(
+        _Kept(packed.graph, packed.spec, packed.weights, packed.encoding, packed.resume)
+    )
 
 
 def _unpack(content: bytes) -> Packed:
@@ -196,7 +205,13 @@ def packed_version(store: Store, version: Version) -> Packed:
 
 
 def add_version(
-    store: Store, tx: Any, pipeline: str, cohort: str, round_id: str, packed: Packed, provenance: dict[str, Any]
+    store: Store,
+    tx: Any,
+    pipeline: str,
+    cohort: str,
+    round_id: str,
+    packed: Packed,
+    provenance: dict[str, Any],
 ) -> Version:
     """The next version of a cohort, within a transaction: artifacts and row together, or neither."""
     newest = store.registry.newest(pipeline, cohort)

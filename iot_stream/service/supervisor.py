@@ -27,7 +27,7 @@ class _Part:
     due: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE)  # noqa: S603  our own commands
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE)
         self.started = time.monotonic()
 
     def look(self) -> int | None:
@@ -64,7 +64,10 @@ class _Part:
 def serve(config: Path, parts: tuple[str, ...], options: tuple[str, ...], stopping: threading.Event) -> int:
     """Until `stopping`, or until a part refuses its configuration; returns the exit code."""
     running = [
-        _Part(name, [sys.executable, "-m", "iot_stream.cli", *options, name, "--config", str(config), "--supervised"])
+        _Part(
+            name,
+            [sys.executable, "-m", "iot_stream.cli", *options, name, "--config", str(config), "--supervised"],
+        )
         for name in parts
     ]
     try:
@@ -75,7 +78,12 @@ def serve(config: Path, parts: tuple[str, ...], options: tuple[str, ...], stoppi
                     continue
                 if ended == USAGE:
                     return USAGE
-                log.warning("%s ended with code %d; starting it again in %.0f s", part.name, ended, part.due - time.monotonic())
+                log.warning(
+                    "%s ended with code %d; starting it again in %.0f s",
+                    part.name,
+                    ended,
+                    part.due - time.monotonic(),
+                )
             stopping.wait(0.1)
     finally:
         for part in running:

@@ -16,7 +16,8 @@ def describe(topic: str, payload: bytes) -> str | None:
     """One message as a line for a person; None for what a person need not see."""
     try:
         if levels := topics.BUNDLE.levels(topic):
-            return f"model    {levels['pipeline']}/{levels['cohort']}/{levels['slot']}: bundle of {len(payload)} bytes"
+            slot = f"{levels['pipeline']}/{levels['cohort']}/{levels['slot']}"
+            return f"model    {slot}: bundle of {len(payload)} bytes"
         if levels := topics.BLOB.levels(topic):
             what = f"{len(payload)} bytes" if payload else "cleared"
             return f"model    {levels['pipeline']}: blob {levels['sha256'][:12]} {what}"
@@ -26,7 +27,8 @@ def describe(topic: str, payload: bytes) -> str | None:
             return _report(levels["device"], topics.decode(topics.Report, payload))
         if levels := topics.STATUS.levels(topic):
             status = topics.decode(topics.Status, payload)
-            return f"device   {levels['device']}: {'online' if status.online else 'offline'}, version {status.version}"
+            state = "online" if status.online else "offline"
+            return f"device   {levels['device']}: {state}, version {status.version}"
         if levels := topics.SERVICE.levels(topic):
             service = topics.decode(topics.Service, payload)
             return f"service  {levels['part']}: {'running' if service.online else 'stopped'}"
@@ -42,18 +44,23 @@ def _round(event: topics.RoundEvent) -> str:
 
 
 def _report(device: str, report: topics.Report) -> str:
+    version = f"version {report.version}"
     if report.event == "applied":
-        return f"device   {device}: version {report.version} for {report.previous}, swapped in {report.swap_us:.0f} µs"
-    if report.event == "health":
-        return f"device   {device}: version {report.version}, {report.windows} windows, mean confidence {report.mean_p:.2f}"
-    return f"device   {device}: {report.event.replace('_', ' ')} {report.version} ({report.reason}) {report.detail}"
+        what = f"{version} for {report.previous}, swapped in {report.swap_us:.0f} µs"
+    elif report.event == "health":
+        what = f"{version}, {report.windows} windows, mean confidence {report.mean_p:.2f}"
+    else:
+        what = f"{report.event.replace('_', ' ')}, runs {version}: {report.reason}, {report.detail}"
+    return f"device   {device}: {what}"
 
 
 class Monitor:
     def __init__(self, config: Config, show: Show) -> None:
         self._show = show
         self._last: dict[str, str] = {}
-        self._connection = Connection(config.address, f"{config.prefix}-monitor-{time.time_ns():x}", self._take)
+        self._connection = Connection(
+            config.address, f"{config.prefix}-monitor-{time.time_ns():x}", self._take
+        )
         self._connection.subscribe(topics.SERVICE.pattern(prefix=config.prefix))
         for name in config.pipelines:
             for topic in (topics.BUNDLE, topics.BLOB, topics.ROUND, topics.REPORT, topics.STATUS):

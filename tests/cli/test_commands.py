@@ -18,7 +18,11 @@ from tests.waiting import wait_until
 
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
-        [sys.executable, "-m", "iot_stream.cli", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "iot_stream.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == code, result.stderr
     return result
@@ -43,7 +47,9 @@ def test_models_list_and_show_tell_where_a_version_came_from(served: Path) -> No
     assert lines[0].split()[:2] == ["version", "made"]
     assert lines[1].split()[0] == "1"
     shown = json.loads(run("models", "show", "2", "--config", str(served)).stdout)
-    assert {"sample", "distillation", "fusion", "gate", "cost", "teacher", "settings"} <= shown["provenance"].keys()
+    assert {"sample", "distillation", "fusion", "gate", "cost", "teacher", "settings"} <= shown[
+        "provenance"
+    ].keys()
     assert "no version 99" in run("models", "show", "99", "--config", str(served), code=2).stderr
 
 
@@ -116,4 +122,6 @@ def test_config_check_says_what_a_file_means(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mqtt://localhost", "p")
     out = run("config", "check", "--config", str(path)).stdout
     assert "teacher  mlp hidden=[32] on 4 × (f0, f1" in out
-    assert "no such file" in run("config", "check", "--config", str(tmp_path / "no.yml"), code=2).stderr.lower()
+    assert (
+        "no such file" in run("config", "check", "--config", str(tmp_path / "no.yml"), code=2).stderr.lower()
+    )

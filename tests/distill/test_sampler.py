@@ -50,7 +50,10 @@ def test_hold_out_takes_more_where_the_gate_needs_it_but_never_more_than_half():
 
 
 def test_hold_out_judges_each_device_by_its_own_newest_whatever_its_clock():
-    early, late = _material(np.arange(50.0), np.arange(50) % 3), _material(np.arange(50.0) + 1000, np.arange(50) % 3)
+    early, late = (
+        _material(np.arange(50.0), np.arange(50) % 3),
+        _material(np.arange(50.0) + 1000, np.arange(50) % 3),
+    )
     both = early.and_then(dataclasses.replace(late, devices=np.full(50, "e")))
     _, judges = hold_out(both, -1, Gate(share=0.2, n_min=5))
     assert (judges[:50].sum(), judges[50:].sum()) == (10, 10)
@@ -82,7 +85,10 @@ def test_draw_weighs_recent_windows_by_age():
 
 
 def test_draw_shares_between_recent_and_reservoir():
-    stream, boot = _material(np.arange(50.0), np.arange(50) % 3), _material(np.arange(300.0), np.arange(300) % 3)
+    stream, boot = (
+        _material(np.arange(50.0), np.arange(50) % 3),
+        _material(np.arange(300.0), np.arange(300) % 3),
+    )
     batch = draw(stream, boot, Sample(recent=40, reservoir=100, share=0.7), 50 * SECOND)
     assert (batch.recent, batch.reservoir) == (40, 100)
     assert batch.weights[:40].sum() == pytest.approx(0.7)

@@ -43,12 +43,17 @@ def test_a_part_that_crashes_is_started_again_and_the_others_go_on(
         wait_until(lambda: len(_parts(serving.pid)) == 3, "three parts")
         before = _parts(serving.pid)
         os.kill(before["collect"], signal.SIGKILL)
-        wait_until(lambda: _parts(serving.pid).get("collect", before["collect"]) != before["collect"], "a new collector")
+        wait_until(
+            lambda: _parts(serving.pid).get("collect", before["collect"]) != before["collect"],
+            "a new collector",
+        )
         after = _parts(serving.pid)
         assert (after["distill"], after["publish"]) == (before["distill"], before["publish"])
 
 
-def test_parts_end_with_their_supervisor_even_if_it_is_killed(tmp_path: Path, broker: Broker, prefix: str) -> None:
+def test_parts_end_with_their_supervisor_even_if_it_is_killed(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
     path = write_config(tmp_path, broker.url, prefix)
     with service(path, tmp_path / "log") as serving:
         wait_until(lambda: len(_parts(serving.pid)) == 3, "three parts")
@@ -58,7 +63,9 @@ def test_parts_end_with_their_supervisor_even_if_it_is_killed(tmp_path: Path, br
         wait_until(lambda: not any(_alive(pid) for pid in parts.values()), "all parts gone", 30)
 
 
-def test_a_second_publisher_on_the_prefix_refuses_to_start(tmp_path: Path, broker: Broker, prefix: str) -> None:
+def test_a_second_publisher_on_the_prefix_refuses_to_start(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
     path = write_config(tmp_path, broker.url, prefix)
     with service(path, tmp_path / "log"), opened(path) as (_, store):
         wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 60)
@@ -91,7 +98,9 @@ def test_a_wrong_configuration_ends_at_once_with_its_place(tmp_path: Path) -> No
 @pytest.mark.parametrize("part", ["collect", "distill", "publish"])
 def test_no_broker_is_said_with_its_address(tmp_path: Path, part: str) -> None:
     path = write_config(tmp_path, "mqtt://127.0.0.1:1", "p")
-    subprocess.run([sys.executable, "-m", CHILD, "keys", "init", "--config", str(path)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", CHILD, "keys", "init", "--config", str(path)], check=True, capture_output=True
+    )
     result = subprocess.run(
         [sys.executable, "-m", CHILD, part, "--config", str(path)],
         capture_output=True,

@@ -74,7 +74,7 @@ def train(
     missing = [name for k, name in enumerate(classes) if not (labels == k).any()]
     if missing:
         raise ModelError(
-            f"the bootstrap has no labelled window of {', '.join(missing)}; widen recordings.bootstrap.teacher"
+            f"no labelled window of {', '.join(missing)} to learn from; widen recordings.bootstrap.teacher"
         )
     mean, scale = normalisation(windows)
     teacher = _bare(key, Spec(cut, classes, mean, scale, masks), network, seed)
