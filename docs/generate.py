@@ -24,8 +24,8 @@ def configuration() -> str:
         "# Configuration\n\n"
         "Generated from the settings themselves by `python docs/generate.py`. Unknown names are errors that\n"
         "say the line and the nearest name; `iot-stream config check` tells what a file means.\n\n"
-        "Durations are written `500 ms`, `10 s`, `30 min`, `1 day`; rates `50/s`, `1/min`, `12.8 kHz`. Times\n"
-        "are ISO 8601. Derived channels are `function(channel, …)`; the functions stand at the end.\n"
+        "Durations are written `500 ms`, `10 s`, `30 min`, `1 day`; rates `50/s`, `1/min`, `12.8 kHz`.\n"
+        "Times are ISO 8601. Derived channels are `function(channel, …)`; the functions stand at the end.\n"
     )
     sections = [intro, _section("Top level", config.Config)]
     seen: list[type] = [config.Config]

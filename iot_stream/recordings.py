@@ -9,6 +9,7 @@ import gzip
 import re
 import zipfile
 from dataclasses import dataclass, replace
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -46,19 +47,13 @@ def load(settings: Recordings, classes: tuple[str, ...], folder: Path) -> list[R
 
     Raises ConfigError for what the settings name and the files do not have, DataError("malformed").
     """
-    paths = (
-        sorted(folder.glob(settings.files))
-        if not Path(settings.files).is_absolute()
-        else [Path(settings.files)]
-    )
+    paths = [Path(name) for name in sorted(glob(str(folder / settings.files)))]  # noqa: PTH207  may be absolute
     if not paths:
         raise ConfigError(f"recordings.files: nothing at {folder / settings.files}")
     found = []
     for path in paths:
         try:
             found += _npz(path, settings) if path.suffix == ".npz" else _csv(path, settings, classes)
-        except FileNotFoundError as error:
-            raise ConfigError(f"recordings.files: no file {path}") from error
         except (OSError, EOFError, ValueError, IndexError, csv.Error, zipfile.BadZipFile, DataError) as error:
             raise DataError("malformed", f"{path}: {error}") from error
     if not found:

@@ -142,7 +142,7 @@ def test_select_takes_what_meets_all_conditions(tmp_path: Path, part: Select, ro
     ("changes", "message"),
     [
         ({"files": "*.tsv"}, r"recordings.files: nothing at"),
-        ({"files": "/nowhere/at/all.csv"}, r"recordings.files: no file"),
+        ({"files": "/nowhere/at/all.csv"}, r"recordings.files: nothing at"),
         ({"channels": {"co2": "co2"}}, r"no column 'co2'; there are date, CO2, Light, Occupancy"),
         ({"time": "when"}, r"no column 'when'"),
         ({"time": ""}, r"neither `time`"),

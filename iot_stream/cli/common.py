@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +73,8 @@ def until_part_stopped(supervised: bool) -> threading.Event:
 
 
 def _watch_parent(stopping: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
+        pass
     stopping.set()
 
 

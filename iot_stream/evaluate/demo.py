@@ -99,7 +99,7 @@ OFFICE = Show(
     "Is the office occupied? Eight days without a label",
     "A light sensor, read out once a day, teaches a student that has only temperature, humidity and CO₂.",
     "occupancy",
-    ("--recordings", "--speed", "7680"),
+    ("--recordings", "--scenario", str(EXAMPLES / "occupancy" / "scenario.yml")),
     _better_than_static,
 )
 

@@ -8,7 +8,7 @@ from iot_stream.evaluate import metrics
 from iot_stream.evaluate.scores import NOTHING, collect
 from iot_stream.store import Store
 
-RECENT = 200  # labelled windows: some seconds
+RECENT = 200  # windows that someone knows the truth of, or a quarter of those looked at
 
 
 class LiveView:
@@ -31,7 +31,8 @@ class LiveView:
         for rival in ("student", "static", "teacher"):
             said = scores.said[rival]
             both = (said != NOTHING) & (known != NOTHING)
-            value = metrics.accuracy(said[both][-RECENT:], known[both][-RECENT:])
+            recent = max(RECENT, int(both.sum()) // 4)
+            value = metrics.accuracy(said[both][-recent:], known[both][-recent:])
             if value is not None and not (basis != "labels" and rival == "teacher"):
                 parts.append(f"{rival} {value:.2f} {'█' * round(20 * value):20}")
         running = Counter(d.version for d in self._store.registry.devices(self._name) if d.online)
