@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from iot_stream.config import Address
+from iot_stream.address import Address
 from iot_stream.errors import BrokerError
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections import deque
 from pathlib import Path
 
 from iot_stream import topics
-from iot_stream.config import Address, Broker
+from iot_stream.address import Address, Broker
 from iot_stream.device.client import DeviceClient, Sent
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.formats.telemetry import encode as encode_telemetry

@@ -15,7 +15,18 @@ ROOT = Path(__file__).parent.parent
 # The house from the ground up. On one floor rooms do not know each other; only the ground is open.
 FLOORS = (
     {"errors", "clock"},
-    {"units", "yaml_lines", "readings", "order", "derive", "windows", "hygiene", "formats", "labelling"}
+    {
+        "units",
+        "address",
+        "yaml_lines",
+        "readings",
+        "order",
+        "derive",
+        "windows",
+        "hygiene",
+        "formats",
+        "labelling",
+    }
     | {"topics", "config", "recordings", "artifact"},
     {"mqtt", "presence"},
     {"device", "store"},

@@ -3,7 +3,7 @@
 `load` reads a file; `docs/configuration.md` is generated from the descriptions.
 """
 
-from iot_stream.config.broker import Address, Broker, Settings
+from iot_stream.address import Address, Broker, Settings
 from iot_stream.config.loading import Config, load
 from iot_stream.config.settings import (
     DEFAULT_SOURCE,

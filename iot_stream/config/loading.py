@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-from iot_stream.config.broker import Address, Broker, Settings
+from iot_stream.address import Address, Broker, Settings
 from iot_stream.config.settings import Network, Pipeline, Recordings
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError, DataError

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from iot_stream.config.broker import Settings
+from iot_stream.address import Settings
 from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError

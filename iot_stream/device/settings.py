@@ -7,7 +7,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from iot_stream.config import Address, Broker
+from iot_stream.address import Address, Broker
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.readings import check_device_name
 from iot_stream.yaml_lines import convert

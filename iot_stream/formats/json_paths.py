@@ -6,7 +6,6 @@ A path is `$.a.b`, `$["a b"]`, `$.a[0]`; with `readings: $.list`, the other path
 import re
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -73,6 +72,8 @@ def time_zone(name: str) -> tzinfo:
     """The zone of that name; UTC needs no database. Raises ConfigError."""
     if name == "UTC":
         return UTC
+    from zoneinfo import ZoneInfo  # half a megabyte that a device seldom needs
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
