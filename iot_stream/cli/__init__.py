@@ -62,7 +62,7 @@ def main(quiet: bool) -> None:
     With your sensors:  iot-stream config check --config my.yml
                         iot-stream keys init --config my.yml
                         iot-stream serve --config my.yml
-                        iot-stream device add pump-01 --config my.yml > pump-01.yml
+                        iot-stream device add pump-01 --config my.yml > pump-01.json
                         iot-stream monitor --config my.yml
     """
     logging.basicConfig(

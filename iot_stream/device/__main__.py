@@ -1,16 +1,16 @@
 """`iot-device`: runs a device on readings that come as lines of JSON on standard input.
 
-    read-my-sensor | iot-device --config pump-01.yml
+    read-my-sensor | iot-device --config pump-01.json
 
 A line is `{"temperature": 21.4, "co2": 512}`; `"time"` (nanoseconds, or ISO 8601) may stand with it.
 """
 
+import argparse  # half the memory of click
 import logging
 import signal
 import sys
 from pathlib import Path
 
-import click
 import numpy as np
 
 from iot_stream.clock import wall
@@ -31,19 +31,28 @@ def _reading(line: bytes, channels: tuple[str, ...]) -> tuple[int, list[float]]:
     return time, [np.nan if value is None else float(value) for value in values]
 
 
-@click.command(help=__doc__)
-@click.option(
-    "--config", "path", type=click.Path(path_type=Path), required=True, help="from `iot-stream device add`"
-)
-@click.option("--channels", required=True, help="names of the channels in each line: temperature,co2")
-def main(path: Path, channels: str) -> None:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "iot-device", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, help="from `iot-stream device add`")
+    parser.add_argument("--channels", required=True, help="channels in each line: temperature,co2")
+    return parser.parse_args()
+
+
+def _tell(what: str) -> None:
+    sys.stderr.write(f"iot-device: {what}\n")
+
+
+def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    names = tuple(name.strip() for name in channels.split(",") if name.strip())
+    options = _options()
+    names = tuple(name.strip() for name in options.channels.split(",") if name.strip())
     try:
-        client = DeviceClient(DeviceSettings.load(path), names)
+        client = DeviceClient(DeviceSettings.load(options.config), names)
         client.start()
     except IotStreamError as error:
-        click.echo(f"iot-device: {error}", err=True)
+        _tell(str(error))
         sys.exit(error.exit_code)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -51,11 +60,11 @@ def main(path: Path, channels: str) -> None:
             try:
                 time, values = _reading(line, names)
             except DataError as error:
-                click.echo(f"iot-device: line left out: {error}", err=True)
+                _tell(f"line left out: {error}")
                 continue
             client.feed(np.array([time], np.int64), np.array([values], np.float32))
     except KeyboardInterrupt:
-        click.echo("iot-device: stopping", err=True)
+        _tell("stopping")
     finally:
         client.stop()
 

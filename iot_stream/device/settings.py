@@ -1,17 +1,17 @@
-"""What a device is started with: one file, written by `iot-stream device add`."""
+"""What a device is started with: one file, written by `iot-stream device add`.
+
+JSON, not YAML: a machine writes it, and the YAML library would cost every device a megabyte.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from iot_stream.address import Address, Broker
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.readings import check_device_name
-from iot_stream.yaml_lines import convert
-from iot_stream.yaml_lines import load as load_yaml
 
 
 class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,15 +32,18 @@ class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     @classmethod
     def load(cls, path: Path) -> "DeviceSettings":
         """Raises ConfigError with the place."""
-        data, lines = load_yaml(path)
-        settings: DeviceSettings = convert(data, cls, None, str(path), lines)
         try:
+            settings = msgspec.json.decode(path.read_bytes(), type=cls)
             check_device_name(settings.device)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; `iot-stream device add NAME` writes it") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: {error}; `iot-stream device add NAME` writes it anew") from error
         except DataError as error:
             raise ConfigError(f"{path}: device: {error.detail}") from error
         state = path.parent / settings.state
         return msgspec.structs.replace(settings, state=str(state))
 
     def dump(self) -> str:
-        """YAML that `load` reads."""
-        return yaml.safe_dump(msgspec.to_builtins(self), sort_keys=False)
+        """JSON that `load` reads."""
+        return msgspec.json.format(msgspec.json.encode(self)).decode() + "\n"

@@ -112,8 +112,8 @@ def test_device_add_writes_a_file_that_a_device_reads(tmp_path: Path) -> None:
     run("keys", "init", "--config", str(path))
     text = run("device", "add", "pump-01", "--config", str(path)).stdout
     assert "secret" not in text
-    (tmp_path / "pump-01.yml").write_text(text)
-    settings = DeviceSettings.load(tmp_path / "pump-01.yml")
+    (tmp_path / "pump-01.json").write_text(text)
+    settings = DeviceSettings.load(tmp_path / "pump-01.json")
     assert (settings.device, settings.pipeline, settings.prefix) == ("pump-01", NAME, "p")
     assert "at most 64 bytes" in run("device", "add", "a/b", "--config", str(path), code=2).stderr
 

@@ -21,7 +21,7 @@ def resident_mb(pid: int) -> float:
 def test_a_device_stays_within_its_memory(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "device.yml").write_text(site.settings().dump())
+    (tmp_path / "device.json").write_text(site.settings().dump())
     site.publisher.release(1)
     process = subprocess.Popen(
         [
@@ -29,7 +29,7 @@ def test_a_device_stays_within_its_memory(
             "-m",
             "iot_stream.device",
             "--config",
-            str(tmp_path / "device.yml"),
+            str(tmp_path / "device.json"),
             "--channels",
             "x,y",
         ],
