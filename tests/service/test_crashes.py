@@ -50,10 +50,10 @@ def test_killed_twenty_times_at_random(tmp_path: Path, prefix: str) -> None:
                 wait_until(
                     lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 90
                 )
-            with fleet(path, tmp_path, "--devices", "5", "--seconds", "110") as running:
+            with fleet(path, tmp_path, "--devices", "5", "--seconds", "90") as running:
                 for _ in range(KILLS):
                     serving = start_service(path, log)
-                    time.sleep(rng.uniform(0.2, 8))  # the moment of the kill is what is random here
+                    time.sleep(rng.uniform(0.2, 7))  # the moment of the kill is what is random here
                     kill_service(serving)
                 assert running.poll() is None, "the fleet must outlive the kills"
                 with service(path, log):
