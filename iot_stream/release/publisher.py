@@ -62,6 +62,7 @@ class Publisher:
             while not stopping.is_set():
                 if self._reconnected.is_set():
                     self._reconnected.clear()
+                    self._retained.clear()  # the broker may have come back without it
                     self._presence.say_online(self._connection)
                     self._sync(stopping)
                     self._mend()

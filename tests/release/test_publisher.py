@@ -1,0 +1,197 @@
+"""The publisher on a real broker: what the registry has released is what the broker retains."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iot_stream import topics
+from iot_stream.address import Broker as BrokerSettings
+from iot_stream.artifact import encodings, trust
+from iot_stream.artifact.trust import Scope
+from iot_stream.clock import wall
+from iot_stream.config import Config, Pipeline, Task, Window
+from iot_stream.errors import BrokerError
+from iot_stream.mqtt import Connection
+from iot_stream.release.keys import Keys
+from iot_stream.release.publisher import Publisher
+from iot_stream.release.sign import Repository, Target
+from iot_stream.service import broker as brokers
+from iot_stream.service.broker import Broker
+from iot_stream.store import Store
+from iot_stream.store.registry import Version
+from tests.waiting import wait_until
+
+GRAPH, SPEC = b"graph" * 100, b"spec" * 100
+
+
+class Listener:
+    """All that is retained under a prefix, as it changes."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.retained: dict[str, bytes] = {}
+        self.connection = Connection(
+            BrokerSettings(url=url).address(),
+            f"{prefix}-listener",
+            lambda message: self.retained.update({message.topic: message.payload}),
+        )
+        self.connection.subscribe(f"{prefix}/#")
+        self.connection.start()
+
+    def bundle(self, prefix: str) -> bytes:
+        return self.retained.get(bundle_topic(prefix), b"")
+
+
+def bundle_topic(prefix: str) -> str:
+    return topics.BUNDLE.of(prefix=prefix, pipeline="p", cohort="all", slot="stable")
+
+
+def config(url: str, prefix: str, folder: Path) -> Config:
+    pipeline = Pipeline(window=Window(length=1), task=Task(classify=("a", "b")))
+    return Config(broker=url, store=f"sqlite:{folder}", prefix=prefix, pipelines={"p": pipeline})
+
+
+def add_version(store: Store, number: int, seed: int | None = None) -> None:
+    weights = np.random.default_rng(seed or number).normal(size=(2, 3)).astype(np.float32)
+    content = encodings.encode("int8", {"w": weights})
+    put = store.registry.put_artifact
+    with store.write() as tx:
+        version = Version(
+            "p", "all", number, f"r{number}", wall(), put(tx, GRAPH), put(tx, SPEC), put(tx, content), "int8",
+            put(tx, content), {},
+        )  # fmt: skip
+        store.registry.add_version(tx, version)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    Keys.create(tmp_path / "keys", 1, 1)
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def publishing(settings: Config, store: Store, folder: Path) -> Iterator[None]:
+    stopping = threading.Event()
+    with ThreadPoolExecutor(1, "publisher") as pool:
+        running = pool.submit(Publisher(settings, store, folder / "keys").run, stopping)
+        try:
+            yield
+        finally:
+            stopping.set()
+        running.result(20)  # what it raised fails the test
+
+
+@contextmanager
+def listening(url: str, prefix: str) -> Iterator[Listener]:
+    listener = Listener(url, prefix)
+    try:
+        yield listener
+    finally:
+        listener.connection.stop()
+
+
+def released(listener: Listener, prefix: str) -> int:
+    """The version that the retained bundle names; 0 for none."""
+    payload = listener.bundle(prefix)
+    if not payload:
+        return 0
+    targets = trust.parse(trust.unpack_bundle(payload)["targets.json"]).signed.targets
+    return int(targets["weights.int8"].custom["version"])
+
+
+def test_each_version_is_one_retained_message_and_its_blobs_stay(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        for number in range(1, 6):
+            add_version(store, number)
+            wait_until(lambda n=number: released(listener, prefix) == n, f"version {number}")
+        blobs = [topic for topic, content in listener.retained.items() if "/blob/" in topic and content]
+        assert len(blobs) == 2  # graph and spec; the weights are in the bundle
+        assert len(listener.bundle(prefix)) < 2500
+
+
+def test_what_the_broker_lost_or_somebody_changed_is_mended_at_the_next_start(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    add_version(store, 1)
+    with listening(broker.url, prefix) as listener:
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: released(listener, prefix) == 1, "version 1")
+        good = dict(listener.retained)
+        topic = bundle_topic(prefix)
+        blob = next(name for name in good if "/blob/" in name)
+        listener.connection.publish_and_wait(topic, b"junk", retain=True)
+        listener.connection.publish_and_wait(blob, b"", retain=True)
+        wait_until(
+            lambda: (listener.retained[topic], listener.retained[blob]) == (b"junk", b""), "the damage"
+        )
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: listener.retained[topic] == good[topic], "the bundle as it was")
+            wait_until(lambda: listener.retained[blob] == good[blob], "the blob as it was")
+
+
+@pytest.mark.parametrize("kind", ["embedded"])
+def test_a_broker_that_forgot_everything_is_told_again(
+    kind: brokers.Kind, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    add_version(store, 1)
+    with brokers.start(tmp_path / "broker", kind=kind) as broker:
+        settings = config(broker.url, prefix, tmp_path)
+        with publishing(settings, store, tmp_path):
+            with listening(broker.url, prefix) as before:
+                wait_until(lambda: released(before, prefix) == 1, "version 1")
+            broker.restart()
+            with listening(broker.url, prefix) as after:
+                wait_until(lambda: released(after, prefix) == 1, "version 1 again", 40)
+
+
+def test_a_registry_from_a_backup_goes_on_above_what_the_broker_has(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    keys = Keys.load(tmp_path / "keys")
+    newer = Repository(keys, Scope("p", "all"))
+    for _ in range(5):  # signed five times by the registry that was lost
+        content = encodings.encode("int8", {"w": np.ones((2, 3), np.float32)})
+        targets = {"graph.onnx": Target(GRAPH), "spec.json": Target(SPEC), "weights.int8": Target(content)}
+        entries = newer.release(newer.version + 1, targets, wall())
+    settings = config(broker.url, prefix, tmp_path)
+    with listening(broker.url, prefix) as listener:
+        listener.connection.publish_and_wait(bundle_topic(prefix), trust.pack_bundle(entries), retain=True)
+        add_version(store, 6)
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: released(listener, prefix) == 6, "version 6")
+            signed = trust.parse(trust.unpack_bundle(listener.bundle(prefix))["timestamp.json"]).signed
+            assert signed.version > newer.signings
+
+
+def test_a_second_publisher_refuses(broker: Broker, prefix: str, store: Store, tmp_path: Path) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        topic = topics.SERVICE.of(prefix=prefix, part="publisher")
+        wait_until(lambda: topic in listener.retained, "the first publisher online")
+        with pytest.raises(BrokerError, match="a publisher is at work on prefix"):
+            Publisher(settings, store, tmp_path / "keys").run(threading.Event())
+
+
+def test_what_devices_say_is_written_down(broker: Broker, prefix: str, store: Store, tmp_path: Path) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    levels = {"prefix": prefix, "pipeline": "p", "device": "d"}
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        wait_until(lambda: topics.SERVICE.of(prefix=prefix, part="publisher") in listener.retained, "online")
+        listener.connection.publish(
+            topics.STATUS.of(**levels), topics.encode(topics.Status(True, 3)), retain=True
+        )
+        listener.connection.publish(topics.REPORT.of(**levels), topics.encode(topics.Report("applied", 5, 3)))
+        listener.connection.publish(topics.REPORT.of(**levels), b"{")
+        wait_until(lambda: [d.version for d in store.registry.devices("p")] == [3], "the device")
+        wait_until(lambda: [e[2] for e in store.registry.events("p")] == ["applied"], "the event")
+        wait_until(lambda: topics.COHORT.of(**levels) in listener.retained, "its cohort, told to it")
