@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 
 from iot_stream.config import Address, Broker, Config, Network, Pipeline, Settings, load
 from iot_stream.config.learning import DistillSettings, TrainSettings
@@ -291,23 +290,6 @@ def test_device_settings_survive_their_file(tmp_path: Path) -> None:
     assert msgspec.structs.replace(read, state=sent.state) == sent
     assert read.state == str(tmp_path / "state")
     assert read.address == Address("h", 1883, user="u")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"device": "a/b"}, "device: "),
-        ({"devise": "a"}, "unknown setting `devise`; is `device` meant?"),
-        ({"root": 5}, "root: Expected `str`"),
-    ],
-)
-def test_a_wrong_device_file_names_its_place(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    path = tmp_path / "pump.yml"
-    path.write_text(yaml.safe_dump({"pipeline": "p", "device": "d", "root": "{}"} | change))
-    with pytest.raises(ConfigError) as error:
-        DeviceSettings.load(path)
-    assert str(path) in str(error.value)
-    assert message in str(error.value)
 
 
 def test_a_scenario_takes_options_over_its_file(tmp_path: Path) -> None:
