@@ -1,0 +1,112 @@
+"""Before and within a round, without processes: what is trained once, and that a round can be repeated."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from iot_stream.clock import SECOND
+from iot_stream.config import Pipeline, load
+from iot_stream.distill.material import Material
+from iot_stream.errors import ConfigError
+from iot_stream.service import learning, round
+from iot_stream.service.learning import Prepared
+from iot_stream.store import Store
+from tests.service.running import NAME, write_config
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return load(write_config(tmp_path_factory.mktemp("config"), "mqtt://localhost", "p")).pipelines[NAME]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = Store(tmp_path_factory.mktemp("store"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def prepared(store: Store, pipeline: Pipeline) -> Prepared:
+    return learning.prepare(store, NAME, pipeline, Path(), lambda *_: None)
+
+
+def _stream(prepared: Prepared) -> Material:
+    """The bootstrap again, as if it had just come in, a second apart."""
+    boot = prepared.everything
+    ends = np.arange(len(boot)) * SECOND
+    return Material(boot.devices, ends, ends, boot.x, boot.logits, np.full(len(boot), -1))
+
+
+def test_the_teacher_is_trained_once_and_then_taken_from_the_registry(
+    store: Store, pipeline: Pipeline, prepared: Prepared
+) -> None:
+    told: list[str] = []
+    again = learning.prepare(store, NAME, pipeline, Path(), lambda _, detail: told.append(detail))
+    assert told == ["teacher taken from the registry"]
+    assert again.teacher.key == prepared.teacher.key
+    np.testing.assert_array_equal(again.everything.logits, prepared.everything.logits)
+    assert again.first == prepared.first
+
+
+def test_other_settings_make_another_teacher(store: Store, pipeline: Pipeline, prepared: Prepared) -> None:
+    changed = msgspec.structs.replace(pipeline, seed=1)
+    told: list[str] = []
+    other = learning.prepare(store, NAME, changed, Path(), lambda _, detail: told.append(detail))
+    assert other.teacher.key != prepared.teacher.key
+    assert any("teacher mlp on" in detail for detail in told)
+
+
+def test_without_a_bootstrap_it_says_what_to_name(store: Store, pipeline: Pipeline) -> None:
+    with pytest.raises(ConfigError, match=r"pipelines\.tiny\.recordings\.bootstrap: nothing to learn from"):
+        learning.prepare(
+            store, NAME, msgspec.structs.replace(pipeline, recordings=None), Path(), lambda *_: None
+        )
+
+
+def test_static_all_is_the_same_architecture_on_all_that_the_teacher_saw(
+    store: Store, prepared: Prepared
+) -> None:
+    rivals = learning.rivals(store, prepared, lambda *_: None)
+    static, everything = rivals["static"], rivals["static_all"]
+    x = prepared.everything.x
+    said = prepared.everything.said
+    agreement = {name: (m.logits(x).argmax(axis=1) == said).mean() for name, m in rivals.items()}
+    assert agreement["static_all"] > agreement["static"]
+    assert static.spec == everything.spec
+
+
+def test_a_round_with_the_same_seed_gives_the_same_bytes(prepared: Prepared) -> None:
+    stream = _stream(prepared)
+    results = [
+        round.run(prepared.learner, prepared.first, stream, 0, int(stream.ends.max()), 3, lambda *_: None)
+        for _ in range(2)
+    ]
+    assert results[0].candidate == results[1].candidate
+    other = round.run(prepared.learner, prepared.first, stream, 0, int(stream.ends.max()), 4, lambda *_: None)
+    assert other.candidate.weights != results[0].candidate.weights
+
+
+def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared: Prepared) -> None:
+    stream = _stream(prepared)
+    stages: list[str] = []
+    result = round.run(
+        prepared.learner, prepared.first, stream, 0, int(stream.ends.max()), 0, lambda s, _: stages.append(s)
+    )
+    assert stages == ["sample", "distillation"]
+    assert {"sample", "distillation", "fusion", "gate", "cost"} <= result.report.keys()
+    assert result.verdict.windows >= prepared.learner.pipeline.gate.n_min
+    result.candidate.model().self_test()
+    assert result.verdict.bytes == len(result.candidate.weights)
+
+
+def test_a_round_without_a_single_window_is_held(prepared: Prepared) -> None:
+    nothing = _stream(prepared).rows(np.zeros(len(prepared.everything), bool))
+    result = round.run(prepared.learner, prepared.first, nothing, 0, 0, 0, lambda *_: None)
+    assert result.verdict.outcome == "held"
