@@ -6,7 +6,6 @@
 from iot_stream.address import Address, Broker, Settings
 from iot_stream.config.loading import Config, load
 from iot_stream.config.settings import (
-    DEFAULT_SOURCE,
     Bootstrap,
     Gate,
     Labels,
@@ -16,11 +15,11 @@ from iot_stream.config.settings import (
     Recordings,
     Sample,
     Select,
-    Source,
     Task,
     Triggers,
     Window,
 )
+from iot_stream.formats.source import DEFAULT_SOURCE, Source
 
 __all__ = [
     "DEFAULT_SOURCE",

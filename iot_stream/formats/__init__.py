@@ -6,13 +6,11 @@ DataError, whatever the bytes.
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from iot_stream.errors import ConfigError
+from iot_stream.formats.source import Source
 from iot_stream.readings import Block
-
-if TYPE_CHECKING:
-    from iot_stream.config import Source
 
 
 class Decoder(Protocol):
@@ -20,20 +18,19 @@ class Decoder(Protocol):
         """Blocks of readings in one message of `device`; `arrived` in ns stamps readings without time."""
 
 
-FORMATS: dict[str, Callable[["Source", int], Decoder]] = {}
+Factory = Callable[[Source, int], Decoder]
+FORMATS: dict[str, Factory] = {}
 
 
-def format_named(
-    name: str,
-) -> Callable[[Callable[["Source", int], Decoder]], Callable[["Source", int], Decoder]]:
-    def register(factory: Callable[["Source", int], Decoder]) -> Callable[["Source", int], Decoder]:
+def format_named(name: str) -> Callable[[Factory], Factory]:
+    def register(factory: Factory) -> Factory:
         FORMATS[name] = factory
         return factory
 
     return register
 
 
-def decoder(source: "Source", index: int) -> Decoder:
+def decoder(source: Source, index: int) -> Decoder:
     """The decoder for a source, whose blocks carry `index`; raises ConfigError."""
     from iot_stream.formats import json_paths, telemetry  # noqa: F401  they register themselves
 

@@ -5,7 +5,7 @@ A path is `$.a.b`, `$["a b"]`, `$.a[0]`; with `readings: $.list`, the other path
 
 import re
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,10 +13,8 @@ import numpy as np
 from iot_stream.clock import SECOND
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats import format_named
+from iot_stream.formats.source import Source
 from iot_stream.readings import Block
-
-if TYPE_CHECKING:
-    from iot_stream.config import Source
 
 _SCALES = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (9.2e18, 1))  # numbers below are s, ms, µs, ns
 _STEP = re.compile(r"\.([^.\[\]]+)|\[\"([^\"]+)\"\]|\[(\d+)\]")
@@ -101,7 +99,7 @@ def parse_json(payload: bytes, what: str) -> Any:
 
 
 class JsonDecoder:
-    def __init__(self, source: "Source", index: int) -> None:
+    def __init__(self, source: Source, index: int) -> None:
         if not source.channels:
             raise ConfigError(
                 "channels: format json needs a path for each channel, {temperature: $.temperature}"
@@ -165,5 +163,5 @@ class JsonDecoder:
 
 
 @format_named("json")
-def json(source: "Source", index: int) -> JsonDecoder:
+def json(source: Source, index: int) -> JsonDecoder:
     return JsonDecoder(source, index)

@@ -1,24 +1,20 @@
 """iot-stream's own telemetry: numbered readings in columns (`topics.Telemetry`)."""
 
-from typing import TYPE_CHECKING
-
 import msgspec
 import numpy as np
 
 from iot_stream.errors import DataError
 from iot_stream.formats import format_named
+from iot_stream.formats.source import Source
 from iot_stream.readings import Block, Times, Values
 from iot_stream.topics import Telemetry
-
-if TYPE_CHECKING:
-    from iot_stream.config import Source
 
 MAX_TIME = 2**63 - 1
 WHOLE = 2**24  # whole numbers below it are exact in float32
 
 
 class TelemetryDecoder:
-    def __init__(self, source: "Source", index: int) -> None:
+    def __init__(self, source: Source, index: int) -> None:
         self._index = index
         self._wanted = frozenset(source.channels)
         self._decoder = msgspec.json.Decoder(Telemetry)
@@ -61,7 +57,7 @@ class TelemetryDecoder:
 
 
 @format_named("telemetry")
-def telemetry(source: "Source", index: int) -> TelemetryDecoder:
+def telemetry(source: Source, index: int) -> TelemetryDecoder:
     return TelemetryDecoder(source, index)
 
 

@@ -1,5 +1,19 @@
 """The store: what must outlive every process. Parts meet here and on the broker, nowhere else."""
 
-from iot_stream.store.database import Store
+from pathlib import Path
+
+from iot_stream.store.database import Database
+from iot_stream.store.journal import Journal
+from iot_stream.store.registry import Registry
 
 __all__ = ["Store"]
+
+
+class Store(Database):
+    """`journal`: readings, windows, labels, predictions; `registry`: models, rounds, releases, devices."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens or makes the store in `folder`; raises StoreError."""
+        super().__init__(folder)
+        self.journal = Journal(self)
+        self.registry = Registry(self)

@@ -6,25 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from iot_stream.errors import StoreError
 from iot_stream.store.migrations import STEPS
 
-if TYPE_CHECKING:
-    pass
-
 BUSY_MS = 30_000
 
 
-class Store:
-    """`journal`: readings, windows, labels, predictions; `registry`: models, rounds, releases, devices."""
-
+class Database:
     def __init__(self, folder: Path) -> None:
         """Opens or makes the store in `folder`; raises StoreError."""
-        from iot_stream.store.journal import Journal
-        from iot_stream.store.registry import Registry
-
         self.path = folder / "iot-stream.db"
         self._lock = threading.RLock()
         try:
@@ -42,8 +34,6 @@ class Store:
                 self._migrate()
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"store {self.path}: {error}; is the folder writable, the disk full?") from error
-        self.journal: Journal = Journal(self)
-        self.registry: Registry = Registry(self)
 
     def _migrate(self) -> None:
         with self.write():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.readings import Block, Label, Packed, Times, Values
-from iot_stream.store.database import Store
+from iot_stream.store.database import Database
 from iot_stream.windows import Windows
 
 QUARANTINE_ROWS = 1000
@@ -60,7 +60,7 @@ class Prediction(NamedTuple):
 
 
 class Journal:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     # --- readings ---------------------------------------------------------------------------

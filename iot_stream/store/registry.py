@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from iot_stream.clock import wall
 from iot_stream.errors import StoreError
-from iot_stream.store.database import Store
+from iot_stream.store.database import Database
 
 Report = dict[str, Any]
 
@@ -58,7 +58,7 @@ class Device(NamedTuple):
 
 
 class Registry:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     # --- artifacts and models ---------------------------------------------------------------

@@ -16,7 +16,6 @@ from iot_stream.service.learning import Prepared
 from iot_stream.store import Store
 from tests.service.running import NAME, write_config
 
-
 pytestmark = pytest.mark.slow
 
 
