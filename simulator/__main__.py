@@ -112,6 +112,9 @@ def _root(config: Config, given: Path | None, patience_s: float) -> Path:
 )
 @click.option("--ledger", type=click.Path(path_type=Path), help="write here what was sent and true")
 @click.option(
+    "--linger", type=float, default=0.0, show_default=True, help="seconds to stay connected at the end"
+)
+@click.option(
     "--patience", type=float, default=60.0, show_default=True, help="seconds to wait for the root of trust"
 )
 def main(
@@ -122,6 +125,7 @@ def main(
     state: Path | None,
     ledger: Path | None,
     broker: str | None,
+    linger: float,
     patience: float,
     **options: Any,
 ) -> None:
@@ -142,13 +146,13 @@ def main(
                 if play
                 else _fleet(config, plan, trusted, folder)
             )
-            _run(show, stopping, ledger)
+            _run(show, stopping, ledger, linger)
     except IotStreamError as error:
         click.echo(f"iot-simulator: {error}", err=True)
         sys.exit(error.exit_code)
 
 
-def _run(show: _Show, stopping: threading.Event, ledger: Path | None) -> None:
+def _run(show: _Show, stopping: threading.Event, ledger: Path | None, linger: float) -> None:
     try:
         show.start()
         result = show.run(stopping)
@@ -156,6 +160,7 @@ def _run(show: _Show, stopping: threading.Event, ledger: Path | None) -> None:
             result.write(ledger)
         readings = sum(block.n for block in result.blocks)
         click.echo(f"iot-simulator: {readings} readings acknowledged, {result.unacknowledged} messages not")
+        stopping.wait(linger)  # devices still follow releases
     finally:
         show.stop()
 

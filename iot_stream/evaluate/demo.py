@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,12 +140,12 @@ def run(
         )
         try:
             store = _first_version(config, name, service, stopping)
-            ledger = _play(show, target, config_path, LiveView(store, name, pipeline, say), stopping)
-            if ledger is None:
-                return 130
-            say("demo     the stream is over; waiting for what is under way")
-            _settle(store, name, ledger, stopping)
-            result = live.read(store, name, pipeline, ledger, broker.name)
+            ledger_path = target / "ledger.json"
+            with _simulator(show, config_path, ledger_path) as simulator:
+                ledger = _watch(simulator, ledger_path, LiveView(store, name, pipeline, say), stopping)
+                say("demo     the stream is over; waiting for what is under way")
+                _settle(store, name, ledger, stopping)
+                result = live.read(store, name, pipeline, ledger, broker.name)
         finally:
             _end(service)
             monitor.stop()
@@ -185,48 +186,51 @@ def _first_version(
     return store
 
 
-def _play(show: Show, target: Path, config: Path, view: LiveView, stopping: threading.Event) -> Ledger | None:
-    """The simulator to its end; None if a person ended it."""
-    ledger = target / "ledger.json"
-    simulator = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "simulator",
-            "--config",
-            str(config),
-            *show.simulator,
-            "--ledger",
-            str(ledger),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+@contextmanager
+def _simulator(show: Show, config: Path, ledger: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The fleet; its devices stay connected after the stream, until the block ends."""
+    command = [sys.executable, "-m", "simulator", "--config", str(config), *show.simulator]
+    command += ["--ledger", str(ledger), "--linger", str(2 * SETTLE_S)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        shown = time.monotonic()
-        while simulator.poll() is None:
-            if stopping.wait(0.2):
-                return None
-            if time.monotonic() - shown >= VIEW_S:
-                shown = time.monotonic()
-                view.show()
+        yield process
     finally:
-        _end(simulator)
-    if simulator.returncode or not ledger.exists():
-        raise BrokerError(f"the simulator ended with code {simulator.returncode}; its messages above say why")
+        _end(process)
+
+
+def _watch(
+    simulator: subprocess.Popen[bytes], ledger: Path, view: LiveView, stopping: threading.Event
+) -> Ledger:
+    """Shows how it goes, to the end of the stream."""
+    shown = time.monotonic()
+    while not ledger.exists():
+        if stopping.wait(0.2):
+            raise KeyboardInterrupt
+        if simulator.poll() is not None:
+            raise BrokerError(
+                f"the simulator ended with code {simulator.returncode}; its messages above say why"
+            )
+        if time.monotonic() - shown >= VIEW_S:
+            shown = time.monotonic()
+            view.show()
     return Ledger.read(ledger)
 
 
 def _settle(store: Store, name: str, ledger: Ledger, stopping: threading.Event) -> None:
-    """Until the collector has stored what was acknowledged, and rivals have spoken on all windows."""
+    """Until what was acknowledged is stored, rivals have spoken on all windows, devices are up to date."""
     expected = sum(block.n for block in ledger.blocks)
     deadline = wall() + int(SETTLE_S * SECOND)
     before = (-1, -1)
     while wall() < deadline and not stopping.wait(0.5):
         now = (sum(store.journal.readings(name).values()), store.registry.output_total(name))
-        if now[0] >= expected and now == before:
+        if now[0] >= expected and now == before and _up_to_date(store, name):
             return
         before = now
+
+
+def _up_to_date(store: Store, name: str) -> bool:
+    newest = store.registry.newest(name, "all")
+    return newest is not None and {d.version for d in store.registry.devices(name)} == {newest.version}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
