@@ -8,6 +8,7 @@ import pytest
 
 from iot_stream import topics
 from iot_stream.cli import COMMANDS, main
+from iot_stream.config import load
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,6 +57,15 @@ def test_links_inside_the_docs_lead_somewhere():
             checked += 1
             assert (page.parent / target).exists(), f"{page}: {target}"
     assert checked > 10
+
+
+def test_the_readmes_configuration_is_one(tmp_path):
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "iot-stream.yml").write_text(block)
+    (tmp_path / "other.yml").write_text(block.replace("- channels: {x: x, y: y}", "").replace("# - {", "- {"))
+    for name in ("iot-stream.yml", "other.yml"):
+        pipeline = load(tmp_path / name).pipelines["pumps"]
+        assert pipeline.cut(pipeline.student).inputs == ("x", "y")
 
 
 def test_every_command_teaches():

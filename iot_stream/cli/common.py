@@ -13,7 +13,7 @@ from iot_stream.config import Config, Pipeline, load
 from iot_stream.errors import ConfigError
 from iot_stream.store import Store
 
-GRACE_S = 3.0
+GRACE_S = 1.5
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from iot_stream.formats import format_named
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block
 
+_EPOCH = re.compile(r"\d{9,19}(\.\d+)?")  # as text
 _SCALES = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (9.2e18, 1))  # numbers below are s, ms, µs, ns
 _STEP = re.compile(r"\.([^.\[\]]+)|\[\"([^\"]+)\"\]|\[(\d+)\]")
 
@@ -50,9 +51,12 @@ class Path:
 def parse_time(value: object, zone: str) -> int:
     """Nanoseconds from ISO 8601 text, or a number of s, ms, µs or ns since 1970, told by its size.
 
+    The number may come as text, as it does from a CSV file (eight digits and fewer are a date).
     A naive time is read in `zone`. Raises DataError("absurd_time").
     """
     try:
+        if isinstance(value, str) and _EPOCH.fullmatch(value):
+            value = float(value) if "." in value else int(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             scale = next(scale for below, scale in _SCALES if abs(value) < below)
             whole = int(value)  # apart, so that no digit is lost that the number has

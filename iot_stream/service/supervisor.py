@@ -44,7 +44,7 @@ class _Part:
             return None
         self.process, self.due = None, now + self.pause
         self.pause = min(2 * self.pause, LONGEST_PAUSE_S)
-        return 0
+        return code
 
     def stop(self) -> None:
         if self.process is not None and self.process.stdin is not None:

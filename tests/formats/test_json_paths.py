@@ -162,3 +162,16 @@ def test_what_is_no_time_is_absurd(value: object) -> None:
 def test_an_unknown_zone_is_an_error_of_the_configuration(name: str) -> None:
     with pytest.raises(ConfigError, match="write one like Europe/Berlin"):
         time_zone(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("1700000000", 1_700_000_000 * 10**9),
+        ("1700000000.25", 1_700_000_000_250_000_000),
+        ("1700000000123", 1_700_000_000_123_000_000),
+        ("20150204", 1_423_008_000 * 10**9),
+    ],
+)
+def test_a_number_as_text_is_a_time_and_eight_digits_are_a_date(text: str, time: int) -> None:
+    assert parse_time(text, "UTC") == time

@@ -95,6 +95,21 @@ def test_a_wrong_configuration_ends_at_once_with_its_place(tmp_path: Path) -> No
     assert f"{path}:" in result.stderr
 
 
+def test_a_part_that_refuses_its_configuration_ends_the_service(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
+    recordings = {
+        "files": "none/*.csv",
+        "time": "t",
+        "channels": {f"f{i}": f"f{i}" for i in range(10)},
+        "bootstrap": {"teacher": {}, "student": {}},
+    }
+    path = write_config(tmp_path, broker.url, prefix, recordings=recordings)
+    with service(path, tmp_path / "log") as serving:
+        assert serving.wait(60) == 2
+    assert "recordings.files: nothing at" in (tmp_path / "log").read_text()
+
+
 @pytest.mark.parametrize("part", ["collect", "distill", "publish"])
 def test_no_broker_is_said_with_its_address(tmp_path: Path, part: str) -> None:
     path = write_config(tmp_path, "mqtt://127.0.0.1:1", "p")
