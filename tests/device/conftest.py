@@ -7,6 +7,7 @@ import pytest
 
 from iot_stream.release.keys import Keys
 from iot_stream.service.broker import Broker
+from tests.device.fleet import Fleet
 from tests.device.site import Site
 
 
@@ -25,3 +26,15 @@ def site(broker: Broker, prefix: str, keys: Keys, tmp_path: Path) -> Iterator[Si
     opened = Site(broker, prefix, keys, tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def fleet(keys: Keys, tmp_path: Path) -> Iterator[Fleet]:
+    """The device runs version 2, has 1 in reserve, and in the end still takes the next release."""
+    fleet = Fleet(keys, tmp_path / "state")
+    fleet.apply(fleet.publish(1))
+    fleet.apply(fleet.publish(2))
+    yield fleet
+    following = max(fleet.repository.version, 100) + 1
+    assert fleet.apply(fleet.publish(following)) is not None
+    assert fleet.runs() == following

@@ -165,9 +165,6 @@ def test_bursts_of_a_machine_are_cut_alike_on_both_sides(store: Store, tmp_path:
     assert cut_all(store, pipeline, cut) == expected
 
 
-@pytest.mark.skipif(
-    not list(EXAMPLE.parent.glob("data/*.csv.gz")), reason="the example's recording is not here"
-)
 def test_the_office_of_the_example_is_cut_alike_on_both_sides(store: Store) -> None:
     pipeline = load(EXAMPLE).pipelines["office"]
     assert pipeline.recordings is not None
