@@ -45,6 +45,34 @@ class Duration(int):
         return cls(round(float(match[1]) * unit * SECOND))
 
 
+class Delay(int):
+    """How long something comes late: nanoseconds, `readings`, or until its `segment` is over."""
+
+    readings: int
+    segment: bool
+
+    def __new__(cls, time: int = 0, readings: int = 0, segment: bool = False) -> "Delay":
+        delay = super().__new__(cls, time)
+        delay.readings, delay.segment = readings, segment
+        return delay
+
+    @classmethod
+    def parse(cls, text: object) -> "Delay":
+        if text == "segment":
+            return cls(segment=True)
+        if isinstance(text, str) and (match := re.fullmatch(r"\s*(\d+)\s+readings?\s*", text)):
+            return cls(readings=int(match[1]))
+        try:
+            return cls(Duration.parse(text))
+        except ConfigError as error:
+            raise ConfigError(f"{error}; or 100 readings, or segment") from error
+
+    def __repr__(self) -> str:
+        return (
+            "segment" if self.segment else f"{self.readings} readings" if self.readings else f"{int(self)} ns"
+        )
+
+
 class Rate(int):
     """The period of a rate, in nanoseconds; parsed from `50/s`, `1/min`, `12.8 kHz`."""
 

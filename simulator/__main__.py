@@ -22,7 +22,7 @@ from iot_stream.errors import ConfigError, IotStreamError
 from simulator.fleet import Fleet
 from simulator.ledger import Bookkeeper, Ledger
 from simulator.playback import Playback
-from simulator.scenario import Scenario, read
+from simulator.scenario import LabelPlan, Scenario, read
 from simulator.station import Station, settings_for
 from simulator.world import world
 
@@ -61,15 +61,14 @@ def _playback(config: Config, folder: Path, scenario: Scenario, root: Path, stat
     if settings.recordings is None or not settings.recordings.files:
         raise ConfigError(f"pipelines.{pipeline}.recordings.files: nothing to play")
     whole = recordings.load(settings.recordings, settings.classes, folder)
-    played = recordings.select(whole, settings.recordings.stream, settings.recordings.zone)
+    played = recordings.select(whole, settings.recordings.stream, settings.recordings)
     if not played:
         raise ConfigError(f"pipelines.{pipeline}.recordings.stream: selects nothing")
 
     def station(device: str, channels: tuple[str, ...], book: Bookkeeper, rng: random.Random) -> Station:
         device_settings = settings_for(config.address, config.prefix, pipeline, device, root, state)
-        return Station(
-            device_settings, channels, settings.classes, scenario.faults, scenario.labels, book, rng
-        )
+        labels = LabelPlan(fraction=0)  # the recordings' own plan says what becomes known
+        return Station(device_settings, channels, settings.classes, scenario.faults, labels, book, rng)
 
     return Playback(played, settings, scenario.speed, station, scenario.seed)
 

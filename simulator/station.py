@@ -9,7 +9,7 @@ from iot_stream.address import Address, Broker
 from iot_stream.device.client import DeviceClient, Sent
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.formats.telemetry import encode as encode_telemetry
-from iot_stream.readings import Times, Values
+from iot_stream.readings import Label, Times, Values
 from simulator.faults import FaultyLine
 from simulator.ledger import BlockRecord, Bookkeeper
 from simulator.scenario import Faults, LabelPlan
@@ -63,6 +63,11 @@ class Station:
             message = topics.LabelMessage(first, self._classes[label], last)
             self._due.append((last + int(self._labels.delay), topics.encode(message)))
         self.publish_labels(last)
+
+    def tell(self, label: Label) -> None:
+        """Somebody knows the truth now."""
+        message = topics.LabelMessage(label.start, self._classes[label.value], label.end)
+        self.client.connection.publish(topics.LABEL.of(**self._levels), topics.encode(message))
 
     def publish_labels(self, now: int) -> None:
         """Labels whose delay is over at `now`, on the device's clock."""

@@ -98,25 +98,23 @@ def test_arrays_of_an_npz_file_follow_one_another(tmp_path: Path) -> None:
         "other": np.zeros((1, 2)),
     }
     np.savez(tmp_path / "rig.npz", **arrays)
-    recordings = load(
-        Recordings(
-            files="*.npz",
-            match=r"(?P<rpm>\d+)_(?P<kind>\w+)",
-            pace=Rate.parse("10/s"),
-            device="rig",
-            channels={"fan": "1"},
-            label="kind",
-        ),
-        ("Normal", "Ball"),
-        tmp_path,
+    rig = Recordings(
+        files="*.npz",
+        match=r"(?P<rpm>\d+)_(?P<kind>\w+)",
+        pace=Rate.parse("10/s"),
+        device="rig",
+        channels={"fan": "1"},
+        label="kind",
     )
+    recordings = load(rig, ("Normal", "Ball"), tmp_path)
     assert [r.labels.tolist() for r in recordings] == [[0, 0, 0], [1, 1]]
     assert recordings[0].values[:, 0].tolist() == [1, 3, 5]
     assert recordings[0].times.tolist() == [RECORDING_EPOCH + i * SECOND // 10 for i in range(3)]
-    assert recordings[1].times[0] > recordings[0].times[-1] + SECOND  # more than ten periods apart
     assert {r.device for r in recordings} == {"rig"}
-    chosen = select(recordings, Select(where={"rpm": 1772}), "UTC")
+    chosen = select(recordings, Select(where={"rpm": 1772}), rig)
     assert [r.fields["kind"] for r in chosen] == ["Ball"]
+    one, two = select(recordings, Select(), rig)
+    assert two.times[0] > one.times[-1] + SECOND  # more than ten periods apart
 
 
 @pytest.mark.parametrize(
@@ -128,12 +126,13 @@ def test_arrays_of_an_npz_file_follow_one_another(tmp_path: Path) -> None:
         (Select(share=(0, 0.34)), [0]),
         (Select(share=(0.34, 1)), [1, 2]),
         (Select(from_="2016-01-01"), []),
-        (Select(where={"nothing": 1}), []),
+        (Select(where={"Occupancy": (1, "occupied")}), [0, 1]),
+        (Select(where={"Occupancy": "occupied"}), [1]),
     ],
 )
 def test_select_takes_what_meets_all_conditions(tmp_path: Path, part: Select, rows: list[int]) -> None:
     (tmp_path / "a.csv").write_text(CSV)
-    chosen = select(read(tmp_path), part, "UTC")
+    chosen = select(read(tmp_path), part, settings())
     found = [int((time - T0) // (60 * SECOND)) for recording in chosen for time in recording.times]
     assert found == rows
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "distill": "parts",
     "publish": "parts",
     "demo": "demo",
+    "replay": "replay",
     "monitor": "monitor",
     "models": "models",
     "windows": "windows",

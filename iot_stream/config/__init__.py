@@ -5,16 +5,13 @@
 
 from iot_stream.address import Address, Broker, Settings
 from iot_stream.config.loading import Config, load
+from iot_stream.config.recordings import Bootstrap, Late, LateLabels, Recordings, Select
 from iot_stream.config.settings import (
-    Bootstrap,
     Gate,
     Labels,
-    Late,
     Network,
     Pipeline,
-    Recordings,
     Sample,
-    Select,
     Task,
     Triggers,
     Window,
@@ -30,6 +27,7 @@ __all__ = [
     "Gate",
     "Labels",
     "Late",
+    "LateLabels",
     "Network",
     "Pipeline",
     "Recordings",

@@ -16,6 +16,13 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     schedule: Annotated[str, Meta(pattern="^(cosine|constant)$", description="cosine or constant rate")] = (
         "cosine"
     )
+    tune_steps: Annotated[
+        int, Meta(ge=0, description="Each round: steps of fine-tuning on the labels that have come; 0: never")
+    ] = 0
+    tune_rate: Annotated[float, Meta(gt=0, description="Learning rate of fine-tuning")] = 1e-3
+    tune_share: Annotated[
+        float, Meta(gt=0, le=1, description="Share of late labels in a batch; the rest is the bootstrap's")
+    ] = 0.5
 
 
 class DistillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -11,13 +11,15 @@ import msgspec
 from msgspec import Meta, field
 
 from iot_stream.address import Address, Broker, Settings
-from iot_stream.config.settings import Network, Pipeline, Recordings
+from iot_stream.config.ranges import expanded
+from iot_stream.config.recordings import Recordings
+from iot_stream.config.settings import Network, Pipeline
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats import decoder
 from iot_stream.formats.json_paths import Path as JsonPath
 from iot_stream.formats.json_paths import parse_time, time_zone
-from iot_stream.units import Duration, Rate
+from iot_stream.units import Delay, Duration, Rate
 from iot_stream.yaml_lines import Lines, convert, line_of
 from iot_stream.yaml_lines import load as load_yaml
 
@@ -47,7 +49,7 @@ class Config(Settings, frozen=True):
 
 
 def _hook(kind: type, data: object) -> object:
-    if kind in (Duration, Rate, Network):
+    if kind in (Delay, Duration, Rate, Network):
         try:
             return kind.parse(data)
         except ConfigError as error:  # msgspec adds the path to a ValueError
@@ -81,6 +83,10 @@ def load(path: Path, **changes: str) -> Config:
 
 def _pipeline(path: Path, name: str, block: Any, lines: Lines, prefix: str) -> Pipeline:
     at = ("pipelines", name)
+    try:
+        block = expanded(block)
+    except ConfigError as error:
+        raise ConfigError(f"{path}:{line_of(lines, at)}: pipelines.{name}: {error}") from error
     pipeline: Pipeline = convert(block, Pipeline, _hook, str(path), lines, at)
     for place, check in _checks(pipeline):
         try:

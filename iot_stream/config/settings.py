@@ -7,6 +7,7 @@ from msgspec import Meta, field
 
 from iot_stream.address import Settings
 from iot_stream.config.learning import DistillSettings, TrainSettings
+from iot_stream.config.recordings import Recordings
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
@@ -119,62 +120,6 @@ class Gate(Settings, frozen=True):
     max_bytes: Annotated[int, Meta(ge=1, description="Bound on the encoded weights")] = 4 * 1024 * 1024
 
 
-class Select(Settings, frozen=True):
-    """Which part of the recordings; all conditions hold."""
-
-    from_: Annotated[str, Meta(description="From this time on (ISO 8601)")] = field(default="", name="from")
-    to: Annotated[str, Meta(description="Before this time")] = ""
-    share: Annotated[
-        tuple[float, float] | None, Meta(description="From this to that share of each recording, as [0.5, 1]")
-    ] = None
-    where: Annotated[dict[str, str | int | float], Meta(description="Field = value")] = field(
-        default_factory=dict
-    )
-    regimes: Annotated[tuple[str, ...], Meta(description="world: in these regimes")] = ()
-    machines: Annotated[
-        tuple[int, int] | None,
-        Meta(description="world: machines with these indexes, [first, after the last]"),
-    ] = None
-    bursts: Annotated[int, Meta(ge=1, description="world: messages of each machine in each regime")] = 20
-
-
-class Bootstrap(Settings, frozen=True):
-    teacher: Annotated[Select, Meta(description="What the teacher learns from, with labels")]
-    student: Annotated[Select, Meta(description="What the first student is distilled on")]
-
-
-class Recordings(Settings, frozen=True):
-    files: Annotated[
-        str, Meta(description="CSV, CSV.gz or NPZ; a path with *, from the configuration's folder")
-    ] = ""
-    world: Annotated[str, Meta(description="A simulated world instead of files: bearing, features")] = ""
-    match: Annotated[
-        str, Meta(description="Regular expression on file names or NPZ keys; its named groups are fields")
-    ] = ""
-    time: Annotated[str, Meta(description="Column of the time")] = ""
-    zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"
-    pace: Annotated[Rate | None, Meta(description="Without a time column: so many readings a second")] = None
-    device: Annotated[str, Meta(description="A constant, a column or a field")] = "device"
-    channels: Annotated[
-        dict[str, str], Meta(description="Channel → column; for an NPZ array the number of the column")
-    ] = field(default_factory=dict)
-    label: Annotated[str, Meta(description="Column or field of the class: a name or an index")] = ""
-    bootstrap: Annotated[
-        Bootstrap | None, Meta(description="What the teacher and the first student learn from")
-    ] = None
-    stream: Annotated[Select, Meta(description="What the simulator plays")] = Select()
-    late: Annotated[dict[str, "Late"], Meta(description="Channels that come late, a batch at a time")] = (
-        field(default_factory=dict)
-    )
-
-
-class Late(Settings, frozen=True):
-    every: Annotated[Duration, Meta(description="Read out once in this time")]
-    at: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="At this time of day, UTC")] = (
-        "00:00"
-    )
-
-
 class Pipeline(Settings, frozen=True):
     window: Annotated[Window, Meta(description="How readings become windows")]
     task: Annotated[Task, Meta(description="What is to be told")]
@@ -258,6 +203,14 @@ class Pipeline(Settings, frozen=True):
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+    @property
+    def cuts(self) -> dict[Cut, int]:
+        """The cuts of both models, and how long (ns) a row of each waits for channels of other sources."""
+        return {
+            self.cut(self.teacher): int(self.teacher_wait),
+            self.cut(self.student): int(self.window.lateness),
+        }
 
     def _raw_channels(self) -> tuple[str, ...]:
         """Channels that the sources name; empty where a source takes whatever comes."""

@@ -1,6 +1,7 @@
 """What models learn from: windows of both sides, joined, with the teacher's word and late labels."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from iot_stream.readings import Times, Values
 @dataclass(frozen=True)
 class Material:
     """n windows: `x` (n, length, inputs) raw student windows, `logits` (n, classes) of the teacher,
-    `labels` (n,) with −1 where there is none or it changes inside."""
+    `labels` (n,) with −1 where there is none or it changes inside; `teacher_x` (n, length, inputs) raw
+    teacher windows of the same moments, where the teacher goes on learning."""
 
     devices: NDArray[np.str_]
     starts: Times
@@ -19,20 +21,24 @@ class Material:
     x: Values
     logits: Values
     labels: NDArray[np.int64]
+    teacher_x: Values | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def rows(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Material":
-        return Material(*(getattr(self, field.name)[keep] for field in fields(self)))
+        columns: list[Any] = [None if column is None else column[keep] for column in self._columns()]
+        return Material(*columns)
 
     def and_then(self, other: "Material") -> "Material":
-        return Material(
-            *(
-                np.concatenate([getattr(self, field.name), getattr(other, field.name)])
-                for field in fields(self)
-            )
-        )
+        columns: list[Any] = [
+            None if mine is None or theirs is None else np.concatenate([mine, theirs])
+            for mine, theirs in zip(self._columns(), other._columns(), strict=True)
+        ]
+        return Material(*columns)
+
+    def _columns(self) -> list[Any]:
+        return [getattr(self, field.name) for field in fields(self)]
 
     @property
     def said(self) -> NDArray[np.int64]:

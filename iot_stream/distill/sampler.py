@@ -20,6 +20,11 @@ class Batch:
     reservoir: int
 
 
+def reach(settings: Sample) -> int:
+    """How many of the newest windows a round looks at."""
+    return 10 * (settings.recent + settings.reservoir)
+
+
 def hold_out(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Masks (n,) of what may be trained on and of what judges, never both.
 

@@ -1,5 +1,6 @@
 """A student from birth to release: built, distilled, folded, packed as a device will get it."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 import safetensors.numpy
 import safetensors.torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from iot_stream.artifact import encodings
 from iot_stream.config import Network
@@ -16,7 +17,7 @@ from iot_stream.device.model import Model
 from iot_stream.distill import export
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import build
-from iot_stream.distill.trainer import Progress, Trained, distil
+from iot_stream.distill.trainer import Progress, Trained, distil, predict
 from iot_stream.readings import Values
 from iot_stream.windows import Cut, Spec, normalisation
 
@@ -75,6 +76,40 @@ class Architecture:
         )
         return student, cost
 
+    def further(
+        self,
+        resume: bytes,
+        material: Material,
+        weights: NDArray[np.float64],
+        settings: DistillSettings,
+        seed: int,
+        anchor: bytes,
+    ) -> tuple[nn.Module, Trained]:
+        """A round's stages distillation and fusion, from a student as it was left (`resume`).
+
+        `weights` (n,) says how often a row is drawn; `anchor`: the first student, to be pulled towards.
+        """
+        student = self.resumed(resume)
+        cost = distil(
+            student,
+            self.spec.model_input(material.x),
+            material.logits,
+            material.labels,
+            settings,
+            seed,
+            weights=weights,
+            anchor=dict(safetensors.torch.load(anchor)),
+        )
+        return student, cost
+
+    def without_fusion(self, student: nn.Module, trained: Trained, windows: Values) -> Values | None:
+        """Logits (n, classes) of the student as its last step left it; None where nothing was averaged."""
+        if trained.last is None or not len(windows):
+            return None
+        bare = copy.deepcopy(student)
+        bare.load_state_dict(trained.last, strict=False)
+        return predict(bare, self.spec.model_input(windows))
+
     def resumed(self, resume: bytes) -> nn.Module:
         """The student as it was left, with its batch norm: it adapts better than folded."""
         return export.load_weights(_build(self.network, self.spec, 0), safetensors.numpy.load(resume))
@@ -101,11 +136,6 @@ def _build(network: Network, spec: Spec, seed: int) -> nn.Module:
         seed=seed,
         **dict(network.options),
     )
-
-
-def tensors(resume: bytes) -> dict[str, Tensor]:
-    """Weights to be pulled towards, as torch tensors."""
-    return dict(safetensors.torch.load(resume))
 
 
 def spec_for(bootstrap: Material, cut: Cut, classes: tuple[str, ...], masks: bool) -> Spec:

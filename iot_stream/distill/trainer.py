@@ -26,13 +26,15 @@ Progress = Callable[[int, int], None]
 class Trained:
     """What a training run came to and what it cost.
 
-    `losses` are means over the last quarter of the steps, by the name of the part.
+    `losses` are means over the last quarter of the steps, by the name of the part; `last` the weights after
+    the last step, where the model was left with their moving average instead.
     """
 
     losses: dict[str, float]
     steps: int
     seconds: float
     cpu_seconds: float
+    last: Mapping[str, Tensor] | None = None
 
 
 def train_supervised(
@@ -42,10 +44,12 @@ def train_supervised(
     settings: TrainSettings,
     seed: int,
     progress: Progress | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> Trained:
     """Trains `model` in place on labelled windows x (n, length, channels), y (n,) and leaves it in eval mode.
 
-    Rows with label −1 are left out. Raises ModelError without labels, or when the loss is no number.
+    Rows with label −1 are left out. `weights` (n,) says how often a row is drawn relative to the others.
+    Raises ModelError without labels, or when the loss is no number.
     """
     labelled = np.flatnonzero(y != NO_LABEL)
     if labelled.size == 0:
@@ -56,7 +60,7 @@ def train_supervised(
         part = cross_entropy(model(inputs[rows]), labels[rows])
         return part, {"labels": part}
 
-    draw = _Draw(labelled.size, settings.batch, None, seed)
+    draw = _Draw(labelled.size, settings.batch, None if weights is None else weights[labelled], seed)
     model.train()
     return _descend(model, loss, draw, settings, settings.steps, None, progress)
 
@@ -172,10 +176,12 @@ def _descend(
             history.setdefault(name, []).append(part.item())
         if progress is not None:
             progress(step, steps)
+    last = None
     if average is not None:
+        last = {name: weight.detach().clone() for name, weight in model.named_parameters()}
         average.apply()
     model.eval()
     losses = {name: float(np.mean(values[-max(1, steps // 4) :])) for name, values in history.items()}
     if not all(np.isfinite(value) for value in losses.values()):
         raise ModelError(f"the loss became {losses}: lower `rate`, or look at the windows for extreme values")
-    return Trained(losses, steps, time.perf_counter() - started, time.process_time() - cpu_started)
+    return Trained(losses, steps, time.perf_counter() - started, time.process_time() - cpu_started, last)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from iot_stream.clock import SECOND
-from iot_stream.evaluate import live, metrics, report
+from iot_stream.evaluate import live, metrics, page, report
 from iot_stream.evaluate.live import Run
-from iot_stream.evaluate.report import Figure, Mark, ReportData, Series, Traffic
+from iot_stream.evaluate.report import Figure, Interval, Mark, ReportData, Series, Traffic
 from iot_stream.evaluate.scores import NOTHING
 
 BINS = 60
@@ -19,7 +19,7 @@ DAY = 86_400 * SECOND
 
 
 def write(path: Path, title: str, subtitle: str, run: Run, summary: dict[str, Any]) -> None:
-    report.write(path, data(title, subtitle, run, summary))
+    page.write(path, data(title, subtitle, run, summary))
 
 
 def data(title: str, subtitle: str, run: Run, summary: dict[str, Any]) -> ReportData:
@@ -33,7 +33,7 @@ def data(title: str, subtitle: str, run: Run, summary: dict[str, Any]) -> Report
         accuracy=_curves(run, zero),
         marks=_marks(run, zero),
         traffic=_traffic(run, zero),
-        segments=_days(run) if by_date else {},
+        measures={"accuracy": _days(run)} if by_date else {},
         rounds=_rounds(run),
         devices=_devices(run, summary),
         facts=_facts(run, summary),
@@ -127,14 +127,14 @@ def _traffic(run: Run, zero: int) -> Traffic | None:
     )
 
 
-def _days(run: Run) -> dict[str, dict[str, float]]:
+def _days(run: Run) -> dict[str, dict[str, Interval]]:
     scores = run.scores.rows(run.scores.truth != NOTHING)
     days = {}
     for day in np.unique(scores.ends // DAY):
         rows = scores.rows(scores.ends // DAY == day)
         name = f"{datetime.fromtimestamp(int(day) * 86_400, UTC):%a %d %b}"
         days[name] = {
-            rival: value
+            rival: Interval(value)
             for rival, said in rows.said.items()
             if (value := metrics.accuracy(said[said != NOTHING], rows.truth[said != NOTHING])) is not None
         }

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from iot_stream import labelling
 from iot_stream.config import Pipeline
+from iot_stream.evaluate.persistence import Word, repeated
 from iot_stream.readings import Label, Times
 from iot_stream.store import Store
 
@@ -60,7 +61,11 @@ def collect(
         said[model] = _classes(rows, place, len(windows))
     words = store.registry.outputs(name, f"teacher:{teacher[:16]}", since)
     said["teacher"] = _classes(words, place, len(windows))
-    said["persistence"] = _persistence(words, windows.devices, windows.ends, windows.arrived)
+    heard = [
+        Word(came, end, device, int(np.frombuffer(logits, np.float32).argmax()))
+        for device, end, _, came, logits in words
+    ]
+    said["persistence"] = repeated(windows.devices, windows.ends, windows.arrived, heard)
     return Scores(windows.devices, windows.starts, windows.ends, true, said, versions)
 
 
@@ -84,26 +89,4 @@ def _classes(
         i = place.get((device, end))
         if i is not None:
             said[i] = int(np.frombuffer(logits, np.float32).argmax())
-    return said
-
-
-def _persistence(
-    words: list[tuple[str, int, int, int, bytes]], devices: NDArray[np.str_], ends: Times, arrived: Times
-) -> NDArray[np.int64]:
-    """The teacher's newest word on an earlier window of the device that had arrived when this one did."""
-    said = np.full(len(ends), NOTHING, np.int64)
-    by_device: dict[str, list[tuple[int, int, int]]] = {}
-    for device, end, _, came, logits in words:
-        by_device.setdefault(device, []).append((came, end, int(np.frombuffer(logits, np.float32).argmax())))
-    for device, known in by_device.items():
-        known.sort()
-        mine = np.flatnonzero(devices == device)
-        mine = mine[np.argsort(arrived[mine], kind="stable")]
-        newest, spoken, heard = -1, NOTHING, 0
-        for row in mine.tolist():
-            while heard < len(known) and known[heard][0] <= arrived[row] and known[heard][1] < ends[row]:
-                if known[heard][1] > newest:
-                    newest, spoken = known[heard][1], known[heard][2]
-                heard += 1
-            said[row] = spoken
     return said

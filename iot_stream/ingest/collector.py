@@ -41,10 +41,7 @@ class Collector:
         return [
             (name, Cutter(self._store, name, pipeline, cut, wait))
             for name, pipeline in self._config.pipelines.items()
-            for cut, wait in {
-                pipeline.cut(pipeline.teacher): int(pipeline.teacher_wait),
-                pipeline.cut(pipeline.student): int(pipeline.window.lateness),
-            }.items()
+            for cut, wait in pipeline.cuts.items()
         ]
 
     def run(self, stopping: threading.Event) -> None:

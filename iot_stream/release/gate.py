@@ -56,7 +56,7 @@ def judge(
     Labels judge where there are `n_min` of them over two classes, else agreement with the teacher.
     Held with fewer windows, or while only one class is seen. `size` in bytes.
     """
-    truth, basis = _truth(teacher, labels, settings.n_min)
+    truth, basis = truth_of(teacher, labels, settings.n_min)
     known = truth >= 0
     seen = int(np.sum(np.bincount(truth[known], minlength=1) >= max(5, settings.n_min // 20)))
     counted = int(known.sum())
@@ -99,9 +99,10 @@ def judge(
     )
 
 
-def _truth(
+def truth_of(
     teacher: NDArray[np.float32], labels: NDArray[np.int64], n_min: int
 ) -> tuple[NDArray[np.int64], str]:
+    """What the windows are judged by (n,), −1 where nothing, and its name: labels or teacher."""
     known = labels[labels >= 0]
     if len(known) >= n_min and len(np.unique(known)) >= 2:
         return labels, "labels"

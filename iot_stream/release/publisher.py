@@ -21,7 +21,7 @@ from iot_stream.errors import BrokerError, ConfigError, Refused
 from iot_stream.mqtt import Connection, Message
 from iot_stream.presence import Presence
 from iot_stream.release.keys import Keys
-from iot_stream.release.sign import Repository, Target, bundle, renew_due
+from iot_stream.release.sign import Repository, Target, bundle, release_targets, renew_due
 from iot_stream.store import Store
 from iot_stream.store.registry import Device, Version
 
@@ -169,17 +169,15 @@ class Publisher:
         return max(candidates, key=lambda repository: repository.signings)
 
     def _targets(self, version: Version) -> dict[str, Target]:
-        gate = version.provenance.get("gate", {})
-        custom = {
-            "encoding": version.encoding,
-            "round": version.round,
-            "gate": str(gate.get("reason", ""))[:200],
-        }
-        return {
-            trust.GRAPH: Target(self._registry.artifact(version.graph)),
-            trust.SPEC: Target(self._registry.artifact(version.spec)),
-            trust.WEIGHTS + version.encoding: Target(self._registry.artifact(version.weights), custom),
-        }
+        artifact = self._registry.artifact
+        return release_targets(
+            artifact(version.graph),
+            artifact(version.spec),
+            artifact(version.weights),
+            version.encoding,
+            version.round,
+            str(version.provenance.get("gate", {}).get("reason", "")),
+        )
 
     def _send(self, pipeline: str, cohort: str, version: Version, message: bytes) -> None:
         """Blobs that the broker does not retain yet, then the bundle that names them."""

@@ -120,6 +120,18 @@ class Repository:
         return [target for name, target in self._targets.items() if name.startswith(trust.WEIGHTS)]
 
 
+def release_targets(
+    graph: bytes, spec: bytes, weights: bytes, encoding: str, round_id: str, gate: str
+) -> dict[str, Target]:
+    """A student's artifacts as the targets of a release; `gate`: why it was let out."""
+    custom = {"encoding": encoding, "round": round_id, "gate": gate[:200]}
+    return {
+        trust.GRAPH: Target(graph),
+        trust.SPEC: Target(spec),
+        trust.WEIGHTS + encoding: Target(weights, custom),
+    }
+
+
 def renew_due(entries: Mapping[str, bytes], now: int) -> bool:
     """Whether at `now` half of the bundle's lifetime is gone."""
     expires = Metadata[Timestamp].from_bytes(entries["timestamp.json"]).signed.expires

@@ -29,7 +29,7 @@ class Bootstrap:
 
 def load(pipeline: Pipeline, part: Select, folder: Path) -> Bootstrap:
     """Raises ConfigError if there is nothing to learn from."""
-    found = _recordings(pipeline, part, folder)
+    found = recorded(pipeline, part, folder)
     student_cut, teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
     pieces = [piece for recording in found if (piece := _joined(recording, student_cut, teacher_cut))]
     if not pieces:
@@ -39,27 +39,27 @@ def load(pipeline: Pipeline, part: Select, folder: Path) -> Bootstrap:
     return Bootstrap(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 
-def _recordings(pipeline: Pipeline, part: Select, folder: Path) -> list[Recording]:
+def recorded(pipeline: Pipeline, part: Select, folder: Path) -> list[Recording]:
+    """The recordings or the world of a pipeline, a part of them, laid out in time."""
     settings = pipeline.recordings
     if settings is None:
         raise ConfigError("recordings: name files or a world; the teacher has to learn from something")
     if settings.world:
         return from_world(settings, pipeline.seed, part)
-    return recordings.select(recordings.load(settings, pipeline.classes, folder), part, settings.zone)
+    return recordings.select(recordings.load(settings, pipeline.classes, folder), part, settings)
 
 
 def from_world(settings: Recordings, seed: int, part: Select) -> list[Recording]:
-    """What `bursts` messages of each of the machines would say, in each of the regimes."""
+    """What `bursts` messages of each of the machines would say, in one regime after the other."""
     place = world(settings.world)
     first, last = part.machines or (0, 1)
     found = []
-    for regime in part.regimes or (place.default_regime,):
+    for number, regime in enumerate(part.regimes or (place.default_regime,)):
         condition = place.condition(regime)
+        begin = RECORDING_EPOCH + number * part.bursts * place.period_ns
         for index in range(first, last):
             machine = place.machine(index, seed)
-            bursts = [
-                machine.burst(RECORDING_EPOCH + i * place.period_ns, condition) for i in range(part.bursts)
-            ]
+            bursts = [machine.burst(begin + i * place.period_ns, condition) for i in range(part.bursts)]
             found.append(
                 Recording(
                     f"machine-{index:02d}",

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from iot_stream import labelling, topics
 from iot_stream.clock import wall
 from iot_stream.config import Config, Pipeline
 from iot_stream.device.model import Model
+from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
+from iot_stream.distill.teachers.network import NetworkTeacher
 from iot_stream.errors import IotStreamError, ModelError
 from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
@@ -21,7 +23,9 @@ from iot_stream.service import learning, round
 from iot_stream.service.learning import Prepared, logits_bytes, logits_of
 from iot_stream.service.triggers import Trigger
 from iot_stream.store import Store
+from iot_stream.store.journal import WindowSet
 from iot_stream.store.registry import Round
+from iot_stream.windows import Cut
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +91,7 @@ class _Pipeline:
         self._student_cut, self._teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
         self._positions = _Positions()
         self._prepared: Prepared | None = None
+        self._teacher: NetworkTeacher | None = None  # as the last round left it
         self._rivals: dict[str, Model] = {}
         self._trigger = Trigger(pipeline.triggers, 0, 0)
         self._scored = 0  # windows that the teacher has spoken on
@@ -98,12 +103,13 @@ class _Pipeline:
         self._close_interrupted_rounds()
         round_id = self._round_id()
         say = partial(self._progress, round_id)
-        self._prepared = learning.prepare(self._store, self._name, self._pipeline, self._folder, say)
+        self._prepared = learning.prepare(self._store.registry, self._name, self._pipeline, self._folder, say)
         if self._store.registry.newest(self._name, COHORT) is None:
             report = self._prepared.report | {"gate": {"reason": "first version: nothing to compare with"}}
             self._finish(round_id, "bootstrap", wall(), 0, "released", report, self._prepared.first)
+        self._teacher = learning.tuned(self._store.registry, self._prepared.teacher, self._pipeline)
         # Devices have their first student by now; the rivals are wanted for scoring only.
-        self._rivals = learning.rivals(self._store, self._prepared, say)
+        self._rivals = learning.rivals(self._store.registry, self._prepared, say)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -132,7 +138,7 @@ class _Pipeline:
             pass
 
     def _score_next(self, *models: str) -> int:
-        assert self._prepared is not None
+        assert self._teacher is not None
         teacher = models == (TEACHER,)
         cut = self._teacher_cut if teacher else self._student_cut
         after = self._positions.teacher if teacher else self._positions.student
@@ -143,9 +149,7 @@ class _Pipeline:
             return 0
         rows = []
         for model in models:
-            logits = (
-                self._prepared.teacher.logits(windows.x) if teacher else self._rivals[model].logits(windows.x)
-            )
+            logits = self._teacher.logits(windows.x) if teacher else self._rivals[model].logits(windows.x)
             label = self._model_name(model)
             columns = (
                 windows.devices.tolist(),
@@ -174,9 +178,7 @@ class _Pipeline:
     def _material(self) -> Material:
         """All stored windows that the teacher has spoken on, with the labels that have come."""
         cut, classes = self._student_cut, self._pipeline.classes
-        windows = self._store.journal.windows(
-            self._name, cut.id, (cut.length, len(cut.inputs)), newest=self._reach()
-        )
+        windows = self._newest(cut)
         since = int(windows.ends.min()) if len(windows) else 0
         said = self._store.registry.outputs(self._name, self._model_name(TEACHER), since)
         place = {(device, start): i for i, (device, _, start, _, _) in enumerate(said)}
@@ -188,11 +190,22 @@ class _Pipeline:
             windows.devices, windows.starts, windows.ends, self._store.journal.labels(self._name)
         )
         labels[mixed] = labelling.NO_LABEL
-        return Material(windows.devices, windows.starts, windows.ends, windows.x, logits, labels)
+        material = Material(windows.devices, windows.starts, windows.ends, windows.x, logits, labels)
+        return self._with_teacher_x(material) if self._pipeline.train.tune_steps else material
 
-    def _reach(self) -> int:
-        """How many of the newest windows a round looks at."""
-        return 10 * (self._pipeline.sample.recent + self._pipeline.sample.reservoir)
+    def _newest(self, cut: Cut) -> WindowSet:
+        shape = (cut.length, len(cut.inputs))
+        return self._store.journal.windows(
+            self._name, cut.id, shape, newest=sampler.reach(self._pipeline.sample)
+        )
+
+    def _with_teacher_x(self, material: Material) -> Material:
+        windows = self._newest(self._teacher_cut)
+        keys = zip(windows.devices.tolist(), windows.starts.tolist(), strict=True)
+        place = {key: row for row, key in enumerate(keys)}
+        keys = zip(material.devices.tolist(), material.starts.tolist(), strict=True)
+        found = np.array([place.get(key, -1) for key in keys], np.int64)
+        return replace(material.rows(found >= 0), teacher_x=windows.x[found[found >= 0]])
 
     # --- rounds -----------------------------------------------------------------------------
 
@@ -227,6 +240,7 @@ class _Pipeline:
 
     def _round(self, reason: str, since: int) -> str:
         assert self._prepared is not None
+        assert self._teacher is not None
         round_id, started, stream_started = self._round_id(), wall(), self._now()
         self._save(Round(round_id, self._name, COHORT, reason, started, None, stream_started, "running", {}))
         self._tell("started", round_id, trigger=reason)
@@ -236,15 +250,19 @@ class _Pipeline:
             result = round.run(
                 self._prepared.learner,
                 learning.packed_version(self._store, running),
+                self._teacher,
                 self._material(),
                 since,
                 stream_started,
-                self._pipeline.seed + len(self._store.registry.rounds(self._name)),
+                self._prepared.learner.seed(len(self._store.registry.rounds(self._name)) - 1),
                 partial(self._progress, round_id),
             )
         except ModelError as error:
             self._finish(round_id, reason, started, stream_started, "failed", {"error": str(error)}, None)
             return f"failed: {error}"
+        if result.teacher is not self._teacher:
+            learning.keep_tuned(self._store.registry, result.teacher, round_id)
+            self._teacher = result.teacher
         verdict = result.verdict
         self._tell("gated", round_id, detail=f"{verdict.outcome}: {verdict.reason}")
         outcome = "released" if verdict.passed else verdict.outcome

@@ -4,7 +4,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from iot_stream.distill import student as students
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import network as teachers
-from iot_stream.distill.teachers.network import NetworkTeacher
+from iot_stream.distill.teachers.network import Lessons, NetworkTeacher
 from iot_stream.errors import ConfigError
 from iot_stream.readings import Values
 from iot_stream.service import bootstrap as bootstraps
@@ -42,6 +42,14 @@ class _Kept(msgspec.Struct):
     resume: bytes
 
 
+class Models(Protocol):
+    """Where trained models are kept under the hash of what made them: the registry, or a replay's memory."""
+
+    def model(self, key: str) -> tuple[bytes, dict[str, Any]] | None: ...
+
+    def put_model(self, key: str, kind: str, content: bytes, report: dict[str, Any]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Prepared:
     """`everything` is all that the teacher was trained on: what the rival static-all learns from."""
@@ -53,7 +61,7 @@ class Prepared:
     report: dict[str, Any]
 
 
-def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say) -> Prepared:
+def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Say) -> Prepared:
     """Raises ConfigError, ModelError."""
     if pipeline.recordings is None or pipeline.recordings.bootstrap is None:
         raise ConfigError(
@@ -62,12 +70,13 @@ def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say)
     parts = pipeline.recordings.bootstrap
     wide = bootstraps.load(pipeline, parts.teacher, folder)
     narrow = bootstraps.load(pipeline, parts.student, folder)
-    teacher, taught = _teacher(store, pipeline, wide, say)
-    all_of_it, initial = _material(wide, teacher), _material(narrow, teacher)
+    teacher, taught = _teacher(models, pipeline, wide, say)
+    tuning = pipeline.train.tune_steps > 0
+    all_of_it, initial = _material(wide, teacher, tuning), _material(narrow, teacher, tuning)
     cut = pipeline.cut(pipeline.student)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
     architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
-    first, cost = _student(store, STATIC, pipeline, architecture, initial, teacher.key, say)
+    first, cost = _student(models, STATIC, pipeline, architecture, initial, teacher.key, say)
     report = {
         "teacher": taught,
         "first_student": cost,
@@ -75,7 +84,7 @@ def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say)
         "teacher_parameters": sum(p.numel() for p in teacher.network.parameters()),
     }
     return Prepared(
-        Learner(pipeline, architecture, initial, first.resume),
+        Learner(pipeline, architecture, initial, first.resume, Lessons(wide.teacher_x, wide.labels)),
         teacher,
         first,
         all_of_it,
@@ -83,23 +92,23 @@ def prepare(store: Store, name: str, pipeline: Pipeline, folder: Path, say: Say)
     )
 
 
-def rivals(store: Store, prepared: Prepared, say: Say) -> dict[str, Model]:
+def rivals(models: Models, prepared: Prepared, say: Say) -> dict[str, Model]:
     """The students that are never updated, to be scored on every window beside the devices' own."""
     pipeline, architecture = prepared.learner.pipeline, prepared.learner.architecture
     everything, _ = _student(
-        store, STATIC_ALL, pipeline, architecture, prepared.everything, prepared.teacher.key, say
+        models, STATIC_ALL, pipeline, architecture, prepared.everything, prepared.teacher.key, say
     )
     return {STATIC: prepared.first.model(), STATIC_ALL: everything.model()}
 
 
 def _teacher(
-    store: Store, pipeline: Pipeline, data: Bootstrap, say: Say
+    models: Models, pipeline: Pipeline, data: Bootstrap, say: Say
 ) -> tuple[NetworkTeacher, dict[str, Any]]:
     cut = pipeline.cut(pipeline.teacher)
     known = data.labels >= 0
     windows, labels = data.teacher_x[known], data.labels[known]
     key = teachers.key_of(windows, labels, cut, pipeline.teacher, pipeline.train, pipeline.seed)
-    kept = store.registry.model(key)
+    kept = models.model(key)
     if kept:
         say("training", "teacher taken from the registry")
         spec = msgspec.json.decode(kept[1]["spec"], type=Spec)
@@ -127,14 +136,14 @@ def _teacher(
         "accuracy_on_bootstrap": agreement,
     }
     say("training", f"teacher agrees with {agreement:.1%} of its labels after {cost.seconds:.1f} s")
-    store.registry.put_model(
+    models.put_model(
         key, "teacher", teacher.to_bytes(), {"spec": teacher.spec.encode().decode(), "training": training}
     )
     return teacher, training
 
 
 def _student(
-    store: Store,
+    models: Models,
     kind: str,
     pipeline: Pipeline,
     architecture: Architecture,
@@ -144,7 +153,7 @@ def _student(
 ) -> tuple[Packed, dict[str, Any]]:
     """A student distilled once from scratch: kept under the hash of all that made it."""
     key = _student_key(kind, pipeline, architecture, material, teacher)
-    kept = store.registry.model(key)
+    kept = models.model(key)
     if kept:
         return _unpack(kept[0]), kept[1]
     say("distillation", f"{kind} student on {len(material)} windows, {pipeline.distill.first_steps} steps")
@@ -158,7 +167,7 @@ def _student(
         "agreement": agreement,
     }
     say("distillation", f"{kind} student agrees with the teacher on {agreement:.1%} of its windows")
-    store.registry.put_model(key, kind, _keep(packed), report)
+    models.put_model(key, kind, _keep(packed), report)
     return packed, report
 
 
@@ -182,9 +191,15 @@ def _unpack(content: bytes) -> Packed:
     return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
 
 
-def _material(data: Bootstrap, teacher: NetworkTeacher) -> Material:
+def _material(data: Bootstrap, teacher: NetworkTeacher, tuning: bool) -> Material:
     return Material(
-        data.devices, data.starts, data.ends, data.student_x, teacher.logits(data.teacher_x), data.labels
+        data.devices,
+        data.starts,
+        data.ends,
+        data.student_x,
+        teacher.logits(data.teacher_x),
+        data.labels,
+        data.teacher_x if tuning else None,
     )
 
 
@@ -194,6 +209,23 @@ def _every_tenth(say: Say, stage: str) -> Any:
             say(stage, f"step {done} of {steps}")
 
     return progress
+
+
+def keep_tuned(models: Models, teacher: NetworkTeacher, round_id: str) -> None:
+    """The teacher as a round left it, in place of the last."""
+    models.put_model(_tuned_key(teacher), "tuned teacher", teacher.to_bytes(), {"round": round_id})
+
+
+def tuned(models: Models, teacher: NetworkTeacher, pipeline: Pipeline) -> NetworkTeacher:
+    """The teacher as the last round left it."""
+    kept = models.model(_tuned_key(teacher))
+    if kept is None:
+        return teacher
+    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher, pipeline.seed)
+
+
+def _tuned_key(teacher: NetworkTeacher) -> str:
+    return f"{teacher.key}:tuned"
 
 
 def packed_version(store: Store, version: Version) -> Packed:

@@ -1,20 +1,21 @@
-"""One round, top to bottom: sample, distil, fuse, encode, judge. No store, no broker, no clock of its own,
-so that the live distiller and the replay of recordings run the very same lines."""
+"""One round, top to bottom: sample, train, distil, fuse, encode, judge. No store, no broker, no clock of its
+own, so that the live distiller and the replay of recordings run the very same lines."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from iot_stream.clock import iso
 from iot_stream.config import Pipeline
-from iot_stream.distill import sampler, student
+from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
-from iot_stream.distill.trainer import distil
-from iot_stream.readings import Times
+from iot_stream.distill.teachers import network as teachers
+from iot_stream.distill.teachers.network import Lessons, NetworkTeacher
+from iot_stream.readings import Times, Values
 from iot_stream.release import gate
 from iot_stream.release.gate import Verdict
 
@@ -23,23 +24,37 @@ Say = Callable[[str, str], None]  # (stage, detail)
 
 @dataclass(frozen=True)
 class Learner:
-    """What stays from round to round: settings, the student's form, its bootstrap and its first weights."""
+    """What stays from round to round: settings, the student's form, its bootstrap and its first weights, and
+    what the teacher was first taught."""
 
     pipeline: Pipeline
     architecture: Architecture
     bootstrap: Material
     anchor: bytes
+    lessons: Lessons
+
+    def seed(self, number: int) -> int:
+        """Of a round, by how many came before it (the bootstrap is the first)."""
+        return self.pipeline.seed + number
 
 
 @dataclass(frozen=True)
 class Result:
     candidate: Packed
     verdict: Verdict
+    teacher: NetworkTeacher
     report: dict[str, Any]
 
 
 def run(
-    learner: Learner, running: Packed, stream: Material, since: int, now: int, seed: int, say: Say
+    learner: Learner,
+    running: Packed,
+    teacher: NetworkTeacher,
+    stream: Material,
+    since: int,
+    now: int,
+    seed: int,
+    say: Say,
 ) -> Result:
     """Distil from `stream` (what the teacher has spoken on so far) into a candidate, and judge it.
 
@@ -47,32 +62,32 @@ def run(
     start and of this one's. Raises ModelError.
     """
     began, cpu_began = time.perf_counter(), time.process_time()
-    settings = learner.pipeline.distill
 
     # Sample: what judges is taken out first; the rest is recent windows and a reservoir of old regimes.
     trains, judges = sampler.hold_out(stream, since, learner.pipeline.gate)
-    batch = sampler.draw(stream.rows(trains), learner.bootstrap, learner.pipeline.sample, now)
+    learnt = stream.rows(trains)
+    batch = sampler.draw(learnt, learner.bootstrap, learner.pipeline.sample, now)
     judged = stream.rows(judges)
     say("sample", f"{batch.recent} recent, {batch.reservoir} from the reservoir, {len(judged)} to judge by")
 
+    # Training: the teacher goes on with the labels that have come, and speaks anew on the sample.
+    tuned, training = _tune(learner, teacher, learnt, seed, say)
+    if training:
+        batch = replace(batch, material=_said_anew(batch.material, tuned))
+        judged = _said_anew(judged, tuned)
+
     # Distillation, from the weights on the devices; fusion is the moving average and the pull to the anchor.
-    net = learner.architecture.resumed(running.resume)
-    trained = distil(
-        net,
-        learner.architecture.spec.model_input(batch.material.x),
-        batch.material.logits,
-        batch.material.labels,
-        settings,
-        seed,
-        weights=batch.weights,
-        anchor=student.tensors(learner.anchor),
+    architecture, settings = learner.architecture, learner.pipeline.distill
+    net, trained = architecture.further(
+        running.resume, batch.material, batch.weights, settings, seed, learner.anchor
     )
     losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())
     say("distillation", f"{trained.steps} steps: {losses}")
 
     # As the device will run it: encoded, decoded, in the device's runtime.
-    candidate = learner.architecture.pack(net)
+    candidate = architecture.pack(net)
     verdict = _judge(learner, candidate, running, judged)
+    bare = architecture.without_fusion(net, trained, judged.x)
 
     report = {
         "since": iso(since),
@@ -84,7 +99,12 @@ def run(
             "recent_median_and_newest_ns": _span(batch.material.ends[: batch.recent]),
             "devices": sorted(set(batch.material.devices[: batch.recent].tolist())),
         },
-        "distillation": {"steps": trained.steps, "losses": trained.losses},
+        "training": training,
+        "distillation": {
+            "steps": trained.steps,
+            "losses": trained.losses,
+            "accuracy_before_fusion": _right(bare, judged, learner.pipeline.gate.n_min),
+        },
         "fusion": {"ema": settings.ema, "pull": settings.pull},
         "gate": verdict.report(),
         "cost": {
@@ -93,7 +113,25 @@ def run(
             "distill_seconds": trained.seconds,
         },
     }
-    return Result(candidate, verdict, report)
+    return Result(candidate, verdict, tuned, report)
+
+
+def _tune(
+    learner: Learner, teacher: NetworkTeacher, stream: Material, seed: int, say: Say
+) -> tuple[NetworkTeacher, dict[str, Any]]:
+    """The teacher fine-tuned on the stream's labels; as it was where there are none, or it is not wanted."""
+    fresh = np.flatnonzero(stream.labels >= 0)
+    if not learner.pipeline.train.tune_steps or stream.teacher_x is None or not len(fresh):
+        return teacher, {}
+    lessons = Lessons(stream.teacher_x[fresh], stream.labels[fresh])
+    tuned, cost = teachers.tune(teacher, lessons, learner.lessons, learner.pipeline.train, seed)
+    say("training", f"teacher fine-tuned on {len(fresh)} late labels: loss {cost.losses['labels']:.4f}")
+    return tuned, {"late_labels": len(fresh), "steps": cost.steps, "losses": cost.losses}
+
+
+def _said_anew(material: Material, teacher: NetworkTeacher) -> Material:
+    assert material.teacher_x is not None
+    return replace(material, logits=teacher.logits(material.teacher_x))
 
 
 def _span(ends: Times) -> list[int]:
@@ -114,3 +152,12 @@ def _judge(learner: Learner, candidate: Packed, running: Packed, judged: Materia
         learner.pipeline.gate,
         classes,
     )
+
+
+def _right(logits: Values | None, judged: Material, n_min: int) -> float | None:
+    """Accuracy on what the gate judges by; None where that is nothing."""
+    truth, _ = gate.truth_of(judged.logits, judged.labels, n_min)
+    known = truth >= 0
+    if logits is None or not known.any():
+        return None
+    return float((logits[known].argmax(axis=1) == truth[known]).mean())

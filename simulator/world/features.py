@@ -49,15 +49,22 @@ class FeatureMachine:
         own = np.random.default_rng(self._key)
         self._offset = 0.05 * own.standard_normal(FEATURES_COUNT)
         self._phase_ns = int(own.integers(HOLD_NS))
+        self._held: tuple[tuple[int, float], NDArray[np.float64], int] | None = None
 
     def burst(self, start_ns: int, condition: Condition, readings: int | None = None) -> Burst:
         """Readings of the operating point that holds at `start_ns` (one point for the whole burst)."""
         number = 1 if readings is None else readings
-        point = self._operating_point((start_ns + self._phase_ns) // HOLD_NS, condition["angle"])
-        label = int(rule(point[None], condition["angle"])[0] > 0)
+        point, label = self._holding((start_ns + self._phase_ns) // HOLD_NS, condition["angle"])
         noise = np.random.default_rng([*self._key, start_ns]).standard_normal((number, FEATURES_COUNT))
         values = point + self._offset + condition["shift"] + condition["noise"] * noise
         return Burst(sample_times(start_ns, number, RATE_HZ), values.astype(np.float32), label)
+
+    def _holding(self, hold: int, angle: float) -> tuple[NDArray[np.float64], int]:
+        """Operating point and class of a hold; the last one is kept, for finding it is most of the work."""
+        if self._held is None or self._held[0] != (hold, angle):
+            point = self._operating_point(hold, angle)
+            self._held = (hold, angle), point, int(rule(point[None], angle)[0] > 0)
+        return self._held[1:]
 
     def _operating_point(self, hold: int, angle: float) -> NDArray[np.float64]:
         candidates = np.random.default_rng([*self._key, 1, hold]).standard_normal((64, FEATURES_COUNT))

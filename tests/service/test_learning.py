@@ -33,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def prepared(store: Store, pipeline: Pipeline) -> Prepared:
-    return learning.prepare(store, NAME, pipeline, Path(), lambda *_: None)
+    return learning.prepare(store.registry, NAME, pipeline, Path(), lambda *_: None)
 
 
 def _stream(prepared: Prepared) -> Material:
@@ -47,7 +47,7 @@ def test_the_teacher_is_trained_once_and_then_taken_from_the_registry(
     store: Store, pipeline: Pipeline, prepared: Prepared
 ) -> None:
     told: list[str] = []
-    again = learning.prepare(store, NAME, pipeline, Path(), lambda _, detail: told.append(detail))
+    again = learning.prepare(store.registry, NAME, pipeline, Path(), lambda _, detail: told.append(detail))
     assert told == ["teacher taken from the registry"]
     assert again.teacher.key == prepared.teacher.key
     np.testing.assert_array_equal(again.everything.logits, prepared.everything.logits)
@@ -57,7 +57,7 @@ def test_the_teacher_is_trained_once_and_then_taken_from_the_registry(
 def test_other_settings_make_another_teacher(store: Store, pipeline: Pipeline, prepared: Prepared) -> None:
     changed = msgspec.structs.replace(pipeline, seed=1)
     told: list[str] = []
-    other = learning.prepare(store, NAME, changed, Path(), lambda _, detail: told.append(detail))
+    other = learning.prepare(store.registry, NAME, changed, Path(), lambda _, detail: told.append(detail))
     assert other.teacher.key != prepared.teacher.key
     assert any("teacher mlp on" in detail for detail in told)
 
@@ -65,14 +65,14 @@ def test_other_settings_make_another_teacher(store: Store, pipeline: Pipeline, p
 def test_without_a_bootstrap_it_says_what_to_name(store: Store, pipeline: Pipeline) -> None:
     with pytest.raises(ConfigError, match=r"pipelines\.tiny\.recordings\.bootstrap: nothing to learn from"):
         learning.prepare(
-            store, NAME, msgspec.structs.replace(pipeline, recordings=None), Path(), lambda *_: None
+            store.registry, NAME, msgspec.structs.replace(pipeline, recordings=None), Path(), lambda *_: None
         )
 
 
 def test_static_all_is_the_same_architecture_on_all_that_the_teacher_saw(
     store: Store, prepared: Prepared
 ) -> None:
-    rivals = learning.rivals(store, prepared, lambda *_: None)
+    rivals = learning.rivals(store.registry, prepared, lambda *_: None)
     static, everything = rivals["static"], rivals["static_all"]
     x = prepared.everything.x
     said = prepared.everything.said
@@ -84,11 +84,11 @@ def test_static_all_is_the_same_architecture_on_all_that_the_teacher_saw(
 def test_a_round_with_the_same_seed_gives_the_same_bytes(prepared: Prepared) -> None:
     stream = _stream(prepared)
     results = [
-        round.run(prepared.learner, prepared.first, stream, 0, int(stream.ends.max()), 3, lambda *_: None)
+        round.run(prepared.learner, prepared.first, prepared.teacher, stream, 0, int(stream.ends.max()), 3, lambda *_: None)
         for _ in range(2)
     ]
     assert results[0].candidate == results[1].candidate
-    other = round.run(prepared.learner, prepared.first, stream, 0, int(stream.ends.max()), 4, lambda *_: None)
+    other = round.run(prepared.learner, prepared.first, prepared.teacher, stream, 0, int(stream.ends.max()), 4, lambda *_: None)
     assert other.candidate.weights != results[0].candidate.weights
 
 
@@ -96,7 +96,7 @@ def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared:
     stream = _stream(prepared)
     stages: list[str] = []
     result = round.run(
-        prepared.learner, prepared.first, stream, 0, int(stream.ends.max()), 0, lambda s, _: stages.append(s)
+        prepared.learner, prepared.first, prepared.teacher, stream, 0, int(stream.ends.max()), 0, lambda s, _: stages.append(s)
     )
     assert stages == ["sample", "distillation"]
     assert {"sample", "distillation", "fusion", "gate", "cost"} <= result.report.keys()
@@ -107,5 +107,5 @@ def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared:
 
 def test_a_round_without_a_single_window_is_held(prepared: Prepared) -> None:
     nothing = _stream(prepared).rows(np.zeros(len(prepared.everything), bool))
-    result = round.run(prepared.learner, prepared.first, nothing, 0, 0, 0, lambda *_: None)
+    result = round.run(prepared.learner, prepared.first, prepared.teacher, nothing, 0, 0, 0, lambda *_: None)
     assert result.verdict.outcome == "held"

@@ -11,7 +11,8 @@ from iot_stream.config import Recordings as RecordingSettings
 from iot_stream.recordings import Recording
 from iot_stream.service.broker import Broker
 from iot_stream.units import Duration
-from simulator.playback import Logger, Playback
+from simulator.playback import Playback
+from simulator.script import Logger
 from tests.simulator.shows import NEVER, Counter, distinct, new_stations
 
 HOUR = 3600 * 10**9
@@ -71,16 +72,13 @@ def test_late_channels_come_in_one_batch_at_the_set_time(broker: Broker, prefix:
     assert [b.label for b in ledger.blocks if b.source == 0] == played.labels.tolist()
 
     batches = [block for block in blocks if block.source == 1]
-    assert [len(block) for block in batches] == [
-        15,
-        24,
-    ]  # 5 to 20 o'clock, a day; the rest is still in the logger
-    np.testing.assert_array_equal(np.concatenate([b.times for b in batches]), played.times[:39])
-    np.testing.assert_array_equal(np.concatenate([b.values for b in batches])[:, 0], played.values[:39, 1])
-    assert [(block.seq, block.numbered) for block in batches] == [(0, True), (15, True)]
+    assert [len(block) for block in batches] == [15, 24, 21]  # 5 to 20 o'clock, a day, and what was left
+    np.testing.assert_array_equal(np.concatenate([b.times for b in batches]), played.times)
+    np.testing.assert_array_equal(np.concatenate([b.values for b in batches])[:, 0], played.values[:, 1])
+    assert [(block.seq, block.numbered) for block in batches] == [(0, True), (15, True), (39, True)]
     # Each batch comes between the last reading before 20 o'clock and the first from then on.
     order = [(block.source, int(block.times[-1])) for block in blocks]
-    for batch in batches:
+    for batch in batches[:2]:
         place = order.index((1, int(batch.times[-1])))
         assert order[place - 1][1] < int(batch.times[-1]) + HOUR == order[place + 1][1]
         assert (order[place + 1][1] - MIDNIGHT) % DAY == 20 * HOUR

@@ -1,9 +1,11 @@
-"""A built-in network as teacher: trained once on labels, then always in eval mode."""
+"""A built-in network as teacher: trained on labels, fine-tuned on later ones, else always in eval mode."""
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import safetensors.torch
 from numpy.typing import NDArray
@@ -21,7 +23,17 @@ FORMAT = "teacher-1"  # change when the same data and settings would train other
 
 
 @dataclass(frozen=True)
+class Lessons:
+    """Labelled windows `x` (n, length, inputs) raw, `y` (n,)."""
+
+    x: Values
+    y: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class NetworkTeacher:
+    """`key` names what the first training was made of; it stays through fine-tuning."""
+
     key: str
     spec: Spec
     network: nn.Module
@@ -82,6 +94,29 @@ def train(
         teacher.network, teacher.spec.model_input(windows), labels, settings, seed, progress
     )
     return teacher, cost
+
+
+def tune(
+    teacher: NetworkTeacher, fresh: Lessons, known: Lessons, settings: TrainSettings, seed: int
+) -> tuple[NetworkTeacher, Trained]:
+    """The teacher after `settings.tune_steps` on fresh labels, with what it was first taught replayed."""
+    network = copy.deepcopy(teacher.network)
+    share = settings.tune_share
+    weights = np.concatenate(
+        [
+            np.full(len(fresh.y), share / len(fresh.y)),
+            np.full(len(known.y), (1 - share) / max(1, len(known.y))),
+        ]
+    )
+    cost = train_supervised(
+        network,
+        teacher.spec.model_input(np.concatenate([fresh.x, known.x])),
+        np.concatenate([fresh.y, known.y]),
+        msgspec.structs.replace(settings, steps=settings.tune_steps, rate=settings.tune_rate),
+        seed,
+        weights=weights,
+    )
+    return NetworkTeacher(teacher.key, teacher.spec, network), cost
 
 
 def from_bytes(key: str, content: bytes, spec: Spec, network: Network, seed: int) -> NetworkTeacher:

@@ -1,4 +1,4 @@
-"""Recordings from files: what a sensor said, with labels where somebody knew.
+"""Recordings from files.
 
 CSV and CSV.gz (a header; a row number without a name may stand before the columns), and NPZ (one
 array (readings, columns) a key).
@@ -8,38 +8,17 @@ import csv
 import gzip
 import re
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from iot_stream.clock import SECOND
-from iot_stream.config import Recordings, Select
+from iot_stream.config import Recordings
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats.json_paths import parse_time
-from iot_stream.readings import Times, Values, check_device_name
-
-RECORDING_EPOCH = 1_420_070_400 * SECOND  # 2015-01-01, for recordings without a time column
-
-
-PAUSE = 11  # readings between recordings without times: longer than the default gap of a window
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One device's readings: `times` (n,) ns, `values` (n, channels), `labels` (n,), −1 where none."""
-
-    device: str
-    channels: tuple[str, ...]
-    times: Times
-    values: Values
-    labels: NDArray[np.int64]
-    fields: dict[str, str]
-
-    def rows(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Recording":
-        return replace(self, times=self.times[keep], values=self.values[keep], labels=self.labels[keep])
+from iot_stream.readings import Times, check_device_name
+from iot_stream.recordings.recording import RECORDING_EPOCH, Recording
 
 
 def load(settings: Recordings, classes: tuple[str, ...], folder: Path) -> list[Recording]:
@@ -59,32 +38,24 @@ def load(settings: Recordings, classes: tuple[str, ...], folder: Path) -> list[R
     if not found:
         raise ConfigError(f"recordings.match: {settings.match!r} matches nothing in {paths[0]}")
     named = [_named(recording, settings, classes) for recording in found]
-    return _join(named if settings.time else _one_after_the_other(named, settings))
-
-
-def select(recordings: list[Recording], part: Select, zone: str) -> list[Recording]:
-    """The part of each recording that meets all conditions; those left empty fall out."""
-    chosen = []
-    for recording in recordings:
-        keep = np.ones(len(recording.times), bool)
-        if part.from_:
-            keep &= recording.times >= parse_time(part.from_, zone)
-        if part.to:
-            keep &= recording.times < parse_time(part.to, zone)
-        if part.share:
-            first, last = (round(s * len(keep)) for s in part.share)
-            keep[:first] = keep[last:] = False
-        for field, value in part.where.items():
-            keep &= recording.fields.get(field) == str(value)
-        if keep.any():
-            chosen.append(recording.rows(keep))
-    return chosen
+    return _join(named) if settings.time else [_shuffled(recording, settings.shuffle) for recording in named]
 
 
 def _fields(settings: Recordings, name: str) -> dict[str, str] | None:
     """The named groups of `match` in a file's name or an array's key; None if it does not match."""
     match = re.search(settings.match, name)
-    return {k: v or "" for k, v in match.groupdict().items()} if match else None
+    return {k: _meaning(settings, k, v or "") for k, v in match.groupdict().items()} if match else None
+
+
+def _meaning(settings: Recordings, name: str, text: str) -> str:
+    """What a text of a column or field stands for."""
+    table = settings.values.get(name)
+    if table is None:
+        return text
+    meanings = {str(key): str(value) for key, value in table.items()}
+    if text not in meanings:
+        raise ConfigError(f"recordings.values.{name}: says nothing of {text!r}")
+    return meanings[text]
 
 
 def _csv(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list[Recording]:
@@ -101,8 +72,13 @@ def _csv(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list[Rec
             f"there are {', '.join([*place, *fields])}"
         )
     values = [[_number(row[place[column]]) for column in settings.channels.values()] for row in body]
-    label = place.get(settings.label)
-    labels = [_class(row[label], classes) if label is not None else -1 for row in body]
+    columns = {
+        name: np.array([_meaning(settings, name, row[place[name]].strip()) for row in body], np.str_)
+        for name in _mentioned(settings)
+        if name in place
+    }
+    texts = columns.get(settings.label, np.full(len(body), ""))
+    labels = [_class(text, classes) for text in texts.tolist()]
     whole = Recording(
         settings.device,
         tuple(settings.channels),
@@ -112,11 +88,22 @@ def _csv(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list[Rec
         np.array(values, np.float32).reshape(len(body), len(settings.channels)),
         np.array(labels, np.int64),
         fields,
+        columns,
     )
     if settings.device not in place:
         return [whole]
-    devices = np.array([row[place[settings.device]] for row in body], np.str_)
+    devices = columns[settings.device]
     return [replace(whole.rows(devices == device), device=str(device)) for device in np.unique(devices)]
+
+
+def _mentioned(settings: Recordings) -> set[str]:
+    """Columns that say something of a reading beside its values."""
+    parts = [settings.stream]
+    if settings.bootstrap:
+        parts += [settings.bootstrap.teacher, settings.bootstrap.student]
+    conditions = {name for part in parts for name in part.where}
+    named = {settings.label, settings.device, settings.segments, settings.shuffle, *conditions}
+    return named - {""}
 
 
 def _table(path: Path) -> tuple[dict[str, int], list[list[str]]]:
@@ -189,16 +176,18 @@ def _named(recording: Recording, settings: Recordings, classes: tuple[str, ...])
     return replace(recording, device=device, labels=np.full(len(recording.times), label, np.int64))
 
 
-def _one_after_the_other(recordings: list[Recording], settings: Recordings) -> list[Recording]:
-    """Recordings without times, of one device: with a pause between them that breaks windows on a grid."""
-    ends: dict[str, int] = {}
-    moved = []
-    for recording in recordings:
-        shift = ends.get(recording.device, RECORDING_EPOCH) - RECORDING_EPOCH
-        moved.append(replace(recording, times=recording.times + shift))
-        span = (len(recording.times) + PAUSE) * int(settings.pace or 0)
-        ends[recording.device] = RECORDING_EPOCH + shift + span
-    return moved
+def _shuffled(recording: Recording, by: str) -> Recording:
+    """Rows alike in a column change places among themselves, the same way every time."""
+    if not by:
+        return recording
+    if by not in recording.columns:
+        raise ConfigError(f"recordings.shuffle: no column {by!r}")
+    rng = np.random.default_rng(0)
+    rows = np.arange(len(recording.times))
+    for name in dict.fromkeys(recording.columns[by].tolist()):
+        own = np.flatnonzero(recording.columns[by] == name)
+        rows[own] = rng.permutation(own)
+    return replace(recording.rows(rows), times=recording.times)
 
 
 def _join(recordings: list[Recording]) -> list[Recording]:
@@ -213,6 +202,7 @@ def _join(recordings: list[Recording]) -> list[Recording]:
             times=np.concatenate([r.times for r in parts]),
             values=np.concatenate([r.values for r in parts]),
             labels=np.concatenate([r.labels for r in parts]),
+            columns={name: np.concatenate([r.texts(name) for r in parts]) for name in parts[0].columns},
         )
         result.append(whole.rows(np.argsort(whole.times, kind="stable")))
     return result

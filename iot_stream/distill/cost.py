@@ -1,0 +1,41 @@
+"""What a model costs to run: operations, and time on this machine."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from iot_stream.readings import Values
+
+
+def flops(model: nn.Module, length: int, channels: int) -> int:
+    """Floating-point operations for one window (length, channels), a multiply-add counted as **two**.
+
+    Only matrix products and convolutions count, as torch's own counter has it: biases, batch norm, activations
+    and resizing are left out. The model is left in the mode it was in.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, length, channels))
+    finally:
+        model.train(was_training)
+    return counter.get_total_flops()
+
+
+def seconds_per_window(predict: Callable[[Values], object], windows: Values) -> float:
+    """Median wall time of one prediction, over windows (n ≥ 1, length, channels), one at a time as on a device.
+
+    The first is predicted once more beforehand: what only happens at the start is not counted.
+    """
+    predict(windows[:1])
+    taken = []
+    for row in range(len(windows)):
+        began = time.perf_counter()
+        predict(windows[row : row + 1])
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken))

@@ -1,0 +1,230 @@
+"""One seed under the virtual clock: bootstrap, rounds, and what everyone said of every window."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream import labelling
+from iot_stream.config import Pipeline
+from iot_stream.distill import sampler
+from iot_stream.distill.material import Material
+from iot_stream.distill.student import Packed
+from iot_stream.distill.teachers.network import NetworkTeacher
+from iot_stream.evaluate.persistence import Word, repeated
+from iot_stream.evaluate.replay import rivals
+from iot_stream.evaluate.replay.plan import Turn
+from iot_stream.evaluate.replay.releases import Releases
+from iot_stream.evaluate.replay.stream import Stream
+from iot_stream.readings import Times, Values
+from iot_stream.recordings import Known
+from iot_stream.service import learning, round
+from iot_stream.service.learning import Prepared
+from iot_stream.service.round import Say
+from simulator.script import NEVER
+
+STUDENT, TEACHER, PERSISTENCE = "student", "teacher", "persistence"
+LEARNING = (STUDENT, rivals.LABELS_ONLY, rivals.CONTROL)
+"""Those that go through the rounds."""
+
+Step = Callable[[str], None]
+"""Called after each piece of work with what it was."""
+
+
+class Memory:
+    """Where a replay keeps trained models: nowhere beyond its end."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, tuple[bytes, dict[str, Any]]] = {}
+
+    def model(self, key: str) -> tuple[bytes, dict[str, Any]] | None:
+        return self._models.get(key)
+
+    def put_model(self, key: str, kind: str, content: bytes, report: dict[str, Any]) -> None:  # noqa: ARG002
+        self._models[key] = (content, report)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A round as it ended. `version` and `bytes` are 0 where nothing was released."""
+
+    turn: Turn
+    outcome: str
+    reason: str
+    version: int
+    bytes: int
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Course:
+    """`said`: a rival's class of each window (n,), −1 where it said nothing."""
+
+    seed: int
+    prepared: Prepared
+    student: Packed
+    said: dict[str, NDArray[np.int64]]
+    rounds: list[Done]
+    releases: Releases
+    seconds: float
+
+
+def run(
+    name: str,
+    pipeline: Pipeline,
+    folder: Path,
+    stream: Stream,
+    known: list[Known],
+    plan: Sequence[Turn],
+    step: Step,
+) -> Course:
+    """`pipeline` has the seed; `known`: the labels that become known. Raises ConfigError, ModelError."""
+    began = time.perf_counter()
+
+    def silent(_: str, detail: str) -> None:
+        pass
+
+    models = Memory()
+    prepared = learning.prepare(models, name, pipeline, folder, silent)
+    step("bootstrap")
+    said = {
+        rival: _classes(model.logits(stream.x))
+        for rival, model in learning.rivals(models, prepared, silent).items()
+    }
+    step("rivals")
+    clock = _Rounds(name, prepared, stream, known, plan, silent)
+    for turn, until in zip(plan, [*(later.done for later in plan[1:]), NEVER], strict=True):
+        clock.take(turn, until)
+        step("round")
+    said |= {lane: _speak(versions, stream) for lane, versions in clock.versions.items()}
+    spoken = stream.place >= 0
+    said[TEACHER] = np.where(spoken, _classes(clock.logits), -1)
+    said[PERSISTENCE] = _persistence(prepared, stream, known, said[TEACHER])
+    return Course(
+        pipeline.seed,
+        prepared,
+        clock.versions[STUDENT][-1].packed,
+        said,
+        clock.done,
+        clock.releases,
+        time.perf_counter() - began,
+    )
+
+
+@dataclass(frozen=True)
+class _Version:
+    """Acts on windows that end after `since` (ns)."""
+
+    since: int
+    packed: Packed
+
+
+@dataclass
+class _Rounds:
+    """The lanes of student and learning rivals through the rounds; `logits` (n, classes) of the teacher."""
+
+    name: str
+    prepared: Prepared
+    stream: Stream
+    known: list[Known]
+    plan: Sequence[Turn]
+    say: Say
+    versions: dict[str, list[_Version]] = field(init=False)
+    logits: Values = field(init=False)
+    teacher: NetworkTeacher = field(init=False)
+    releases: Releases = field(init=False)
+    done: list[Done] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        first = self.prepared.first
+        self.versions = {lane: [_Version(-1, first)] for lane in LEARNING}
+        self.teacher = self.prepared.teacher
+        nothing = np.zeros((1, len(self.prepared.learner.pipeline.classes)), np.float32)
+        self.logits = np.concatenate([self.teacher.logits(self.stream.teacher_x), nothing])[self.stream.place]
+        self.releases = Releases(self.name)
+        begin = int(self.stream.ends.min()) if len(self.stream) else 0
+        self.releases.add(first, f"{self.name}-all-0000", "first version: nothing to compare with", begin)
+
+    def take(self, turn: Turn, until: int) -> None:
+        """One turn of all lanes; its versions act on windows that end in (turn.done, until]."""
+        learner = self.prepared.learner
+        seed = learner.seed(len(self.done) + 1)
+        material = self._material(turn.now)
+        running = {lane: versions[-1].packed for lane, versions in self.versions.items()}
+
+        result = round.run(
+            learner, running[STUDENT], self.teacher, material, turn.since, turn.now, seed, self.say
+        )
+        if result.verdict.passed:
+            self.versions[STUDENT].append(_Version(turn.done, result.candidate))
+        self._note(turn, result)
+        if result.teacher is not self.teacher:
+            self.teacher = result.teacher
+            self._say_from_now_on(turn.done, until)
+
+        labels_only = rivals.labels_only(learner, running[rivals.LABELS_ONLY], material, turn.now, seed)
+        self.versions[rivals.LABELS_ONLY].append(_Version(turn.done, labels_only))
+        control = rivals.control(learner, running[rivals.CONTROL], turn.now, seed)
+        self.versions[rivals.CONTROL].append(_Version(turn.done, control))
+
+    def _material(self, now: int) -> Material:
+        """What the service has at `now`: windows that the teacher has spoken on, labels that have come."""
+        stream, settings = self.stream, self.prepared.learner.pipeline.sample
+        rows = np.flatnonzero(stream.arrived <= now)[-sampler.reach(settings) :]
+        rows = rows[stream.taught[rows] <= now]
+        devices, starts, ends = stream.devices[rows], stream.starts[rows], stream.ends[rows]
+        come = [known.label for known in self.known if known.at <= now]
+        labels, mixed = labelling.join(devices, starts, ends, come)
+        labels[mixed] = labelling.NO_LABEL
+        tuning = self.prepared.learner.pipeline.train.tune_steps > 0
+        teacher_x = stream.teacher_x[stream.place[rows]] if tuning else None
+        return Material(devices, starts, ends, stream.x[rows], self.logits[rows], labels, teacher_x)
+
+    def _say_from_now_on(self, since: int, until: int) -> None:
+        """What the teacher, taught anew, says of the windows until the next round is done."""
+        rows = (self.stream.ends > since) & (self.stream.ends <= until) & (self.stream.place >= 0)
+        self.logits[rows] = self.teacher.logits(self.stream.teacher_x[self.stream.place[rows]])
+
+    def _note(self, turn: Turn, result: round.Result) -> None:
+        verdict, size, version = result.verdict, 0, 0
+        if verdict.passed:
+            round_id = f"{self.name}-all-{len(self.done) + 1:04d}"
+            size = self.releases.add(result.candidate, round_id, verdict.reason, turn.done)
+            version = self.releases.version
+        outcome = "released" if verdict.passed else verdict.outcome
+        self.done.append(Done(turn, outcome, verdict.reason, version, size, result.report))
+
+
+def _classes(logits: Values) -> NDArray[np.int64]:
+    return np.asarray(logits.argmax(axis=1), np.int64)
+
+
+def _speak(versions: list[_Version], stream: Stream) -> NDArray[np.int64]:
+    """Of each window the word of the version that was active at its end."""
+    said = np.full(len(stream), -1, np.int64)
+    begins: Times = np.array([version.since for version in versions], np.int64)
+    active = np.searchsorted(begins, stream.ends, side="left") - 1
+    for number in np.unique(active).tolist():
+        rows = active == number
+        said[rows] = _classes(versions[number].packed.model().logits(stream.x[rows]))
+    return said
+
+
+def _persistence(
+    prepared: Prepared, stream: Stream, known: list[Known], teacher: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Teacher's words and late labels repeated; before any, the bootstrap's last label."""
+    heard = np.flatnonzero(stream.taught < NEVER)
+    words = [
+        Word(int(stream.taught[row]), int(stream.ends[row]), str(stream.devices[row]), int(teacher[row]))
+        for row in heard
+    ]
+    words += [Word(each.at, each.label.end, each.label.device, each.label.value) for each in known]
+    boot = prepared.learner.bootstrap
+    truth = np.where(boot.labels >= 0, boot.labels, boot.said)
+    before = int(truth[np.argmax(boot.ends)])
+    return repeated(stream.devices, stream.ends, stream.arrived, words, before)

@@ -1,0 +1,93 @@
+"""From a configuration to a result: the recording observed once, a course for each seed."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from iot_stream.config import Pipeline
+from iot_stream.errors import ConfigError
+from iot_stream.evaluate.replay import costs, course, figures, plan
+from iot_stream.evaluate.replay.course import Course
+from iot_stream.evaluate.replay.plan import Turn
+from iot_stream.evaluate.replay.stream import Stream, observe
+from iot_stream.recordings import late_labels
+from iot_stream.service import bootstrap
+
+Progress = Callable[[int, int, str], None]
+"""Called with (pieces of work done, all of them, what is under way)."""
+
+STEPS_BEFORE = 10
+"""What teacher, first student and static-all weigh in the progress, in rounds."""
+
+PACKAGES = ("torch", "numpy", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a report is made from."""
+
+    name: str
+    pipeline: Pipeline
+    stream: Stream
+    turns: list[Turn]
+    courses: list[Course]
+    result: dict[str, Any]
+
+
+def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progress) -> Replay:
+    """`folder`: the configuration's. Seeds are the configuration's and those after it.
+
+    Raises ConfigError where the recordings give nothing to replay, ModelError.
+    """
+    settings = pipeline.recordings
+    if settings is None:
+        raise ConfigError(f"pipelines.{name}.recordings: nothing to replay; name files or a world")
+    began = time.perf_counter()
+    torch.set_num_threads(1)  # rounds are too small to share, and sums keep their order
+    recordings = bootstrap.recorded(pipeline, settings.stream, folder)
+    if not recordings:
+        raise ConfigError(f"pipelines.{name}.recordings.stream: selects nothing")
+    stream = observe(recordings, pipeline)
+    if not (stream.truth >= 0).any():
+        raise ConfigError(f"pipelines.{name}.recordings: no labelled window in the stream to score by")
+    turns = plan.turns(stream, pipeline.triggers, settings)
+    work = _Work(seeds * (STEPS_BEFORE + len(turns)), progress)
+    courses = []
+    for seed in range(pipeline.seed, pipeline.seed + seeds):
+        seeded = msgspec.structs.replace(pipeline, seed=seed)
+        known = late_labels(recordings, settings, seed)
+        courses.append(course.run(name, seeded, folder, stream, known, turns, work.step))
+    result = figures.result(stream, courses)
+    result |= {"costs": costs.compared(courses[0], stream)}
+    result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine()}
+    return Replay(name, pipeline, stream, turns, courses, result)
+
+
+class _Work:
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._total, self._progress, self._done = total, progress, 0
+        progress(0, total, "teacher and first student")
+
+    def step(self, what: str) -> None:
+        self._done += {"bootstrap": STEPS_BEFORE // 2, "rivals": STEPS_BEFORE // 2}.get(what, 1)
+        self._progress(self._done, self._total, "rounds" if self._done < self._total else "done")
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux, or a processor that does not say
+    found = {"cpu": cpu, "cores": str(os.cpu_count()), "threads": str(torch.get_num_threads())}
+    return found | {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
