@@ -1,7 +1,7 @@
 """Writes the generated parts of the documentation: `python docs/generate.py`.
 
-`configuration.md` comes whole from the settings' descriptions, `protocol.md`'s tables from
-`iot_stream/topics.py`; a test fails when they are not up to date.
+`configuration.md` comes whole from the settings' descriptions, `results.md` from the JSON of replays,
+`protocol.md`'s tables from `iot_stream/topics.py`; a test fails when they are not up to date.
 """
 
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
+import results  # beside this file
 
 from iot_stream import config, topics
 from iot_stream.units import Duration, Rate
@@ -139,7 +140,11 @@ def protocol(text: str) -> str:
 def pages() -> dict[Path, str]:
     """Each generated page as it should be."""
     path = HERE / "protocol.md"
-    return {HERE / "configuration.md": configuration(), path: protocol(path.read_text())}
+    return {
+        HERE / "configuration.md": configuration(),
+        HERE / "results.md": results.page(),
+        path: protocol(path.read_text()),
+    }
 
 
 if __name__ == "__main__":

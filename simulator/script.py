@@ -66,7 +66,8 @@ def prompt_channels(recording: Recording, late: list[Logger]) -> tuple[str, ...]
 
 def script(stream: list[Recording], pipeline: Pipeline, seed: int) -> Iterator[Event]:
     """All events in order of time: a message when its last reading is taken, a logger's batch just before the
-    first reading from its hour on, a label once the stream has reached the moment at which it is known.
+    first reading from its hour on, a label once the stream has reached the moment at which it is known; what
+    would come after the stream's end comes there.
     """
     settings = pipeline.recordings or Recordings()
     late = loggers(pipeline)

@@ -1,11 +1,16 @@
 """What several rooms' tests share: a real broker, and a topic prefix of one's own on it."""
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from iot_stream.service.broker import Broker, start
+
+# Before torch is loaded, here and in the processes that tests start: on shared cores two threads of a
+# small step wait for each other, ten times as long as the step takes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,30 @@ def test_required_channels_count_only_where_a_model_reads_them(tmp_path: Path) -
     assert pipeline.cut(pipeline.teacher).required == ()
 
 
+@pytest.mark.parametrize(
+    "recordings",
+    [
+        "{files: a.npz, order: key, segments: day}",
+        "{files: a.npz, match: '(?P<load>.)', order: load, segments: load, values: {load: {1: 0}}}",
+        "{files: data, label: gas, shuffle: batch, segments: batch, values: {gas: {1: a}, batch: {1: x}}}",
+        "{files: a.csv, stream: {where: {kind: [1, 2]}}, values: {kind: {a: 1, b: 2}}}",
+        "{world: features, segments: regime}",
+        "{labels: {fraction: 1, delay: segment}, round_time: 0 s}",
+    ],
+)
+def test_recordings_may_name_what_the_files_can_have(tmp_path: Path, recordings: str) -> None:
+    assert office(tmp_path, f"    recordings: {recordings}\n").recordings is not None
+
+
+def test_late_labels_are_read(tmp_path: Path) -> None:
+    recordings = office(
+        tmp_path, "    recordings: {labels: {fraction: 0.1, delay: 100 readings}, round_time: 5 s}\n"
+    ).recordings
+    assert recordings is not None
+    assert (recordings.labels.fraction, recordings.labels.delay.readings) == (0.1, 100)
+    assert recordings.round_time == 5_000_000_000
+
+
 def test_changes_are_put_over_the_file(tmp_path: Path) -> None:
     config = load(write(tmp_path, HEAD + OFFICE), broker="mqtt://elsewhere:1999")
     assert config.address == Address("elsewhere", 1999)
@@ -192,6 +216,21 @@ WRONG: list[tuple[str, str, int, str]] = [  # added, line left out, line in the 
     ("    recordings: {channels: {light: l}, late: {light: {every: 0 s}}}\n", "", 8, "late.light.every: must be longer than nothing"),
     ("    recordings: {channels: {light: l}, late: {light: {every: 1 day, at: '25:00'}}}\n", "", 8, "late.light.at: Expected `str` matching"),
     ("    recordings: {late: {light: {evry: 1 day}}}\n", "", 8, "late.light.evry: unknown setting `evry`; is `every` meant?"),
+    ("    recordings: {channels: {light: l}, late: {light: {every: 1 day}}}\n", "", 8, "late.light: its source carries 'co2' too, which comes at another time"),
+    ("    sources: [{}]\n    recordings: {channels: {light: l}, late: {light: {every: 1 day}}}\n", "sources", 8, "late.light: no source names 'light'"),
+    ("    recordings:\n      time: t\n      order: load\n", "", 10, "recordings.order: is for recordings without times, and there is `time`"),
+    ("    recordings: {time: t, shuffle: batch}\n", "", 8, "recordings.shuffle: is for recordings without times"),
+    ("    recordings: {files: a.npz, shuffle: batch}\n", "", 8, "recordings.shuffle: only rows of CSV files can be shuffled"),
+    ("    recordings: {match: '(?P<load>.)', order: laod}\n", "", 8, "recordings.order: no field 'laod'; there are key, load"),
+    ("    recordings: {files: a.npz, segments: batch}\n", "", 8, "recordings.segments: no field 'batch'; there are key"),
+    ("    recordings: {world: features, segments: load}\n", "", 8, "recordings.segments: no field 'load'; there are regime"),
+    ("    recordings:\n      label: gas\n      values:\n        gass: {1: a}\n", "", 11, "recordings.values.gass: nothing asks for 'gass'; there are device, gas, key"),
+    ("    recordings: {labels: {fraction: 1.5}}\n", "", 8, "labels.fraction: Expected `float` <= 1.0"),
+    ("    recordings: {labels: {fraction: -0.1}}\n", "", 8, "labels.fraction: Expected `float` >= 0.0"),
+    ("    recordings: {labels: {delay: soon}}\n", "", 8, "labels.delay: not a duration: 'soon'"),
+    ("    recordings: {round_time: -1 s}\n", "", 8, "recordings.round_time: not a duration: '-1 s'"),
+    ("    recordings: {readings: 0}\n", "", 8, "recordings.readings: Expected `int` >= 1"),
+    ("    train: {tune_share: 0}\n", "", 8, "train.tune_share: Expected `float` > 0.0"),
     ("    seed: 1\n    seed: 2\n", "", 9, "seed: is there already, in line 8"),
     ("  office: {}\n", "", 8, "pipelines.office: is there already, in line 4"),
     ("  'a/b': {}\n", "", 8, "letters, digits, . _ - only"),
@@ -303,3 +342,21 @@ def test_a_scenario_takes_options_over_its_file(tmp_path: Path) -> None:
         scenario.read(path, {})
     with pytest.raises(ConfigError, match="options:1: devices: "):
         scenario.read(None, {"devices": 0})
+
+
+def test_a_file_may_stand_upon_another(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(HEAD + OFFICE)
+    (tmp_path / "b.yml").write_text("base: a.yml\nprefix: other\npipelines: {office: {window: {hop: 1}}}\n")
+    (tmp_path / "c.yml").write_text("base: b.yml\nprefix: third\n")
+    a, b, c = (load(tmp_path / f"{name}.yml") for name in "abc")
+    assert (b.prefix, c.prefix) == ("other", "third")
+    assert c.pipelines["office"].window.hop == 1
+    assert c.pipelines["office"].window.length == a.pipelines["office"].window.length
+    assert b.store == a.store
+
+
+def test_a_file_cannot_stand_upon_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("base: b.yml\n")
+    (tmp_path / "b.yml").write_text("base: a.yml\n")
+    with pytest.raises(ConfigError, match=r"base: a\.yml is based on this file itself"):
+        load(tmp_path / "a.yml")

@@ -147,6 +147,9 @@ def test_select_takes_what_meets_all_conditions(tmp_path: Path, part: Select, ro
         ({"time": ""}, r"neither `time`"),
         ({"label": "Occupancy?"}, r"recordings.label: .* neither a column nor a field 'Occupancy\?'"),
         ({"match": "b"}, r"recordings.match: 'b' matches nothing"),
+        ({"files": ""}, r"recordings: name `files`, or a `world`"),
+        ({"values": {"Occupancy": {0: "empty"}}}, r"recordings.values.Occupancy: says nothing of '1'"),
+        ({"time": "", "pace": Rate.parse("1/s"), "shuffle": "day"}, r"recordings.shuffle: no column 'day'"),
     ],
 )
 def test_what_the_settings_name_and_the_files_lack_is_a_config_error(
@@ -186,3 +189,89 @@ def test_an_npz_file_that_is_none_names_itself(tmp_path: Path) -> None:
         read(tmp_path, files="*.npz", channels={"x": "5"}, label="", pace=Rate.parse("1/s"))
     with pytest.raises(ConfigError, match="write the number of each column"):
         read(tmp_path, files="*.npz", channels={"x": "first"})
+
+
+# --- a folder
+
+
+def test_a_folder_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
+    header, *rows = CSV.splitlines(True)
+    folder = tmp_path / "data [1]"  # no pattern
+    (folder / "older").mkdir(parents=True)
+    (folder / "b.csv").write_text(header + rows[0])
+    (folder / "a.csv.gz").write_bytes(gzip.compress((header + rows[1]).encode()))
+    (folder / "README.md").write_text("not ours")
+    recordings = read(tmp_path, files=folder.name, match=r"(?P<file>\w+)\.csv")
+    assert [(r.fields["file"], len(r.times)) for r in recordings] == [("a", 1), ("b", 1)]
+    assert len(read(tmp_path, files=str(folder))) == 1  # without fields one device is one recording
+    assert len(read(tmp_path, files=f"{folder.name}/b.csv")) == 1
+    assert len(read(folder, files="*.csv")) == 1
+
+
+def test_a_folder_holds_arrays_too_and_an_empty_one_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recordings\.files: nothing at"):
+        read(tmp_path, files=".")
+    np.savez(tmp_path / "rig.npz", x=np.zeros((3, 1)))
+    (recording,) = read(
+        tmp_path, files=".", time="", pace=Rate.parse("1/s"), channels={"x": "0"}, label="", match="x"
+    )
+    assert recording.fields == {"key": "x"}
+
+
+# --- what texts stand for, and rows in another order
+
+BATCHES = """\
+batch,gas,x
+1,11,0
+2,11,1
+1,12,2
+2,,3
+1,12,4
+"""
+
+
+def nose(**changes: object) -> Recordings:
+    base = {
+        "time": "",
+        "pace": Rate.parse("1/s"),
+        "channels": {"x": "x"},
+        "label": "gas",
+        "segments": "batch",
+        "values": {"gas": {11: "empty", 12: "occupied"}, "batch": {1: "new", 2: "old"}},
+    }
+    return settings(**base | changes)
+
+
+def test_values_say_what_texts_stand_for(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(BATCHES)
+    (recording,) = load(nose(), CLASSES, tmp_path)
+    assert recording.labels.tolist() == [0, 0, 1, -1, 1]  # nothing said stays so
+    assert recording.segments("batch").tolist() == ["new", "old", "new", "old", "new"]
+    (chosen,) = select([recording], Select(where={"batch": "old"}), nose())
+    assert chosen.values[:, 0].tolist() == [1, 3]
+
+
+def test_values_of_a_field_of_the_name(tmp_path: Path) -> None:
+    for name in ("run_1797.csv", "run_1772.csv"):
+        (tmp_path / name).write_text(CSV)
+    changes = {"match": r"_(?P<load>\d+)", "values": {"load": {1797: 0, 1772: 1}}}
+    assert [r.fields["load"] for r in read(tmp_path, **changes)] == ["1", "0"]
+    with pytest.raises(ConfigError, match=r"recordings\.values\.load: says nothing of '1772'"):
+        read(tmp_path, match=changes["match"], values={"load": {1797: 0}})
+
+
+def test_rows_alike_are_shuffled_among_themselves_and_always_the_same(tmp_path: Path) -> None:
+    rows = "".join(f"{row // 50 % 2},{11 + row % 2},{row}\n" for row in range(200))
+    (tmp_path / "a.csv").write_text("batch,gas,x\n" + rows)
+    plain, one, two = (
+        load(nose(shuffle=by, values={"gas": {11: 0, 12: 1}}), CLASSES, tmp_path)[0]
+        for by in ("", "batch", "batch")
+    )
+    assert one.values.tolist() == two.values.tolist() != plain.values.tolist()
+    np.testing.assert_array_equal(one.times, plain.times)
+    np.testing.assert_array_equal(one.texts("batch"), plain.texts("batch"))
+    np.testing.assert_array_equal(np.sort(one.values, axis=0), plain.values)
+    steps = np.diff(one.values[one.texts("batch") == "0", 0])
+    assert (steps > 0).any()
+    assert (steps < 0).any()
+    np.testing.assert_array_equal(one.labels, one.values[:, 0] % 2)  # a row stays together

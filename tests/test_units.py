@@ -1,11 +1,11 @@
-"""Durations and rates as a person writes them."""
+"""Durations, delays and rates as a person writes them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.errors import ConfigError
-from iot_stream.units import Duration, Rate
+from iot_stream.units import Delay, Duration, Rate
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,41 @@ def test_what_is_no_rate_is_refused_with_an_example(text: object) -> None:
         Rate.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "delay"),
+    [
+        ("30 s", (30 * 10**9, 0, False)),
+        ("2 days", (172_800 * 10**9, 0, False)),
+        ("100 readings", (0, 100, False)),
+        (" 1 reading ", (0, 1, False)),
+        ("0 readings", (0, 0, False)),
+        ("segment", (0, 0, True)),
+    ],
+)
+def test_delay_is_a_time_a_number_of_readings_or_a_segment(text: str, delay: tuple[int, int, bool]) -> None:
+    parsed = Delay.parse(text)
+    assert (int(parsed), parsed.readings, parsed.segment) == delay
+
+
+@pytest.mark.parametrize(
+    "text", ["", "100", "readings", "-1 readings", "1.5 readings", "segments", 0, None, True]
+)
+def test_what_is_no_delay_is_refused_with_examples(text: object) -> None:
+    with pytest.raises(ConfigError, match=r"not a duration: .*10 s.*; or 100 readings, or segment"):
+        Delay.parse(text)
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["s", "readings"]))
+def test_a_delay_says_what_it_is(number: int, unit: str) -> None:
+    said = repr(Delay.parse(f"{number} {unit}"))
+    assert Delay.parse(said) == Delay.parse(f"{number} {unit}")
+    assert Delay.parse(said).readings == (number if unit == "readings" else 0)
+    assert repr(Delay.parse("segment")) == "segment"
+
+
 @given(st.text() | st.from_regex(r"[0-9.]{1,6} ?[a-zµ/]{1,4}", fullmatch=True))
 def test_any_text_is_a_quantity_or_a_config_error(text: str) -> None:
-    for kind in (Duration, Rate):
+    for kind in (Duration, Delay, Rate):
         try:
             assert kind.parse(text) >= 0
         except ConfigError as error:

@@ -27,6 +27,10 @@ from iot_stream.yaml_lines import load as load_yaml
 class Config(Settings, frozen=True):
     """One service: a broker, a store, pipelines."""
 
+    base: Annotated[
+        str,
+        Meta(description="Another file beside this one, whose settings hold where this one says nothing"),
+    ] = ""
     broker: Annotated[Broker | str, Meta(description="A URL, or {url, user, password, ca}")] = Broker()
     store: Annotated[str, Meta(description="sqlite:///folder (a relative one: sqlite:folder)")] = (
         "sqlite:///var/lib/iot-stream"
@@ -60,7 +64,7 @@ def _hook(kind: type, data: object) -> object:
 def load(path: Path, **changes: str) -> Config:
     """The configuration in a file, `changes` put over its top level; raises ConfigError with the place."""
     data, lines = load_yaml(path)
-    data |= changes
+    data = _upon_base(path, data, (path.resolve(),)) | changes
     given = data.pop("pipelines", None)
     if not isinstance(given, dict) or not given:
         raise ConfigError(f"{path}:{line_of(lines, ('pipelines',))}: pipelines: at least one is needed")
@@ -81,12 +85,32 @@ def load(path: Path, **changes: str) -> Config:
     return config
 
 
+def _upon_base(path: Path, data: dict[str, Any], seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The settings of a file over those of its base; mappings are merged, all else is replaced."""
+    if not isinstance(data.get("base"), str):
+        return data
+    base = path.parent / data["base"]
+    if base.resolve() in seen:
+        raise ConfigError(f"{path}: base: {data['base']} is based on this file itself")
+    return _merged(_upon_base(base, load_yaml(base)[0], (*seen, base.resolve())), data)
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = _merged(before, value)
+        merged[key] = value
+    return merged
+
+
 def _pipeline(path: Path, name: str, block: Any, lines: Lines, prefix: str) -> Pipeline:
     at = ("pipelines", name)
     try:
-        block = expanded(block)
+        block = expanded(block, lines, at)
     except ConfigError as error:
-        raise ConfigError(f"{path}:{line_of(lines, at)}: pipelines.{name}: {error}") from error
+        raise ConfigError(f"{path}:{error}") from error
     pipeline: Pipeline = convert(block, Pipeline, _hook, str(path), lines, at)
     for place, check in _checks(pipeline):
         try:
@@ -136,16 +160,18 @@ def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
             yield f"labels.{name}", partial(JsonPath, getattr(labels, name))
     if recordings := pipeline.recordings:
         yield from _recording_checks(recordings)
+        for channel in recordings.late:
+            yield f"recordings.late.{channel}", partial(_own_source, channel, recordings, pipeline)
 
 
 def _recording_checks(recordings: Recordings) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "recordings.zone", partial(time_zone, recordings.zone)
     yield "recordings.match", partial(_expression, recordings.match)
-    parts = {"stream": recordings.stream}
-    if recordings.bootstrap:
-        parts["bootstrap.teacher"] = recordings.bootstrap.teacher
-        parts["bootstrap.student"] = recordings.bootstrap.student
-    for place, part in parts.items():
+    for name in ("order", "shuffle", "segments"):
+        yield f"recordings.{name}", partial(_possible, name, recordings)
+    for name in recordings.values:
+        yield f"recordings.values.{name}", partial(_told_of, name, recordings)
+    for place, part in recordings.parts.items():
         for end, moment in (("from", part.from_), ("to", part.to)):
             if moment:
                 yield f"recordings.{place}.{end}", partial(parse_time, moment, recordings.zone)
@@ -154,6 +180,36 @@ def _recording_checks(recordings: Recordings) -> Iterator[tuple[str, Callable[[]
             yield f"recordings.late.{channel}", partial(_refuse, _unknown(channel, recordings.channels))
         if late.every <= 0:
             yield f"recordings.late.{channel}.every", partial(_refuse, "must be longer than nothing")
+
+
+def _possible(name: str, recordings: Recordings) -> None:
+    """A column or field that orders, shuffles or tells apart, as far as can be known without the files."""
+    wanted, fields = getattr(recordings, name), recordings.fields
+    if not wanted or (name, wanted) == ("segments", "day"):
+        return
+    if recordings.time and name != "segments":
+        raise ConfigError("is for recordings without times, and there is `time`")
+    if name == "shuffle" and not recordings.columns_by_name:
+        raise ConfigError("only rows of CSV files can be shuffled")
+    if wanted not in fields and (name == "order" or not recordings.columns_by_name):
+        raise ConfigError(f"no field {wanted!r}; there are {', '.join(sorted(fields))}")
+
+
+def _told_of(name: str, recordings: Recordings) -> None:
+    used = recordings.fields | (recordings.told_by if recordings.columns_by_name else set())
+    if name not in used:
+        raise ConfigError(f"nothing asks for {name!r}; there are {', '.join(sorted(used))}")
+
+
+def _own_source(channel: str, recordings: Recordings, pipeline: Pipeline) -> None:
+    """A logger is read out on a topic of its own, all its channels at once."""
+    carriers = [source for source in pipeline.sources if channel in source.channels]
+    if not carriers:
+        raise ConfigError(f"no source names {channel!r}; give it one, with a topic of its own")
+    for source in carriers:
+        for other in source.channels:
+            if recordings.late.get(other) != recordings.late[channel]:
+                raise ConfigError(f"its source carries {other!r} too, which comes at another time; part them")
 
 
 def _known_required(pipeline: Pipeline) -> None:

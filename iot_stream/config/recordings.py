@@ -1,5 +1,6 @@
 """What can be set about recordings: where they are, how they are read, which part teaches and which plays."""
 
+import re
 from typing import Annotated
 
 from msgspec import Meta, field
@@ -54,7 +55,8 @@ class LateLabels(Settings, frozen=True):
 
 class Recordings(Settings, frozen=True):
     files: Annotated[
-        str, Meta(description="CSV, CSV.gz or NPZ; a path with *, from the configuration's folder")
+        str,
+        Meta(description="CSV, CSV.gz or NPZ; a path with *, or a folder; from the configuration's folder"),
     ] = ""
     world: Annotated[str, Meta(description="A simulated world instead of files: bearing, features")] = ""
     match: Annotated[
@@ -98,3 +100,26 @@ class Recordings(Settings, frozen=True):
     round_time: Annotated[
         Duration, Meta(description="Replay: how long a round takes, in the stream's time")
     ] = Duration(60 * 10**9)
+
+    @property
+    def parts(self) -> dict[str, Select]:
+        """Each selection by its place in the settings."""
+        boot = self.bootstrap
+        taught = {"bootstrap.teacher": boot.teacher, "bootstrap.student": boot.student} if boot else {}
+        return {"stream": self.stream} | taught
+
+    @property
+    def told_by(self) -> set[str]:
+        """Columns or fields that say something of a reading beside its values."""
+        conditions = {name for part in self.parts.values() for name in part.where}
+        return {self.label, self.device, self.segments, self.shuffle, *conditions} - {""}
+
+    @property
+    def fields(self) -> set[str]:
+        """What is true of a whole recording, as far as can be known without reading the files."""
+        return {"regime"} if self.world else {"key", *re.compile(self.match).groupindex}
+
+    @property
+    def columns_by_name(self) -> bool:
+        """Whether there may be more columns than the settings name: a CSV file's."""
+        return not self.world and not self.files.endswith(".npz")

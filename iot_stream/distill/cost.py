@@ -14,8 +14,8 @@ from iot_stream.readings import Values
 def flops(model: nn.Module, length: int, channels: int) -> int:
     """Floating-point operations for one window (length, channels), a multiply-add counted as **two**.
 
-    Only matrix products and convolutions count, as torch's own counter has it: biases, batch norm, activations
-    and resizing are left out. The model is left in the mode it was in.
+    Only matrix products and convolutions count, as torch's own counter has it: biases, batch norm,
+    activations and resizing are left out. The model is left in the mode it was in.
     """
     was_training = model.training
     model.eval()
@@ -28,7 +28,7 @@ def flops(model: nn.Module, length: int, channels: int) -> int:
 
 
 def seconds_per_window(predict: Callable[[Values], object], windows: Values) -> float:
-    """Median wall time of one prediction, over windows (n ≥ 1, length, channels), one at a time as on a device.
+    """Median wall time of a prediction, over windows (n ≥ 1, length, channels), one by one as on a device.
 
     The first is predicted once more beforehand: what only happens at the start is not counted.
     """

@@ -1,5 +1,6 @@
 """The rival persistence: the last word on a device, repeated."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -22,20 +23,21 @@ def repeated(
     devices: NDArray[np.str_], ends: Times, arrived: Times, words: Iterable[Word], before: int = -1
 ) -> NDArray[np.int64]:
     """For windows (n,): the newest word on an earlier moment of the device that had come when the window
-    did; `before` where there was none."""
+    did, `before` where there was none. Of words on one moment the last to come holds, then the last given."""
     said = np.full(len(ends), before, np.int64)
     by_device: dict[str, list[Word]] = {}
-    for word in words:
+    for word in sorted(words, key=lambda word: word.came):
         by_device.setdefault(word.device, []).append(word)
     for device, known in by_device.items():
-        known.sort()
         mine = np.flatnonzero(devices == device)
         mine = mine[np.argsort(arrived[mine], kind="stable")]
-        newest, spoken, heard = -1, before, 0
+        heard, moments, values = 0, list[int](), list[int]()
         for row in mine.tolist():
-            while heard < len(known) and known[heard].came <= arrived[row] and known[heard].end < ends[row]:
-                if known[heard].end > newest:
-                    newest, spoken = known[heard].end, known[heard].value
+            while heard < len(known) and known[heard].came <= arrived[row]:
+                place = bisect_right(moments, known[heard].end)
+                moments.insert(place, known[heard].end)
+                values.insert(place, known[heard].value)
                 heard += 1
-            said[row] = spoken
+            earlier = bisect_left(moments, ends[row])
+            said[row] = values[earlier - 1] if earlier else before
     return said

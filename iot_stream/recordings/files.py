@@ -20,16 +20,16 @@ from iot_stream.formats.json_paths import parse_time
 from iot_stream.readings import Times, check_device_name
 from iot_stream.recordings.recording import RECORDING_EPOCH, Recording
 
+KINDS = (".csv", ".csv.gz", ".npz")
+
 
 def load(settings: Recordings, classes: tuple[str, ...], folder: Path) -> list[Recording]:
     """All recordings that the settings name, files relative to `folder`.
 
     Raises ConfigError for what the settings name and the files do not have, DataError("malformed").
     """
-    paths = [Path(name) for name in sorted(glob(str(folder / settings.files)))]  # noqa: PTH207  may be absolute
-    if not paths:
-        raise ConfigError(f"recordings.files: nothing at {folder / settings.files}")
     found = []
+    paths = _paths(settings.files, folder)
     for path in paths:
         try:
             found += _npz(path, settings) if path.suffix == ".npz" else _csv(path, settings, classes)
@@ -41,6 +41,21 @@ def load(settings: Recordings, classes: tuple[str, ...], folder: Path) -> list[R
     return _join(named) if settings.time else [_shuffled(recording, settings.shuffle) for recording in named]
 
 
+def _paths(files: str, folder: Path) -> list[Path]:
+    if not files:
+        raise ConfigError("recordings: name `files`, or a `world`")
+    place = folder / files
+    if place.is_dir():
+        paths = [path for path in sorted(place.iterdir()) if path.name.endswith(KINDS)]
+    elif place.exists():  # whatever * and [ are in its name
+        paths = [place]
+    else:
+        paths = [folder / name for name in sorted(glob(files, root_dir=folder))]  # noqa: PTH207  or absolute
+    if not paths:
+        raise ConfigError(f"recordings.files: nothing at {place}")
+    return paths
+
+
 def _fields(settings: Recordings, name: str) -> dict[str, str] | None:
     """The named groups of `match` in a file's name or an array's key; None if it does not match."""
     match = re.search(settings.match, name)
@@ -48,9 +63,9 @@ def _fields(settings: Recordings, name: str) -> dict[str, str] | None:
 
 
 def _meaning(settings: Recordings, name: str, text: str) -> str:
-    """What a text of a column or field stands for."""
+    """What a text of a column or field stands for; nothing said stays so."""
     table = settings.values.get(name)
-    if table is None:
+    if table is None or not text:
         return text
     meanings = {str(key): str(value) for key, value in table.items()}
     if text not in meanings:
@@ -74,7 +89,7 @@ def _csv(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list[Rec
     values = [[_number(row[place[column]]) for column in settings.channels.values()] for row in body]
     columns = {
         name: np.array([_meaning(settings, name, row[place[name]].strip()) for row in body], np.str_)
-        for name in _mentioned(settings)
+        for name in settings.told_by
         if name in place
     }
     texts = columns.get(settings.label, np.full(len(body), ""))
@@ -94,16 +109,6 @@ def _csv(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list[Rec
         return [whole]
     devices = columns[settings.device]
     return [replace(whole.rows(devices == device), device=str(device)) for device in np.unique(devices)]
-
-
-def _mentioned(settings: Recordings) -> set[str]:
-    """Columns that say something of a reading beside its values."""
-    parts = [settings.stream]
-    if settings.bootstrap:
-        parts += [settings.bootstrap.teacher, settings.bootstrap.student]
-    conditions = {name for part in parts for name in part.where}
-    named = {settings.label, settings.device, settings.segments, settings.shuffle, *conditions}
-    return named - {""}
 
 
 def _table(path: Path) -> tuple[dict[str, int], list[list[str]]]:

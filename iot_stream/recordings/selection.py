@@ -18,12 +18,13 @@ def select(recordings: list[Recording], part: Select, settings: Recordings) -> l
     """The part of each recording that meets all conditions; those left empty fall out.
 
     Recordings without times follow one another from 2015-01-01 on; those alike in `order` side by side.
-    Raises ConfigError for a condition on what no recording has.
+    Raises ConfigError for a condition on what no recording has, or segments by it.
     """
-    for name in part.where:
-        if not any(name in recording.fields or name in recording.columns for recording in recordings):
-            known = sorted({n for r in recordings for n in (*r.fields, *r.columns)})
-            raise ConfigError(f"where: no recording has {name!r}; there are {', '.join(known)}")
+    known = {name for recording in recordings for name in (*recording.fields, *recording.columns)}
+    for setting, names in (("where", set(part.where)), ("segments", {settings.segments} - {"", "day"})):
+        if strange := sorted(names - known):
+            there = ", ".join(sorted(known))
+            raise ConfigError(f"recordings: {setting}: no recording has {strange[0]!r}; there are {there}")
     chosen = [part_of for r in recordings if len((part_of := r.rows(_keep(r, part, settings.zone))).times)]
     return chosen if settings.time else _one_after_the_other(chosen, settings)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from iot_stream.clock import SECOND
 from iot_stream.config import Gate, Sample
 from iot_stream.distill.material import Material
-from iot_stream.distill.sampler import balanced, draw, hold_out
+from iot_stream.distill.sampler import balanced, draw, hold_out, reach
 from iot_stream.units import Duration
 
 
@@ -93,6 +93,15 @@ def test_draw_shares_between_recent_and_reservoir():
     assert (batch.recent, batch.reservoir) == (40, 100)
     assert batch.weights[:40].sum() == pytest.approx(0.7)
     assert batch.weights[40:].sum() == pytest.approx(0.3)
+
+
+def test_what_a_round_looks_at_fills_the_recent_windows_and_the_reservoir():
+    settings = Sample(recent=5, reservoir=10)
+    stream = _material(np.arange(400.0), np.arange(400) % 3)
+    near = stream.rows(np.arange(400)[-reach(settings) :])
+    batch = draw(near, stream.rows(np.zeros(400, bool)), settings, 400 * SECOND)
+    assert (batch.recent, batch.reservoir) == (5, 10)
+    assert batch.material.ends[:5].tolist() == stream.ends[-5:].tolist()
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=200), st.integers(0, 100))

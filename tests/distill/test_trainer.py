@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,8 @@ from iot_stream.distill.export import named_weights
 from iot_stream.distill.models import build
 from iot_stream.distill.trainer import distil, predict, train_supervised
 from iot_stream.errors import ModelError
+
+torch.set_num_threads(1)  # models this small wait for each other on two
 
 LENGTH, CHANNELS, CLASSES = 32, 2, 3
 TRAIN = TrainSettings(steps=60, batch=32, rate=1e-2)
@@ -116,6 +119,24 @@ def test_rows_of_no_weight_are_never_drawn(teacher: nn.Module) -> None:
     assert accuracy(net) > 0.8
 
 
+def test_a_teacher_draws_by_weight_among_the_rows_that_have_labels() -> None:
+    x, y = tones(600, 1)
+    kind = np.arange(600) % 3  # to be drawn; without a label; of no weight
+    x[kind > 0] = np.nan
+    y[kind == 1] = -1
+    net = student()
+    train_supervised(net, x, y, TRAIN, seed=0, weights=np.where(kind == 2, 0.0, 1.0))
+    assert accuracy(net) > 0.8
+
+
+def test_a_row_of_more_weight_is_drawn_more_often() -> None:
+    x = np.zeros((200, LENGTH, CHANNELS), np.float32)  # nothing but the share of a class to learn
+    y = np.arange(200) % 2
+    net = student()
+    train_supervised(net, x, y, TRAIN, seed=0, weights=np.where(y == 0, 0.9, 0.1))
+    assert predict(net, x[:1]).argmax() == 0
+
+
 def test_every_row_is_drawn_before_any_is_drawn_again() -> None:
     seen: list[int] = []
 
@@ -153,6 +174,20 @@ def test_the_average_ends_nearer_to_the_start(teacher: nn.Module) -> None:
         end = torch.cat([weight.detach().flatten() for weight in net.parameters()])
         moved.append((end - start).norm().item())
     assert 0 < moved[1] < moved[0]
+
+
+def test_the_last_step_is_kept_beside_the_average(teacher: nn.Module) -> None:
+    x, _ = tones(100, 1)
+    logits = predict(teacher, x)
+    plain, averaged = student(), student()
+    settings = DistillSettings(steps=20, rate=1e-2, ema=0.0)
+    assert distil(plain, x, logits, None, settings, seed=0).last is None
+    last = distil(averaged, x, logits, None, msgspec.structs.replace(settings, ema=0.9), seed=0).last
+    assert last is not None
+    assert last.keys() == dict(plain.named_parameters()).keys()
+    for name, weight in plain.named_parameters():
+        torch.testing.assert_close(last[name], weight.detach())
+    assert any(not torch.equal(last[name], weight) for name, weight in averaged.named_parameters())
 
 
 def test_progress_is_told_step_by_step(teacher: nn.Module) -> None:

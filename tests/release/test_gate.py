@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.config import Gate
-from iot_stream.release.gate import Z95, judge
+from iot_stream.release.gate import Z95, judge, truth_of
 
 CLASSES = ("a", "b")
 NONE = -1
@@ -76,6 +76,20 @@ def test_judge_goes_by_the_teacher_where_labels_are_few():
     labels = np.full(len(truth), NONE)
     labels[:10] = 1 - truth[:10]
     assert _judge(truth, truth, truth, labels=labels).basis == "teacher"
+
+
+@pytest.mark.parametrize(
+    ("labels", "truth", "basis"),
+    [
+        ([0, 1, NONE, 1], [0, 1, NONE, 1], "labels"),
+        ([0, 1, NONE, NONE], [1, 0, 1, 0], "teacher"),  # too few
+        ([1, 1, 1, NONE], [1, 0, 1, 0], "teacher"),  # one class alone
+        ([NONE] * 4, [1, 0, 1, 0], "teacher"),
+    ],
+)
+def test_truth_is_what_enough_labels_say_else_what_the_teacher_says(labels, truth, basis):
+    found, name = truth_of(_logits(np.array([1, 0, 1, 0])), np.array(labels), n_min=3)
+    assert (found.tolist(), name) == (truth, basis)
 
 
 def test_judge_holds_with_too_few_windows():

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import yaml
@@ -77,10 +77,15 @@ def service(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.wait(30)
 
 
+def fleet(config: Path, folder: Path, *options: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A fleet of the world `features`."""
+    return simulator(config, folder, "--world", "features", *options)
+
+
 @contextmanager
-def fleet(config: Path, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def simulator(config: Path, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """`iot-simulator`; its ledger is `ledger.json` in the folder."""
-    command = [sys.executable, "-m", "simulator", "--config", str(config), "--world", "features"]
+    command = [sys.executable, "-m", "simulator", "--config", str(config)]
     command += ["--ledger", str(folder / "ledger.json"), "--state", str(folder / "devices"), *options]
     with (folder / "simulator.log").open("ab") as errors:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors)

@@ -43,6 +43,11 @@ def _stream(prepared: Prepared) -> Material:
     return Material(boot.devices, ends, ends, boot.x, boot.logits, np.full(len(boot), -1))
 
 
+def _round(prepared: Prepared, stream: Material, seed: int, say: round.Say = lambda *_: None) -> round.Result:
+    now = int(stream.ends.max()) if len(stream) else 0
+    return round.run(prepared.learner, prepared.first, prepared.teacher, stream, 0, now, seed, say)
+
+
 def test_the_teacher_is_trained_once_and_then_taken_from_the_registry(
     store: Store, pipeline: Pipeline, prepared: Prepared
 ) -> None:
@@ -83,21 +88,16 @@ def test_static_all_is_the_same_architecture_on_all_that_the_teacher_saw(
 
 def test_a_round_with_the_same_seed_gives_the_same_bytes(prepared: Prepared) -> None:
     stream = _stream(prepared)
-    results = [
-        round.run(prepared.learner, prepared.first, prepared.teacher, stream, 0, int(stream.ends.max()), 3, lambda *_: None)
-        for _ in range(2)
-    ]
+    results = [_round(prepared, stream, 3) for _ in range(2)]
     assert results[0].candidate == results[1].candidate
-    other = round.run(prepared.learner, prepared.first, prepared.teacher, stream, 0, int(stream.ends.max()), 4, lambda *_: None)
+    other = _round(prepared, stream, 4)
     assert other.candidate.weights != results[0].candidate.weights
 
 
 def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared: Prepared) -> None:
     stream = _stream(prepared)
     stages: list[str] = []
-    result = round.run(
-        prepared.learner, prepared.first, prepared.teacher, stream, 0, int(stream.ends.max()), 0, lambda s, _: stages.append(s)
-    )
+    result = _round(prepared, stream, 0, lambda s, _: stages.append(s))
     assert stages == ["sample", "distillation"]
     assert {"sample", "distillation", "fusion", "gate", "cost"} <= result.report.keys()
     assert result.verdict.windows >= prepared.learner.pipeline.gate.n_min
@@ -107,5 +107,5 @@ def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared:
 
 def test_a_round_without_a_single_window_is_held(prepared: Prepared) -> None:
     nothing = _stream(prepared).rows(np.zeros(len(prepared.everything), bool))
-    result = round.run(prepared.learner, prepared.first, prepared.teacher, nothing, 0, 0, 0, lambda *_: None)
+    result = _round(prepared, nothing, 0)
     assert result.verdict.outcome == "held"

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import pytest
 
+from iot_stream import topics
 from iot_stream.config import Late, Pipeline, Source, Task, Window
 from iot_stream.config import Recordings as RecordingSettings
-from iot_stream.recordings import Recording
+from iot_stream.config.recordings import LateLabels
+from iot_stream.formats import decoder
+from iot_stream.recordings import Recording, late_labels
 from iot_stream.service.broker import Broker
-from iot_stream.units import Duration
+from iot_stream.units import Delay, Duration
 from simulator.playback import Playback
-from simulator.script import Logger
+from simulator.scenario import LabelPlan
 from tests.simulator.shows import NEVER, Counter, distinct, new_stations
 
 HOUR = 3600 * 10**9
@@ -29,7 +31,7 @@ def recording(device: str = "office", hours: int = 60, first: int = MIDNIGHT + 5
     return Recording(device, ("t", "light", "co2"), times, values, np.arange(hours) % 2, {})
 
 
-def pipeline(prefix: str, late: bool = True) -> Pipeline:
+def pipeline(prefix: str, late: bool = True, **recordings: object) -> Pipeline:
     base = f"{prefix}/p/device/{{device}}"
     sources = (
         Source(topic=f"{base}/telemetry", channels={"t": "", "co2": ""}),
@@ -40,17 +42,8 @@ def pipeline(prefix: str, late: bool = True) -> Pipeline:
         window=Window(length=1),
         task=Task(classify=CLASSES),
         sources=sources if late else (Source(topic=f"{base}/telemetry"),),
-        recordings=RecordingSettings(late=plan),
+        recordings=RecordingSettings(late=plan, **recordings),
     )
-
-
-@pytest.mark.parametrize(
-    ("moment", "readout"),
-    [(0, 20 * HOUR), (20 * HOUR - 1, 20 * HOUR), (20 * HOUR, 44 * HOUR), (43 * HOUR, 44 * HOUR)],
-)
-def test_a_logger_is_read_out_after_its_hour(moment: int, readout: int) -> None:
-    logger = Logger(1, "t", ("light",), DAY, 20 * HOUR)
-    assert logger.readout_after(MIDNIGHT + moment) == MIDNIGHT + readout
 
 
 def test_late_channels_come_in_one_batch_at_the_set_time(broker: Broker, prefix: str, tmp_path: Path) -> None:
@@ -105,6 +98,35 @@ def test_several_devices_play_together_in_order_of_time(broker: Broker, prefix: 
     )  # one client for both of its recordings
     assert [b.seq for b in ledger.blocks if b.device == "a"] == list(range(15))
     assert {b.device: b.n for b in ledger.blocks} == {"a": 1, "bb": 1}
+
+
+def test_labels_are_told_as_the_recordings_plan_says(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    """Half of them, two readings later, on the topic on which the service listens for truth."""
+    played = [recording("a", 30), recording("bb", 30, MIDNIGHT + 5 * HOUR + 1)]
+    plan = LateLabels(fraction=0.5, delay=Delay.parse("2 readings"))
+    settings = pipeline(prefix, late=False, labels=plan)
+    assert settings.recordings is not None
+    counter = Counter(broker, prefix)
+    stations = new_stations(broker, prefix, CLASSES, tmp_path, labels=LabelPlan(fraction=0))
+    playback = Playback(played, settings, FAST, stations, 1)
+    playback.start()
+    playback.run(NEVER)
+    playback.stop()
+    counter.settle()
+    told, heard = [], dict.fromkeys(("a", "bb"), 0)
+    for message in counter.messages:
+        if levels := topics.LABEL.levels(message.topic):
+            label = topics.decode(topics.LabelMessage, message.payload)
+            told.append((levels["device"], label.time, label.until, label.value))
+            assert heard[levels["device"]] >= label.time + 2 * HOUR  # its device is two readings further
+        elif levels := topics.TELEMETRY.levels(message.topic):
+            for block in decoder(settings.sources[0], 0).decode(levels["device"], message.payload, 0):
+                heard[levels["device"]] = int(block.times[-1])
+    expected = [each.label for each in late_labels(played, settings.recordings, 1)]
+    assert 20 < len(expected) < 40
+    assert sorted(told) == sorted(
+        (each.device, each.start, each.end, CLASSES[each.value]) for each in expected
+    )
 
 
 def test_playback_keeps_its_pace(broker: Broker, prefix: str, tmp_path: Path) -> None:

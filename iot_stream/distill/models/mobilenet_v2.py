@@ -21,7 +21,10 @@ def mobilenet_v2(
     """`size` of the image, `weights`: none, download (ImageNet), or a file; see `image`."""
     from torchvision import models  # 170 MB that only its users pay
 
-    net = models.mobilenet_v2(num_classes=classes)
+    # No dropout: it would draw from the global generator, and no seed would decide a student.
+    net = models.mobilenet_v2(num_classes=classes, dropout=0.0)
     pretrained = models.MobileNet_V2_Weights.IMAGENET1K_V1
-    initialise(net, weights, "classifier.", lambda: pretrained.get_state_dict(progress=False, check_hash=True))
+    initialise(
+        net, weights, "classifier.", lambda: pretrained.get_state_dict(progress=False, check_hash=True)
+    )
     return OnImage(net, size)

@@ -21,9 +21,9 @@ TAIL = 0.3
 WHOLE = "stream"
 """The name of the only segment where none are told apart."""
 
-# Student's t, two-sided 95 %, by degrees of freedom from 1 on (Student 1908; any table).
+# Student's t, two-sided 95 %, by degrees of freedom from 1 on (Student 1908; any table). The last serves
+# for all that follow, so that an interval is never too narrow.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-_Z95 = 1.96
 
 Numbers = dict[str, dict[str, float | None]]  # measure → rival → number
 
@@ -52,7 +52,7 @@ def interval(values: Sequence[float | None]) -> dict[str, Any]:
     mean = float(np.mean(known))
     if len(known) < 2:
         return {"mean": _short(mean), "ci95": None}
-    t = _T95[len(known) - 2] if len(known) - 2 < len(_T95) else _Z95
+    t = _T95[min(len(known) - 2, len(_T95) - 1)]
     half = t * float(np.std(known, ddof=1)) / np.sqrt(len(known))
     return {"mean": _short(mean), "ci95": [_short(mean - half), _short(mean + half)]}
 
@@ -80,9 +80,7 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
         ],
         "overall": {"windows": sum(len(part.rows) for part in segments)} | _over_seeds(overall),
         "recall": _recall(stream, courses),
-        "confusion": {
-            rival: _confusion(stream, courses, rival) for rival in ("student", "static", "teacher")
-        },
+        "confusion": {rival: _confusion(stream, courses, rival) for rival in CONFUSIONS},
         "classes": list(first.prepared.learner.pipeline.classes),
         "student": {
             "parameters": first.prepared.learner.architecture.parameters,
@@ -133,23 +131,24 @@ def _over_seeds(numbers: Sequence[Numbers]) -> dict[str, Any]:
     }
 
 
-def _recall(stream: Stream, courses: Sequence[Course]) -> dict[str, Numbers | dict[str, Any]]:
-    """Class → rival → mean share of its windows that were told rightly."""
+def _recall(stream: Stream, courses: Sequence[Course]) -> dict[str, dict[str, float]]:
+    """Class → rival → mean share of its windows that were told rightly, for those who said anything of it."""
     classes = courses[0].prepared.learner.pipeline.classes
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, float]] = {}
     for k, name in enumerate(classes):
         mine = stream.truth == k
         if mine.any():
-            found[name] = {
-                rival: _short(float(np.mean([_share(course.said[rival][mine], k) for course in courses])))
+            means = {
+                rival: _middle([_share(course.said[rival][mine], k) for course in courses])
                 for rival in RIVALS
             }
+            found[name] = {rival: mean for rival, mean in means.items() if mean is not None}
     return found
 
 
-def _share(said: NDArray[np.int64], k: int) -> float:
+def _share(said: NDArray[np.int64], k: int) -> float | None:
     spoken = said[said >= 0]
-    return float((spoken == k).mean()) if len(spoken) else 0.0
+    return float((spoken == k).mean()) if len(spoken) else None
 
 
 def _confusion(stream: Stream, courses: Sequence[Course], rival: str) -> list[list[int]]:

@@ -182,7 +182,11 @@ def _stages(result: Mapping[str, Any]) -> Table:
     return Table("The three stages", note, ("stage", "measured on", "before", "after", "gain"), rows)
 
 
-def times_less(row: Mapping[str, float]) -> float:
+def _what(row: Mapping[str, str]) -> str:
+    return f"{row['what']} ({row['unit']})" if row["unit"] else row["what"]
+
+
+def _times_less(row: Mapping[str, float]) -> float:
     return float(f"{row['teacher'] / row['student']:.3g}")
 
 
