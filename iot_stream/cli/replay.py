@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from textwrap import shorten
 
 import click
 import msgspec
@@ -44,12 +45,13 @@ def replay(
 
     name, settings = pick(load(path), pipeline)
     settings = _with_data(settings, data)
-    with click.progressbar(length=1, label="teacher and first student", show_eta=True) as bar:
+    with click.progressbar(length=1, label="recording", show_eta=True) as bar:
         began = time.monotonic()
 
         def progress(done: int, total: int, what: str) -> None:
-            bar.length, bar.label = total, what
+            bar.length, bar.label = total, shorten(what, 40, placeholder=" …")
             bar.update(done - bar.pos)
+            bar.render_progress()
 
         replayed = run(name, settings, path.parent, seeds, progress)
     command = _command(path, pipeline, data, seeds)

@@ -24,7 +24,7 @@ def flops(model: nn.Module, length: int, channels: int) -> int:
             model(torch.zeros(1, length, channels))
     finally:
         model.train(was_training)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def seconds_per_window(predict: Callable[[Values], object], windows: Values) -> float:

@@ -1,6 +1,6 @@
 """torchvision's nets as teacher and student: windows as images, pretrained files, the way to a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from iot_stream.artifact import encodings
 from iot_stream.config import Network
 from iot_stream.config.learning import DistillSettings
 from iot_stream.device.runtime.onnx import OnnxRuntime
@@ -22,7 +21,7 @@ from iot_stream.distill.models.image import OnImage
 from iot_stream.distill.student import Architecture, spec_for
 from iot_stream.distill.trainer import distil, predict
 from iot_stream.errors import ModelError
-from iot_stream.windows import Cut
+from iot_stream.windows import Cut, Spec
 
 LENGTH, CHANNELS, CLASSES = 32, 10, 2
 TORCHVISION: dict[str, Callable[..., nn.Module]] = {
@@ -33,12 +32,21 @@ HEAD = {"resnet18": "fc.", "mobilenet_v2": "classifier."}
 both = pytest.mark.parametrize("arch", sorted(TORCHVISION))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a shared machine take ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def windows(number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Noise around one point a window; the class is whether its first channel is above its last."""
+    """Noise around a level of each window's own; the class is its sign."""
     generator = np.random.default_rng(seed)
-    points = generator.standard_normal((number, 1, CHANNELS))
-    x = points + 0.1 * generator.standard_normal((number, LENGTH, CHANNELS))
-    return x.astype(np.float32), (points[:, 0, 0] > points[:, 0, -1]).astype(np.int64)
+    levels = generator.standard_normal((number, 1, 1))
+    x = levels + 0.5 * generator.standard_normal((number, LENGTH, CHANNELS))
+    return x.astype(np.float32), (levels[:, 0, 0] > 0).astype(np.int64)
 
 
 def of_imagenet(arch: str) -> dict[str, Tensor]:
@@ -46,24 +54,6 @@ def of_imagenet(arch: str) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(99)
         return dict(TORCHVISION[arch]().state_dict())
-
-
-def used(arch: str) -> nn.Module:
-    """A net whose batch norm has seen data and is scaled, and whose outputs differ, as after training."""
-    model = build(arch, LENGTH, CHANNELS, CLASSES, seed=1)
-    generator = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-            nn.init.normal_(module.bias, std=0.2, generator=generator)
-            module.momentum = None  # the plain mean of what follows
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, generator=generator)
-    model.train()
-    with torch.no_grad():
-        for seed in range(4):
-            model(torch.from_numpy(windows(64, seed)[0]))
-    return model.eval()
 
 
 @both
@@ -211,57 +201,40 @@ def test_without_a_network_a_download_names_the_remedy(
         build(arch, LENGTH, CHANNELS, CLASSES, weights="download")
 
 
-@pytest.mark.slow
-@both
-def test_what_a_device_runs_agrees_with_torch(arch: str) -> None:
-    model = used(arch)
-    folded = export.fold(model)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    weights = export.named_weights(folded)
-    runtime = OnnxRuntime.load(export.graph(folded, LENGTH, CHANNELS), weights)
-    x, _ = windows(200, seed=9)
-    expected = predict(model, x)
-    spread = expected.std()
-    np.testing.assert_allclose(runtime.predict(x), expected, rtol=1e-3, atol=1e-3 * spread)
-
-    encoded = encodings.encode("int8", weights)
-    assert len(encoded) < 1.1 * parameters(model)
-    runtime.swap(encodings.decode("int8", encoded).tensors)
-    logits = runtime.predict(x)
-    assert np.abs(logits - expected).mean() < 0.1 * spread
-    margin = np.abs(expected[:, 0] - expected[:, 1])
-    clear = margin > np.quantile(margin, 0.1)
-    np.testing.assert_array_equal(logits[clear].argmax(axis=1), expected[clear].argmax(axis=1))
-
-
-@pytest.mark.slow
-def test_a_mobilenet_goes_the_whole_way_of_a_student() -> None:
-    x, y = windows(160)
-    cut = Cut(
-        channels=tuple(f"f{k}" for k in range(CHANNELS)),
-        inputs=tuple(f"f{k}" for k in range(CHANNELS)),
-        length=LENGTH,
-        hop=LENGTH,
-        derive=(),
-        period=0,
-        gap=0,
-        fill="linear",
-        required=(),
-    )
+def lessons() -> tuple[Material, Spec]:
+    x, y = windows(200)
+    names = tuple(f"f{k}" for k in range(CHANNELS))
     ends = np.arange(len(x), dtype=np.int64)
     material = Material(np.full(len(x), "d"), ends, ends, x, 8 * np.eye(CLASSES, dtype=np.float32)[y] - 4, y)
-    spec = spec_for(material, cut, ("below", "above"), masks=False)
-    architecture = Architecture.of(Network("mobilenet_v2"), spec, seed=0)
-    settings = DistillSettings(first_steps=40, batch=32, rate=5e-3)
+    cut = Cut(names, names, LENGTH, LENGTH, derive=(), period=0, gap=0, fill="linear", required=())
+    return material, spec_for(material, cut, ("below", "above"), masks=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arch", "millions"), [("resnet18", 11.2), ("mobilenet_v2", 2.2)])
+def test_the_whole_way_of_a_student(arch: str, millions: float) -> None:
+    material, spec = lessons()
+    architecture = Architecture.of(Network(arch), spec, seed=0)
+    settings = DistillSettings(first_steps=80, batch=32, rate=3e-3)  # batch norm settles after some 70
     net, _ = architecture.first(material, settings, seed=0)
     packed = architecture.pack(net)
-    device = packed.model()
-    device.self_test()
-    assert architecture.parameters == pytest.approx(2.2e6, rel=0.05)
+    assert architecture.parameters / 1e6 == pytest.approx(millions, abs=0.05)
+    assert len(packed.weights) < 1.1 * architecture.parameters
 
-    fresh, truth = windows(200, seed=5)
-    logits = device.logits(fresh)
-    assert (logits.argmax(axis=1) == truth).mean() > 0.8
-    resumed = predict(architecture.resumed(packed.resume), spec.model_input(fresh))
-    np.testing.assert_array_equal(resumed, predict(net, spec.model_input(fresh)))
-    assert (logits.argmax(axis=1) == resumed.argmax(axis=1)).mean() > 0.98
+    x, truth = windows(200, seed=5)
+    as_trained = predict(net, spec.model_input(x))
+    assert (as_trained.argmax(axis=1) == truth).mean() > 0.9
+    np.testing.assert_array_equal(
+        predict(architecture.resumed(packed.resume), spec.model_input(x)), as_trained
+    )
+
+    folded = export.fold(net)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    exact = OnnxRuntime.load(packed.graph, export.named_weights(folded))
+    np.testing.assert_allclose(exact.predict(spec.model_input(x)), as_trained, rtol=1e-3, atol=1e-3)
+
+    device = packed.model()  # int8, decoded, in the device's runtime
+    device.self_test()
+    logits = device.logits(x)
+    assert np.abs(logits - as_trained).mean() < 0.1 * as_trained.std()
+    assert (logits.argmax(axis=1) == as_trained.argmax(axis=1)).mean() >= 0.98

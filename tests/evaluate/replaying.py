@@ -54,4 +54,4 @@ def run(settings: Pipeline, recordings: list[Recording], seed: int = 0) -> tuple
     stream, plan = observed(settings, recordings)
     seeded = msgspec.structs.replace(settings, seed=seed)
     known = late_labels(recordings, settings.recordings, seed)
-    return stream, course.run(NAME, seeded, PLACE, stream, known, plan, lambda _: None)
+    return stream, course.run(NAME, seeded, PLACE, stream, known, plan, lambda: None, lambda *_: None)

@@ -31,8 +31,8 @@ STUDENT, TEACHER, PERSISTENCE = "student", "teacher", "persistence"
 LEARNING = (STUDENT, rivals.LABELS_ONLY, rivals.CONTROL)
 """Those that go through the rounds."""
 
-Step = Callable[[str], None]
-"""Called after each piece of work with what it was."""
+Step = Callable[[], None]
+"""Called after each piece of work: one before the rounds, then each round."""
 
 
 class Memory:
@@ -81,25 +81,21 @@ def run(
     known: list[Known],
     plan: Sequence[Turn],
     step: Step,
+    say: Say,
 ) -> Course:
     """`pipeline` has the seed; `known`: the labels that become known. Raises ConfigError, ModelError."""
     began = time.perf_counter()
-
-    def silent(_: str, detail: str) -> None:
-        pass
-
     models = Memory()
-    prepared = learning.prepare(models, name, pipeline, folder, silent)
-    step("bootstrap")
+    prepared = learning.prepare(models, name, pipeline, folder, say)
     said = {
         rival: _classes(model.logits(stream.x))
-        for rival, model in learning.rivals(models, prepared, silent).items()
+        for rival, model in learning.rivals(models, prepared, say).items()
     }
-    step("rivals")
-    clock = _Rounds(name, prepared, stream, known, plan, silent)
+    step()
+    clock = _Rounds(name, prepared, stream, known, plan, say)
     for turn, until in zip(plan, [*(later.done for later in plan[1:]), NEVER], strict=True):
         clock.take(turn, until)
-        step("round")
+        step()
     said |= {lane: _speak(versions, stream) for lane, versions in clock.versions.items()}
     spoken = stream.place >= 0
     said[TEACHER] = np.where(spoken, _classes(clock.logits), -1)

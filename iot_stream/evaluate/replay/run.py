@@ -22,7 +22,7 @@ from iot_stream.recordings import late_labels
 from iot_stream.service import bootstrap
 
 Progress = Callable[[int, int, str], None]
-"""Called with (pieces of work done, all of them, what is under way)."""
+"""Called with (work done, all work, what is under way)."""
 
 STEPS_BEFORE = 10
 """What teacher, first student and static-all weigh in the progress, in rounds."""
@@ -55,16 +55,17 @@ def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progr
     recordings = bootstrap.recorded(pipeline, settings.stream, folder)
     if not recordings:
         raise ConfigError(f"pipelines.{name}.recordings.stream: selects nothing")
+    progress(0, 1, "recording: decoding and cutting")
     stream = observe(recordings, pipeline)
     if not (stream.truth >= 0).any():
         raise ConfigError(f"pipelines.{name}.recordings: no labelled window in the stream to score by")
     turns = plan.turns(stream, pipeline.triggers, settings)
-    work = _Work(seeds * (STEPS_BEFORE + len(turns)), progress)
+    work = _Work(seeds, len(turns), progress)
     courses = []
     for seed in range(pipeline.seed, pipeline.seed + seeds):
         seeded = msgspec.structs.replace(pipeline, seed=seed)
         known = late_labels(recordings, settings, seed)
-        courses.append(course.run(name, seeded, folder, stream, known, turns, work.step))
+        courses.append(course.run(name, seeded, folder, stream, known, turns, work.step, work.say))
     result = figures.result(stream, courses)
     result |= {"costs": costs.compared(courses[0], stream)}
     result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine()}
@@ -72,13 +73,28 @@ def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progr
 
 
 class _Work:
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._total, self._progress, self._done = total, progress, 0
-        progress(0, total, "teacher and first student")
+    """How far it is: for each seed what comes before the rounds, then the rounds."""
 
-    def step(self, what: str) -> None:
-        self._done += {"bootstrap": STEPS_BEFORE // 2, "rivals": STEPS_BEFORE // 2}.get(what, 1)
-        self._progress(self._done, self._total, "rounds" if self._done < self._total else "done")
+    def __init__(self, seeds: int, rounds: int, progress: Progress) -> None:
+        self._rounds, self._total, self._progress = rounds, seeds * (STEPS_BEFORE + rounds), progress
+        self._pieces = 0
+
+    def step(self) -> None:
+        self._pieces += 1
+        self.say("done" if self._done == self._total else "rounds", "")
+
+    def say(self, stage: str, detail: str) -> None:
+        if not self._within_rounds or not detail:
+            self._progress(self._done, self._total, f"{stage}: {detail}" if detail else stage)
+
+    @property
+    def _within_rounds(self) -> bool:
+        return self._pieces % (1 + self._rounds) > 0
+
+    @property
+    def _done(self) -> int:
+        seeds, rest = divmod(self._pieces, 1 + self._rounds)
+        return seeds * (STEPS_BEFORE + self._rounds) + (STEPS_BEFORE + rest - 1 if rest else 0)
 
 
 def machine() -> dict[str, str]:
