@@ -88,7 +88,8 @@ class Sample(Settings, frozen=True):
     ] = 1000
     share: Annotated[float, Meta(gt=0, le=1, description="Share of recent windows in a batch")] = 0.5
     decay: Annotated[
-        Duration | None, Meta(description="Recent windows weigh less by age, e-fold in this time")
+        Duration | None,
+        Meta(description="Recent windows and late labels weigh less by age, e-fold in this time"),
     ] = None
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Gate, Sample
 from iot_stream.distill.material import Material
+from iot_stream.readings import Times
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def draw(stream: Material, bootstrap: Material, settings: Sample, now: int) -> B
     older = stream.rows(order[: -settings.recent])
     old = bootstrap.and_then(older)
     reservoir = old.rows(balanced(old, settings.reservoir))
-    age = np.maximum(0, now - recent.ends)
-    decayed = np.exp(-age / int(settings.decay)) if settings.decay else np.ones(len(recent))
+    decayed = by_age(recent.ends, now, settings)
     share = settings.share if len(reservoir) else 1.0
     weights = np.concatenate(
         [
@@ -93,6 +93,13 @@ def draw(stream: Material, bootstrap: Material, settings: Sample, now: int) -> B
         ]
     )
     return Batch(recent.and_then(reservoir), weights, len(recent), len(reservoir))
+
+
+def by_age(ends: Times, now: int, settings: Sample) -> NDArray[np.float64]:
+    """How much windows that ended then weigh at `now` (n,): less by age, where `settings.decay` says so."""
+    if not settings.decay:
+        return np.ones(len(ends))
+    return np.asarray(np.exp(-np.maximum(0, now - ends) / int(settings.decay)), np.float64)
 
 
 def balanced(material: Material, size: int) -> NDArray[np.int64]:

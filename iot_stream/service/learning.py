@@ -152,7 +152,7 @@ def _student(
     say: Say,
 ) -> tuple[Packed, dict[str, Any]]:
     """A student distilled once from scratch: kept under the hash of all that made it."""
-    key = _student_key(kind, pipeline, architecture, material, teacher)
+    key = _student_key(pipeline, architecture, material, teacher)
     kept = models.model(key)
     if kept:
         return _unpack(kept[0]), kept[1]
@@ -171,11 +171,9 @@ def _student(
     return packed, report
 
 
-def _student_key(
-    kind: str, pipeline: Pipeline, architecture: Architecture, material: Material, teacher: str
-) -> str:
+def _student_key(pipeline: Pipeline, architecture: Architecture, material: Material, teacher: str) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(material.x).tobytes())
-    digest.update(repr([kind, teacher, pipeline.distill, pipeline.student, pipeline.seed]).encode())
+    digest.update(repr([teacher, pipeline.distill, pipeline.student, pipeline.seed]).encode())
     digest.update(architecture.spec.encode())
     return digest.hexdigest()
 

@@ -71,7 +71,7 @@ def run(
     say("sample", f"{batch.recent} recent, {batch.reservoir} from the reservoir, {len(judged)} to judge by")
 
     # Training: the teacher goes on with the labels that have come, and speaks anew on the sample.
-    tuned, training = _tune(learner, teacher, learnt, seed, say)
+    tuned, training = _tune(learner, teacher, learnt, now, seed, say)
     if training:
         batch = replace(batch, material=_said_anew(batch.material, tuned))
         judged = _said_anew(judged, tuned)
@@ -117,13 +117,14 @@ def run(
 
 
 def _tune(
-    learner: Learner, teacher: NetworkTeacher, stream: Material, seed: int, say: Say
+    learner: Learner, teacher: NetworkTeacher, stream: Material, now: int, seed: int, say: Say
 ) -> tuple[NetworkTeacher, dict[str, Any]]:
     """The teacher fine-tuned on the stream's labels; as it was where there are none, or it is not wanted."""
     fresh = np.flatnonzero(stream.labels >= 0)
     if not learner.pipeline.train.tune_steps or stream.teacher_x is None or not len(fresh):
         return teacher, {}
-    lessons = Lessons(stream.teacher_x[fresh], stream.labels[fresh])
+    ages = sampler.by_age(stream.ends[fresh], now, learner.pipeline.sample)
+    lessons = Lessons(stream.teacher_x[fresh], stream.labels[fresh], ages)
     tuned, cost = teachers.tune(teacher, lessons, learner.lessons, learner.pipeline.train, seed)
     say("training", f"teacher fine-tuned on {len(fresh)} late labels: loss {cost.losses['labels']:.4f}")
     return tuned, {"late_labels": len(fresh), "steps": cost.steps, "losses": cost.losses}

@@ -19,6 +19,7 @@ HOLD_NS = 6_400_000_000
 
 REGIMES: dict[str, dict[str, float]] = {
     "commissioned": {"angle": 0.0, "shift": 0.0, "noise": 0.15},
+    "worn": {"angle": 30.0, "shift": 0.5, "noise": 0.15},
     "heavy": {"angle": 75.0, "shift": 1.0, "noise": 0.15},
 }
 """`angle` by which the rule has turned, in degrees; `shift` of all features; `noise` of a reading."""

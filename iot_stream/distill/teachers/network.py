@@ -24,10 +24,11 @@ FORMAT = "teacher-1"  # change when the same data and settings would train other
 
 @dataclass(frozen=True)
 class Lessons:
-    """Labelled windows `x` (n, length, inputs) raw, `y` (n,)."""
+    """Labelled windows `x` (n, length, inputs) raw, `y` (n,), and how much each counts, if not all alike."""
 
     x: Values
     y: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,9 @@ def tune(
     """The teacher after `settings.tune_steps` on fresh labels, with what it was first taught replayed."""
     network = copy.deepcopy(teacher.network)
     share = settings.tune_share
+    counts = np.ones(len(fresh.y)) if fresh.weights is None else fresh.weights
     weights = np.concatenate(
-        [
-            np.full(len(fresh.y), share / len(fresh.y)),
-            np.full(len(known.y), (1 - share) / max(1, len(known.y))),
-        ]
+        [share * counts / counts.sum(), np.full(len(known.y), (1 - share) / max(1, len(known.y)))]
     )
     cost = train_supervised(
         network,
