@@ -4,7 +4,9 @@
 `protocol.md`'s tables from `iot_stream/topics.py`; a test fails when they are not up to date.
 """
 
+import inspect
 import re
+import sys
 import typing
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -38,7 +40,7 @@ def configuration() -> str:
         seen.append(kind)
         sections.append(_section(name, kind))
         queue += [(f.encode_name, inner) for f in msgspec.structs.fields(kind) for inner in _structs(f.type)]
-    return "\n".join([*sections, _functions()])
+    return "\n".join([*sections, _models(), _functions()])
 
 
 def _section(name: str, kind: type) -> str:
@@ -100,6 +102,35 @@ def _functions() -> str:
         arguments = ["channel"] * known.channels + ["duration"] * known.duration
         lines.append(f"| `{name}({', '.join(arguments)})` | {known.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def _models() -> str:
+    from iot_stream.distill.models.build import ARCHITECTURES, options
+    from iot_stream.distill.teachers.estimators import ESTIMATORS
+
+    lines = [
+        "## Architectures of `teacher` and `student`\n",
+        "A student is a network. A teacher may be an estimator of scikit-learn too, fitted anew each round, or\n"
+        "several of either kind, whose probabilities are averaged: `{arch: ensemble, channels: […], members:\n"
+        "[{arch: mlp}, {arch: svc}]}`.\n",
+        "| arch | its options | what |",
+        "|---|---|---|",
+    ]
+    for name in ARCHITECTURES.names():
+        known = ARCHITECTURES.get(name)
+        what = (sys.modules[known.__module__].__doc__ or "").strip().splitlines()[0].rstrip(".")
+        chosen = " ".join(f"`{key}: {_plain(value)}`" for key, value in options(name).items())
+        lines.append(f"| `{name}` | {chosen} | {what}. {inspect.getdoc(known)} |".replace("\n\n", " "))
+    for name in ESTIMATORS.names():
+        make = ESTIMATORS.get(name)
+        parameters = inspect.signature(make).parameters.values()
+        chosen = " ".join(f"`{each.name}: {each.default:g}`" for each in parameters)
+        lines.append(f"| `{name}` | {chosen} | teacher only: {inspect.getdoc(make)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def topic_tables() -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from iot_stream.config import Gate, Sample
 from iot_stream.distill.material import Material
 from iot_stream.readings import Times
+from iot_stream.release.gate import enough_classes
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,6 @@ def _blocks(
     judging = np.zeros(len(stream), bool)
     judging[judges] = True
     return (first != 0) & (last != 0), judging
-
-
-def enough_classes(classes: NDArray[np.int64], n_min: int) -> bool:
-    """Whether at least two classes have a say: each a twentieth of `n_min`, and five windows."""
-    counts = np.bincount(classes[classes >= 0])
-    return int((counts >= max(5, n_min // 20)).sum()) >= 2
 
 
 def draw(stream: Material, bootstrap: Material, settings: Sample, now: int) -> Batch:

@@ -54,18 +54,18 @@ def judge(
     """Logits (n, classes) of three models on the same held-out windows; `labels` (n,), −1 where none.
 
     Labels judge where there are `n_min` of them over two classes, else agreement with the teacher.
-    Held with fewer windows, or while only one class is seen. `size` in bytes.
+    Held with fewer windows, or with hardly more than one class among them. `size` in bytes.
     """
     truth, basis = truth_of(teacher, labels, settings.n_min)
     known = truth >= 0
-    seen = int(np.sum(np.bincount(truth[known], minlength=1) >= max(5, settings.n_min // 20)))
-    counted = int(known.sum())
+    seen, counted = len(np.unique(truth[known])), int(known.sum())
     if counted < settings.n_min:
         return Verdict(
             "held", f"{counted} windows to judge by, {settings.n_min} are needed", basis, counted, seen
         )
-    if seen < 2:
-        return Verdict("held", "only one class among the windows to judge by", basis, counted, seen)
+    if not enough_classes(truth, settings.n_min):
+        reason = "hardly more than one class among the windows to judge by"
+        return Verdict("held", reason, basis, counted, seen)
     right = candidate[known].argmax(axis=1) == truth[known]
     was_right = running[known].argmax(axis=1) == truth[known]
     difference = right.astype(np.float64) - was_right
@@ -97,6 +97,13 @@ def judge(
         size,
         recall,
     )
+
+
+def enough_classes(truth: NDArray[np.int64], n_min: int) -> bool:
+    """Whether the windows show more than one class: a twentieth of `n_min`, and five of them, are not of the
+    commonest. A model that only ever says that one must not look good. −1 where nothing is known."""
+    counts = np.bincount(truth[truth >= 0], minlength=1)
+    return int(counts.sum() - counts.max()) >= max(5, n_min // 20)
 
 
 def truth_of(

@@ -15,7 +15,7 @@ from iot_stream.config import Config, Pipeline
 from iot_stream.device.model import Model
 from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
-from iot_stream.distill.teachers.network import NetworkTeacher
+from iot_stream.distill.teachers import Teacher
 from iot_stream.errors import IotStreamError, ModelError
 from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
@@ -91,7 +91,7 @@ class _Pipeline:
         self._student_cut, self._teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
         self._positions = _Positions()
         self._prepared: Prepared | None = None
-        self._teacher: NetworkTeacher | None = None  # as the last round left it
+        self._teacher: Teacher | None = None  # as the last round left it
         self._rivals: dict[str, Model] = {}
         self._trigger = Trigger(pipeline.triggers, 0, 0)
         self._scored = 0  # windows that the teacher has spoken on

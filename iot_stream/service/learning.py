@@ -14,10 +14,10 @@ from iot_stream.clock import wall
 from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
 from iot_stream.distill import student as students
+from iot_stream.distill import teachers
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
-from iot_stream.distill.teachers import network as teachers
-from iot_stream.distill.teachers.network import Lessons, NetworkTeacher
+from iot_stream.distill.teachers import Lessons, Teacher
 from iot_stream.errors import ConfigError
 from iot_stream.readings import Values
 from iot_stream.service import bootstrap as bootstraps
@@ -55,7 +55,7 @@ class Prepared:
     """`everything` is all that the teacher was trained on: what the rival static-all learns from."""
 
     learner: Learner
-    teacher: NetworkTeacher
+    teacher: Teacher
     first: Packed
     everything: Material
     report: dict[str, Any]
@@ -81,7 +81,7 @@ def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Sa
         "teacher": taught,
         "first_student": cost,
         "parameters": architecture.parameters,
-        "teacher_parameters": sum(p.numel() for p in teacher.network.parameters()),
+        "teacher_parameters": teacher.parameters,
     }
     return Prepared(
         Learner(pipeline, architecture, initial, first.resume, Lessons(wide.teacher_x, wide.labels)),
@@ -101,9 +101,7 @@ def rivals(models: Models, prepared: Prepared, say: Say) -> dict[str, Model]:
     return {STATIC: prepared.first.model(), STATIC_ALL: everything.model()}
 
 
-def _teacher(
-    models: Models, pipeline: Pipeline, data: Bootstrap, say: Say
-) -> tuple[NetworkTeacher, dict[str, Any]]:
+def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> tuple[Teacher, dict[str, Any]]:
     cut = pipeline.cut(pipeline.teacher)
     known = data.labels >= 0
     windows, labels = data.teacher_x[known], data.labels[known]
@@ -112,7 +110,7 @@ def _teacher(
     if kept:
         say("training", "teacher taken from the registry")
         spec = msgspec.json.decode(kept[1]["spec"], type=Spec)
-        return teachers.from_bytes(key, kept[0], spec, pipeline.teacher, pipeline.seed), kept[1]["training"]
+        return teachers.from_bytes(key, kept[0], spec, pipeline.teacher), kept[1]["training"]
     say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
     teacher, cost = teachers.train(
         key,
@@ -189,7 +187,7 @@ def _unpack(content: bytes) -> Packed:
     return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
 
 
-def _material(data: Bootstrap, teacher: NetworkTeacher, tuning: bool) -> Material:
+def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:
     return Material(
         data.devices,
         data.starts,
@@ -209,20 +207,20 @@ def _every_tenth(say: Say, stage: str) -> Any:
     return progress
 
 
-def keep_tuned(models: Models, teacher: NetworkTeacher, round_id: str) -> None:
+def keep_tuned(models: Models, teacher: Teacher, round_id: str) -> None:
     """The teacher as a round left it, in place of the last."""
     models.put_model(_tuned_key(teacher), "tuned teacher", teacher.to_bytes(), {"round": round_id})
 
 
-def tuned(models: Models, teacher: NetworkTeacher, pipeline: Pipeline) -> NetworkTeacher:
+def tuned(models: Models, teacher: Teacher, pipeline: Pipeline) -> Teacher:
     """The teacher as the last round left it."""
     kept = models.model(_tuned_key(teacher))
     if kept is None:
         return teacher
-    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher, pipeline.seed)
+    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher)
 
 
-def _tuned_key(teacher: NetworkTeacher) -> str:
+def _tuned_key(teacher: Teacher) -> str:
     return f"{teacher.key}:tuned"
 
 

@@ -10,11 +10,10 @@ import numpy as np
 
 from iot_stream.clock import iso
 from iot_stream.config import Pipeline
-from iot_stream.distill import sampler
+from iot_stream.distill import sampler, teachers
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
-from iot_stream.distill.teachers import network as teachers
-from iot_stream.distill.teachers.network import Lessons, NetworkTeacher
+from iot_stream.distill.teachers import Lessons, Teacher
 from iot_stream.readings import Times, Values
 from iot_stream.release import gate
 from iot_stream.release.gate import Verdict
@@ -42,14 +41,14 @@ class Learner:
 class Result:
     candidate: Packed
     verdict: Verdict
-    teacher: NetworkTeacher
+    teacher: Teacher
     report: dict[str, Any]
 
 
 def run(
     learner: Learner,
     running: Packed,
-    teacher: NetworkTeacher,
+    teacher: Teacher,
     stream: Material,
     since: int,
     now: int,
@@ -117,8 +116,8 @@ def run(
 
 
 def _tune(
-    learner: Learner, teacher: NetworkTeacher, stream: Material, now: int, seed: int, say: Say
-) -> tuple[NetworkTeacher, dict[str, Any]]:
+    learner: Learner, teacher: Teacher, stream: Material, now: int, seed: int, say: Say
+) -> tuple[Teacher, dict[str, Any]]:
     """The teacher fine-tuned on the stream's labels; as it was where there are none, or it is not wanted."""
     fresh = np.flatnonzero(stream.labels >= 0)
     if not learner.pipeline.train.tune_steps or stream.teacher_x is None or not len(fresh):
@@ -126,11 +125,12 @@ def _tune(
     ages = sampler.by_age(stream.ends[fresh], now, learner.pipeline.sample)
     lessons = Lessons(stream.teacher_x[fresh], stream.labels[fresh], ages)
     tuned, cost = teachers.tune(teacher, lessons, learner.lessons, learner.pipeline.train, seed)
-    say("training", f"teacher fine-tuned on {len(fresh)} late labels: loss {cost.losses['labels']:.4f}")
+    losses = "".join(f": loss {value:.4f}" for value in cost.losses.values())
+    say("training", f"teacher fine-tuned on {len(fresh)} late labels{losses}")
     return tuned, {"late_labels": len(fresh), "steps": cost.steps, "losses": cost.losses}
 
 
-def _said_anew(material: Material, teacher: NetworkTeacher) -> Material:
+def _said_anew(material: Material, teacher: Teacher) -> Material:
     assert material.teacher_x is not None
     return replace(material, logits=teacher.logits(material.teacher_x))
 

@@ -39,8 +39,8 @@ def used(arch: str, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def test_all_architectures_are_tried_here() -> None:
-    assert sorted(SMALL) == architectures()
+def test_all_architectures_are_tried_here_or_in_test_vision() -> None:
+    assert sorted([*SMALL, "mobilenet_v2", "resnet18"]) == architectures()
 
 
 @pytest.mark.parametrize("arch", sorted(SMALL))

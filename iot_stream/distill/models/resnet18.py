@@ -18,7 +18,7 @@ def resnet18(
     size: int = 32,
     weights: str = RANDOM,
 ) -> nn.Module:
-    """`size` of the image, `weights`: none, download (ImageNet), or a file; see `image`."""
+    """`size` of the image, `weights`: none, download (ImageNet), or a file."""
     from torchvision import models  # 170 MB that only its users pay
 
     net = models.resnet18(num_classes=classes)

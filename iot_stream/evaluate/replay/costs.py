@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from iot_stream.distill.cost import flops, seconds_per_window
+from iot_stream.distill.teachers import Teacher
+from iot_stream.distill.teachers.network import NetworkMember
 from iot_stream.evaluate.replay.course import Course
 from iot_stream.evaluate.replay.stream import Stream
 from iot_stream.windows import Spec
@@ -24,24 +26,13 @@ def compared(course: Course, stream: Stream) -> list[dict[str, Any]]:
     student = architecture.resumed(course.student.resume)
     model = course.student.model()
     ours, theirs = stream.x[:WINDOWS], stream.teacher_x[:WINDOWS]
-    small, large = learner.architecture.parameters, course.prepared.report["teacher_parameters"]
+    small, large = learner.architecture.parameters, teacher.parameters
     rows = [
         ("parameters", "", large, small),
         ("storage: weights", "bytes", len(teacher.to_bytes()), len(course.student.weights)),
+        *_compute(teacher, student, architecture.spec),
         (
-            "compute: operations a window",
-            "FLOP",
-            _flops(teacher.network, teacher.spec),
-            _flops(student, architecture.spec),
-        ),
-        (
-            f"compute: a training step of {BATCH} windows",
-            "s",
-            _step(teacher.network, teacher.spec),
-            _step(student, architecture.spec),
-        ),
-        (
-            "inference: a window (teacher in torch, student in the device's runtime)",
+            "inference: a window (student in the device's runtime)",
             "s",
             seconds_per_window(teacher.logits, theirs),
             seconds_per_window(model.logits, ours),
@@ -49,6 +40,18 @@ def compared(course: Course, stream: Stream) -> list[dict[str, Any]]:
     ]
     names = ("what", "unit", "teacher", "student")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _compute(teacher: Teacher, student: nn.Module, spec: Spec) -> list[tuple[str, str, float, float]]:
+    """Where both are one network; of support vectors and the like there is nothing to compare."""
+    if len(teacher.members) > 1 or not isinstance(teacher.members[0], NetworkMember):
+        return []
+    large = teacher.members[0].module
+    step = f"compute: a training step of {BATCH} windows"
+    return [
+        ("compute: operations a window", "FLOP", _flops(large, teacher.spec), _flops(student, spec)),
+        (step, "s", _step(large, teacher.spec), _step(student, spec)),
+    ]
 
 
 def _flops(network: nn.Module, spec: Spec) -> int:

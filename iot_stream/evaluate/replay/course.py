@@ -14,7 +14,7 @@ from iot_stream.config import Pipeline
 from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Packed
-from iot_stream.distill.teachers.network import NetworkTeacher
+from iot_stream.distill.teachers import Teacher
 from iot_stream.evaluate.persistence import Word, repeated
 from iot_stream.evaluate.replay import rivals
 from iot_stream.evaluate.replay.plan import Turn
@@ -131,7 +131,7 @@ class _Rounds:
     say: Say
     versions: dict[str, list[_Version]] = field(init=False)
     logits: Values = field(init=False)
-    teacher: NetworkTeacher = field(init=False)
+    teacher: Teacher = field(init=False)
     releases: Releases = field(init=False)
     done: list[Done] = field(default_factory=list)
 
