@@ -110,9 +110,9 @@ def _models() -> str:
 
     lines = [
         "## Architectures of `teacher` and `student`\n",
-        "A student is a network. A teacher may be an estimator of scikit-learn too, fitted anew each round, or\n"
-        "several of either kind, whose probabilities are averaged: `{arch: ensemble, channels: […], members:\n"
-        "[{arch: mlp}, {arch: svc}]}`.\n",
+        "A student is a network. A teacher may be an estimator of scikit-learn too, fitted anew each round,\n"
+        "or several of either kind, whose probabilities are averaged:\n"
+        "`{arch: ensemble, channels: […], members: [{arch: mlp}, {arch: svc}]}`.\n",
         "| arch | its options | what |",
         "|---|---|---|",
     ]
