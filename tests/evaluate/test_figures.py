@@ -197,9 +197,10 @@ def test_stages_are_what_each_gained_where_it_was_judged() -> None:
         a_round("held", 0.0, 0.1, 0.2),  # nothing was compared
         a_round("released", 0.0, None, 0.2),  # nothing was averaged, so there is no fusion to tell apart
     ]
-    found = of(stream, a_course(stream, rounds=rounds, teacher=[0, 0, 1, 1]))["stages"]
+    found = of(stream, a_course(stream, rounds=rounds, teacher=[0, 0, 1, 1], static=[1, 0, 1, 1]))["stages"]
     assert found == {
         "training": {"before": 0.75, "after": 0.75},
+        "first_distillation": {"before": 0.75, "after": 0.5},
         "distillation": {"before": 0.6, "after": 0.7},
         "fusion": {"before": 0.7, "after": 0.65},
     }

@@ -183,11 +183,14 @@ def _round(done: Done) -> dict[str, Any]:
 
 
 def _stages(stream: Stream, courses: Sequence[Course]) -> dict[str, dict[str, float | None]]:
-    """What each stage gained: training on the stream (from the commonest class), distillation and fusion on
-    what the gates judged by, means over rounds and seeds."""
+    """What each stage gained: training and the first distillation on the stream (from the commonest class), a
+    round's distillation and fusion on what the gates judged by, means over rounds and seeds."""
     counts = np.bincount(stream.truth[stream.truth >= 0])
     commonest = _short(counts.max() / counts.sum())
-    teacher = [metrics.accuracy(*_spoken(stream, course.said["teacher"])) for course in courses]
+    teacher, first = (
+        [metrics.accuracy(*_spoken(stream, course.said[rival])) for course in courses]
+        for rival in ("teacher", "static")
+    )
     rounds = [
         (done.report["gate"]["running"], before, done.report["gate"]["candidate"])
         for course in courses
@@ -198,6 +201,7 @@ def _stages(stream: Stream, courses: Sequence[Course]) -> dict[str, dict[str, fl
     running, distilled, fused = np.mean(rounds, axis=0).tolist() if rounds else (None, None, None)
     return {
         "training": {"before": commonest, "after": _middle(teacher)},
+        "first_distillation": {"before": commonest, "after": _middle(first)},
         "distillation": {"before": _middle([running]), "after": _middle([distilled])},
         "fusion": {"before": _middle([distilled]), "after": _middle([fused])},
     }

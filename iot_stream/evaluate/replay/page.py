@@ -172,10 +172,11 @@ def _stages(result: Mapping[str, Any]) -> Table:
     rows = []
     for stage, on in (
         ("training", "the stream: the commonest class → the teacher"),
+        ("first distillation", "the stream: the commonest class → the student that is never updated"),
         ("distillation", "what the gates judged by: running → distilled"),
         ("fusion", "what the gates judged by: distilled → fused and encoded"),
     ):
-        before, after = (result["stages"][stage][key] for key in ("before", "after"))
+        before, after = (result["stages"][stage.replace(" ", "_")][key] for key in ("before", "after"))
         if before is not None and after is not None:
             rows.append([stage, on, f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"])
     note = "Accuracy before and after each stage, means over rounds and seeds."
