@@ -14,6 +14,7 @@ Times = NDArray[np.int64]
 Values = NDArray[np.float32]
 
 _NAME = re.compile(r"[^/+#\x00-\x1f\x7f]+")
+_UNFIT = re.compile(r"[/+#\x00-\x1f\x7f]|%(?=[0-9A-F]{2})")  # a % that looks like ours becomes one too
 
 
 def check_device_name(name: str) -> str:
@@ -23,6 +24,16 @@ def check_device_name(name: str) -> str:
             "device_name", f"{name[:80]!r}: no '/', '+', '#', control character, at most 64 bytes"
         )
     return name
+
+
+def device_name(text: str) -> str:
+    """What a device calls itself, as one level of a topic: "kitchen/window" becomes "kitchen%2Fwindow".
+
+    Raises DataError("device_name").
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise DataError("device_name", f"{text[:80]!r} is no Unicode text")
+    return check_device_name(_UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", text))
 
 
 @dataclass(frozen=True, slots=True)

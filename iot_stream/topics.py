@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 ROOT_LEVELS = "{prefix}/{pipeline}"
+REST = "...}"
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1, description="ns since 1970 UTC")]
@@ -129,17 +130,28 @@ class _Plus(dict[str, str]):
 
 
 def match(template: str, topic: str) -> dict[str, str] | None:
-    """Levels of `topic` named by `{…}` in `template`; `+` matches any one level."""
+    """Levels of `topic` named by `{…}` in `template`; `+` matches any one level, a last `{name...}` all that
+    are left."""
     wanted, given = template.split("/"), topic.split("/")
+    if wanted[-1].endswith(REST) and len(given) >= len(wanted):
+        given[len(wanted) - 1 :] = ["/".join(given[len(wanted) - 1 :])]
     if len(wanted) != len(given):
         return None
     levels: dict[str, str] = {}
     for want, have in zip(wanted, given, strict=True):
         if want.startswith("{") and want.endswith("}"):
-            levels[want[1:-1]] = have
+            levels[want[1:-1].removesuffix("...")] = have
         elif want not in ("+", have):
             return None
     return levels
+
+
+def filter_of(template: str) -> str:
+    """The subscription that brings all topics of a template."""
+    levels = template.split("/")
+    rest = levels[-1].endswith(REST)
+    given = ["+" if level.startswith("{") else level for level in levels]
+    return "/".join([*given[:-1], "#"] if rest else given)
 
 
 _DEVICE = ROOT_LEVELS + "/device/{device}/"

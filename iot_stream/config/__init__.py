@@ -16,10 +16,9 @@ from iot_stream.config.settings import (
     Triggers,
     Window,
 )
-from iot_stream.formats.source import DEFAULT_SOURCE, Source
+from iot_stream.formats.source import Source
 
 __all__ = [
-    "DEFAULT_SOURCE",
     "Address",
     "Bootstrap",
     "Broker",

@@ -16,9 +16,10 @@ from iot_stream.config.recordings import Recordings
 from iot_stream.config.settings import Network, Pipeline
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import decoder
+from iot_stream.formats import decoder, format_of
 from iot_stream.formats.json_paths import Path as JsonPath
 from iot_stream.formats.json_paths import parse_time, time_zone
+from iot_stream.formats.source import Source
 from iot_stream.units import Delay, Duration, Rate
 from iot_stream.yaml_lines import Lines, convert, line_of
 from iot_stream.yaml_lines import load as load_yaml
@@ -134,16 +135,19 @@ def _resolved(pipeline: Pipeline, prefix: str, name: str) -> Pipeline:
 
     replace = msgspec.structs.replace
     labels = pipeline.labels and replace(pipeline.labels, topic=resolve(pipeline.labels.topic))
-    sources = tuple(replace(source, topic=resolve(source.topic)) for source in pipeline.sources)
+    sources = tuple(
+        replace(source, topic=resolve(source.topic or format_of(source.format).topic))
+        for source in pipeline.sources
+    )
     return replace(pipeline, sources=sources, labels=labels)
 
 
 def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
     """What the types cannot say: a field, and what raises ConfigError or DataError if it is wrong."""
     for i, source in enumerate(pipeline.sources):
-        yield f"sources.{i}.topic", partial(_device_level, source.topic)
         yield f"sources.{i}.zone", partial(time_zone, source.zone)
         yield f"sources.{i}", partial(decoder, source, i)
+        yield f"sources.{i}.topic", partial(_source_topic, source)
         if bool(source.seq) != bool(source.boot):
             yield (
                 f"sources.{i}.seq",
@@ -224,6 +228,18 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, list(known), 1)
     hint = f"is {near[0]} meant?" if near else f"there are {', '.join(sorted(known))}"
     return f"no channel {name!r}; {hint}"
+
+
+def _source_topic(source: Source) -> None:
+    dialect = format_of(source.format)
+    topic = source.topic or dialect.topic
+    if not topic:
+        raise ConfigError(f"is needed: format {source.format} is spoken anywhere")
+    *levels, last = topic.split("/")
+    if any("..." in level for level in levels) or "#" in topic:
+        raise ConfigError(f"{topic!r}: what stands for all levels that are left is {{device...}}, at the end")
+    if not source.device and not dialect.names_device:
+        _device_level("/".join([*levels, last.replace("...}", "}")]))
 
 
 def _device_level(topic: str) -> None:

@@ -1,40 +1,89 @@
 """Dialects: bytes to readings, one a file, found by name.
 
-A decoder is made once for each source of a configuration; `decode` is pure and raises only
-DataError, whatever the bytes.
+A decoder is made once for each source of a configuration; `decode` raises only DataError, whatever the bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Protocol
+from importlib import import_module
+from typing import NamedTuple, Protocol, TypeVar
 
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block
 
+MODULES = ("json_paths", "telemetry")
+"""Each registers its dialects when it is imported."""
+
+
+class Heard(NamedTuple):
+    """A message as it came. `places` are what the source's topic has in braces; `arrived` (ns, on the
+    pipeline's clock) stamps readings without a time."""
+
+    payload: bytes
+    arrived: int
+    places: Mapping[str, str] = {}
+
+    @property
+    def device(self) -> str:
+        """What {device} stood for; empty where the topic names none."""
+        return self.places.get("device", "")
+
 
 class Decoder(Protocol):
-    def decode(self, device: str, payload: bytes, arrived: int) -> list[Block]:
-        """Blocks of readings in one message of `device`; `arrived` in ns stamps readings without time."""
+    def decode(self, heard: Heard) -> list[Block]:
+        """Readings of the devices that the message speaks of, under the names that it gives them."""
+
+
+class Conversation(Decoder, Protocol):
+    """A dialect whose messages make sense only after others: what it remembers outlives a restart."""
+
+    def snapshot(self) -> bytes: ...
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on where `snapshot` was taken; one that cannot be read is as none."""
+
+    def lost(self) -> dict[str, int]:
+        """Messages known to be lost since this was last asked, by device."""
+
+    def asks(self) -> list[tuple[str, bytes]]:
+        """(topic, payload) to be published, since this was last asked."""
 
 
 Factory = Callable[[Source, int], Decoder]
-FORMATS: dict[str, Factory] = {}
+Made = TypeVar("Made", bound=Factory)
 
 
-def format_named(name: str) -> Callable[[Factory], Factory]:
-    def register(factory: Factory) -> Factory:
-        FORMATS[name] = factory
+class Format(NamedTuple):
+    """A dialect: what makes its decoder of a source and its index; the topic where it is usually spoken; and
+    whether its messages name their device themselves, so that the topic need not."""
+
+    make: Factory
+    topic: str
+    names_device: bool
+
+
+FORMATS: dict[str, Format] = {}
+
+
+def format_named(name: str, topic: str = "", *, names_device: bool = False) -> Callable[[Made], Made]:
+    def register(factory: Made) -> Made:
+        FORMATS[name] = Format(factory, topic, names_device)
         return factory
 
     return register
 
 
+def format_of(name: str) -> Format:
+    """Raises ConfigError, naming the nearest."""
+    for module in MODULES:
+        import_module(f"{__name__}.{module}")
+    if name not in FORMATS:
+        near = get_close_matches(name, FORMATS, 1) or sorted(FORMATS)
+        raise ConfigError(f"format: no format {name!r}; is {' or '.join(near)} meant?")
+    return FORMATS[name]
+
+
 def decoder(source: Source, index: int) -> Decoder:
     """The decoder for a source, whose blocks carry `index`; raises ConfigError."""
-    from iot_stream.formats import json_paths, telemetry  # noqa: F401  they register themselves
-
-    if source.format not in FORMATS:
-        near = get_close_matches(source.format, FORMATS, 1) or sorted(FORMATS)
-        raise ConfigError(f"format: no format {source.format!r}; is {' or '.join(near)} meant?")
-    return FORMATS[source.format](source, index)
+    return format_of(source.format).make(source, index)

@@ -1,6 +1,7 @@
-"""Any JSON, by paths to its fields: one reading a message, or a list of readings.
+"""Any JSON, by paths to its fields: one reading a message, a list of readings, or a list for each channel.
 
-A path is `$.a.b`, `$["a b"]`, `$.a[0]`; with `readings: $.list`, the other paths start at each item.
+A path is `$.a.b`, `$["a b"]`, `$.a[0]`; with `readings: $.list`, the other paths start at each item. With
+`device: $.id` each reading says whose it is, so that one message may speak of many devices.
 """
 
 import re
@@ -12,8 +13,9 @@ import numpy as np
 
 from iot_stream.clock import SECOND
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import format_named
+from iot_stream.formats import Heard, format_named
 from iot_stream.formats.source import Source
+from iot_stream.formats.values import number, shown
 from iot_stream.readings import Block
 
 _EPOCH = re.compile(r"\d{9,19}(\.\d+)?")  # as text
@@ -82,13 +84,6 @@ def time_zone(name: str) -> tzinfo:
         raise ConfigError(f"no time zone {name!r}; write one like Europe/Berlin") from error
 
 
-def shown(value: object) -> str:
-    """A value in an error message: never long, never deep."""
-    if isinstance(value, str | float | bool | None):
-        return repr(value)[:60]
-    return str(value) if isinstance(value, int) and abs(value) < 2**64 else f"a {type(value).__name__}"
-
-
 def _in_range(time: int) -> int:
     if not 0 <= time < 2**63:
         raise ValueError
@@ -96,64 +91,104 @@ def _in_range(time: int) -> int:
 
 
 def parse_json(payload: bytes, what: str) -> Any:
+    """Raises DataError("malformed")."""
     try:
         return msgspec.json.decode(payload)
     except (ValueError, RecursionError) as error:
         raise DataError("malformed", f"{what}: {error}") from error
 
 
-class JsonDecoder:
+class Fields:
+    """Readings by paths in a message that is parsed already: what JSON and CBOR share."""
+
     def __init__(self, source: Source, index: int) -> None:
         if not source.channels:
-            raise ConfigError(
-                "channels: format json needs a path for each channel, {temperature: $.temperature}"
-            )
+            raise ConfigError(f"channels: format {source.format} needs the paths of channels, {{co2: $.co2}}")
         self._index = index
         self._names = tuple(source.channels)
         self._paths = [Path(path) for path in source.channels.values()]
+        self._device = Path(source.device) if source.device.startswith("$") else None
+        self._constant = "" if self._device else source.device
         self._time = Path(source.time) if source.time else None
+        self._step = int(source.step or 0)
         self._readings = Path(source.readings) if source.readings else None
         self._boot = Path(source.boot) if source.boot else None
         self._seq = Path(source.seq) if source.seq else None
-        self._zone = source.zone
+        self._words, self._zone = source.values, source.zone
         time_zone(source.zone)
 
-    def decode(self, device: str, payload: bytes, arrived: int) -> list[Block]:
-        message = parse_json(payload, f"message of {device}")
+    def blocks(self, heard: Heard, message: Any) -> list[Block]:
+        """A block for each device that the message speaks of, in the order in which it does."""
         items = self._readings.find(message) if self._readings else [message]
         if not isinstance(items, list):
             place = self._readings.text if self._readings else "$"
-            raise DataError("wrong_type", f"{device}: no list of readings at {place}")
-        rows = [[self._number(device, path, item) for path in self._paths] for item in items]
+            raise DataError("wrong_type", f"{heard.device}: no list of readings at {place}")
+        whose: dict[str, list[Any]] = {}
+        for item in items:
+            whose.setdefault(self._name(heard, message, item), []).append(item)
+        if not whose:
+            raise DataError("empty", f"no readings from {heard.device}")
+        return [self._block(device, heard, message, own) for device, own in whose.items()]
+
+    def _name(self, heard: Heard, message: Any, item: Any) -> str:
+        if self._device is None:
+            return self._constant or heard.device
+        name = self._device.find(item)
+        name = self._device.find(message) if name is None else name
+        if not isinstance(name, str | int) or name == "":
+            raise DataError("device_name", f"{shown(name)} at {self._device.text} names no device")
+        return str(name)
+
+    def _block(self, device: str, heard: Heard, message: Any, items: list[Any]) -> Block:
+        rows: list[list[float]] = []
+        times: list[int] = []
+        for item in items:
+            found = self._rows(device, item)
+            rows += found
+            if self._time:
+                times += self._moments(device, self._time.find(item), len(found))
         if not any(value == value for row in rows for value in row):
             raise DataError("unknown_channel", f"{device}: none of {', '.join(self._names)} in the message")
-        times = [self._moment(item, arrived) for item in items]
+        if self._time is None:  # the newest reading is of now
+            times = [heard.arrived - self._step * before for before in reversed(range(len(rows)))]
+        if min(times) < 0:
+            raise DataError("absurd_time", f"{device}: {len(times)} readings reach back before 1970")
         boot, seq = self._number_of(message, items)
-        return [
-            Block(
-                device,
-                self._names,
-                np.array(times, np.int64),
-                np.array(rows, np.float32).reshape(len(rows), len(self._names)),
-                boot,
-                seq,
-                self._index,
-                self._time is None,
-            )
-        ]
+        values = np.array(rows, np.float32).reshape(len(rows), len(self._names))
+        stamped = self._time is None
+        return Block(device, self._names, np.array(times, np.int64), values, boot, seq, self._index, stamped)
 
-    def _moment(self, item: Any, arrived: int) -> int:
-        if self._time is None:
-            return arrived
-        return parse_time(self._time.find(item), self._zone)
+    def _rows(self, device: str, item: Any) -> list[list[float]]:
+        """One row, or as many as the channels' lists are long."""
+        found = [path.find(item) for path in self._paths]
+        lengths = {len(each) for each in found if isinstance(each, list)}
+        if not lengths:
+            return [[self._number(device, *pair) for pair in zip(self._paths, found, strict=True)]]
+        if len(lengths) > 1 or any(each is not None and not isinstance(each, list) for each in found):
+            raise DataError("malformed", f"{device}: {', '.join(self._names)} are not lists of one length")
+        count = lengths.pop()
+        columns = [each if isinstance(each, list) else [None] * count for each in found]
+        pairs = list(zip(self._paths, columns, strict=True))
+        return [[self._number(device, path, column[row]) for path, column in pairs] for row in range(count)]
 
-    def _number(self, device: str, path: Path, item: Any) -> float:
-        value = path.find(item)
-        if value is None:
-            return np.nan
-        if isinstance(value, int | float):
-            return float(value) if abs(value) < 3.4e38 else np.nan
-        raise DataError("wrong_type", f"{device}: {path.text} is {shown(value)}, not a number")
+    def _moments(self, device: str, told: Any, count: int) -> list[int]:
+        """Times of an item's rows by what its time says."""
+        if isinstance(told, list):
+            if len(told) != count:
+                raise DataError("malformed", f"{device}: {len(told)} times, {count} values")
+            return [parse_time(each, self._zone) for each in told]
+        first = parse_time(told, self._zone)
+        if count > 1 and not self._step:
+            raise DataError("absurd_time", f"{device}: one time for {count} readings; say `step`")
+        if first + self._step * count >= 2**63:
+            raise DataError("absurd_time", f"{device}: times beyond 2262")
+        return [first + self._step * row for row in range(count)]
+
+    def _number(self, device: str, path: Path, value: object) -> float:
+        try:
+            return number(value, self._words)
+        except DataError as error:
+            raise DataError(error.reason, f"{device}: {path.text}: {error.detail}") from error
 
     def _number_of(self, message: Any, items: list[Any]) -> tuple[str, int]:
         """Boot and sequence number, from the message or its first reading; neither counts alone."""
@@ -167,5 +202,11 @@ class JsonDecoder:
 
 
 @format_named("json")
-def json(source: Source, index: int) -> JsonDecoder:
-    return JsonDecoder(source, index)
+class JsonDecoder:
+    """Paths to the fields of a JSON message."""
+
+    def __init__(self, source: Source, index: int) -> None:
+        self._fields = Fields(source, index)
+
+    def decode(self, heard: Heard) -> list[Block]:
+        return self._fields.blocks(heard, parse_json(heard.payload, f"message of {heard.device}"))

@@ -5,21 +5,36 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from iot_stream.address import Settings
-
-DEFAULT_SOURCE = "{prefix}/{pipeline}/device/{device}/telemetry"
+from iot_stream.units import Duration
 
 
 class Source(Settings, frozen=True):
     topic: Annotated[
-        str, Meta(description="Topic of readings; {device} names the level that identifies the device")
-    ] = DEFAULT_SOURCE
-    format: Annotated[str, Meta(description="telemetry (iot-stream's own) or json")] = "telemetry"
+        str,
+        Meta(
+            description="Topic of readings; {device} names the level that identifies the device, {device...} "
+            "all levels that are left; default: where the format is usually spoken"
+        ),
+    ] = ""
+    format: Annotated[str, Meta(description="The dialect, see below")] = "telemetry"
+    device: Annotated[
+        str,
+        Meta(description="json, csv: path or column of the device's name, or a name; default: the topic's"),
+    ] = ""
     channels: Annotated[
         dict[str, str],
-        Meta(description="json: channel name → path of its value; telemetry: channels to take (default all)"),
+        Meta(description="Channel → where its value is: a path, a name or a number, as the format has it"),
+    ] = field(default_factory=dict)
+    values: Annotated[
+        dict[str, float],
+        Meta(description="What words stand for, as {heat: 1, idle: 0}; on, off and their like are known"),
     ] = field(default_factory=dict)
     time: Annotated[str, Meta(description="Path of the time; left out: time of arrival")] = ""
     zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"
+    step: Annotated[
+        Duration | None,
+        Meta(description="Time between the readings of a message that tells the first one's, or none"),
+    ] = None
     readings: Annotated[
         str, Meta(description="Path of a list of readings; the other paths start at each")
     ] = ""

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 
 from iot_stream.errors import DataError
-from iot_stream.formats import format_named
+from iot_stream.formats import Heard, format_named
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block, Times, Values
 from iot_stream.topics import Telemetry
@@ -13,15 +13,19 @@ MAX_TIME = 2**63 - 1
 WHOLE = 2**24  # whole numbers below it are exact in float32
 
 
+@format_named("telemetry", "{prefix}/{pipeline}/device/{device}/telemetry")
 class TelemetryDecoder:
+    """iot-stream's own: numbered readings in columns; `channels` are those to take, by default all."""
+
     def __init__(self, source: Source, index: int) -> None:
         self._index = index
         self._wanted = frozenset(source.channels)
         self._decoder = msgspec.json.Decoder(Telemetry)
 
-    def decode(self, device: str, payload: bytes, arrived: int) -> list[Block]:
+    def decode(self, heard: Heard) -> list[Block]:
+        device = heard.device
         try:
-            message = self._decoder.decode(payload)
+            message = self._decoder.decode(heard.payload)
         except msgspec.ValidationError as error:
             raise DataError("wrong_type", f"telemetry of {device}: {error}") from error
         except ValueError as error:
@@ -37,7 +41,7 @@ class TelemetryDecoder:
         with np.errstate(over="ignore"):  # becomes infinite, which hygiene marks as missing
             values: Values = np.array(columns, np.float32).T.copy()
         stamped = message.time < 0 and not message.times
-        times = self._times(device, message, count, arrived)
+        times = self._times(device, message, count, heard.arrived)
         return [Block(device, names, times, values, message.boot, seq, self._index, stamped)]
 
     def _times(self, device: str, message: Telemetry, count: int, arrived: int) -> Times:
@@ -54,11 +58,6 @@ class TelemetryDecoder:
         if message.times:
             return np.array(message.times, np.int64)
         return first + message.step * np.arange(count, dtype=np.int64)
-
-
-@format_named("telemetry")
-def telemetry(source: Source, index: int) -> TelemetryDecoder:
-    return TelemetryDecoder(source, index)
 
 
 def encode(channels: tuple[str, ...], times: Times, values: Values, boot: str, seq: int) -> bytes:

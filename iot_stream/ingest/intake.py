@@ -1,8 +1,8 @@
 """What one message means: readings for the journal, a label, a device's predictions, or bad input."""
 
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -10,14 +10,29 @@ from iot_stream import topics
 from iot_stream.clock import Clock, wall
 from iot_stream.config import Config, Labels, Pipeline
 from iot_stream.errors import DataError
-from iot_stream.formats import Decoder, decoder
-from iot_stream.formats.json_paths import Path, parse_json, parse_time, shown
+from iot_stream.formats import Decoder, Heard, decoder
+from iot_stream.formats.json_paths import Path, parse_json, parse_time
+from iot_stream.formats.values import shown
 from iot_stream.hygiene import check_size, clean
-from iot_stream.readings import Label, check_device_name
+from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store
 from iot_stream.store.journal import Prediction
 
-Handler = Callable[[sqlite3.Connection, str, bytes], None]
+
+@dataclass(frozen=True)
+class Message:
+    """`places` are what a route's template has in braces; the device's name is one level, whatever it was."""
+
+    topic: str
+    payload: bytes
+    places: Mapping[str, str]
+
+    @property
+    def device(self) -> str:
+        return device_name(self.places.get("device", ""))
+
+
+Handler = Callable[[sqlite3.Connection, Message], None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,7 @@ class _Route:
 
     @property
     def pattern(self) -> str:
-        return "/".join("+" if level.startswith("{") else level for level in self.template.split("/"))
+        return topics.filter_of(self.template)
 
 
 class Intake:
@@ -64,46 +79,59 @@ class Intake:
     def take(self, tx: sqlite3.Connection, topic: str, payload: bytes) -> None:
         """Write what the message says, within a transaction. Never raises for what the message holds."""
         for route in self._routes:
-            levels = topics.match(route.template, topic)
-            if levels is None:
+            places = topics.match(route.template, topic)
+            if places is None:
                 continue
-            device = levels.get("device", "")
+            message = Message(topic, payload, places)
             try:
                 check_size(payload)
-                route.handle(tx, check_device_name(device), payload)
+                route.handle(tx, message)
             except DataError as error:
-                self._journal.count(tx, route.pipeline, device, error.reason)
-                self._journal.quarantine(
-                    tx, wall(), route.pipeline, device, topic, error.reason, error.detail, payload
-                )
+                self._refuse(tx, route.pipeline, places.get("device", ""), message, error)
+
+    def _refuse(
+        self, tx: sqlite3.Connection, pipeline: str, device: str, message: Message, error: DataError
+    ) -> None:
+        self._journal.count(tx, pipeline, device, error.reason)
+        self._journal.quarantine(
+            tx, wall(), pipeline, device, message.topic, error.reason, error.detail, message.payload
+        )
 
     def _readings(self, name: str, pipeline: Pipeline, decode: Decoder, index: int) -> Handler:
         clock = self.clocks[name]
         error_values = frozenset(pipeline.sources[index].error_values)
 
-        def handle(tx: sqlite3.Connection, device: str, payload: bytes) -> None:
-            for raw in decode.decode(device, payload, clock.now() or wall()):
-                block = clean(raw, wall(), error_values)
-                clock.advance(int(block.times.max()))
-                if not self._journal.append(tx, name, block, clock.now()):
-                    self._journal.count(tx, name, device, "duplicate", len(block))
+        def keep(tx: sqlite3.Connection, raw: Block) -> None:
+            block = clean(replace(raw, device=device_name(raw.device)), wall(), error_values)
+            clock.advance(int(block.times.max()))
+            if not self._journal.append(tx, name, block, clock.now()):
+                self._journal.count(tx, name, block.device, "duplicate", len(block))
+
+        def handle(tx: sqlite3.Connection, message: Message) -> None:
+            for block in decode.decode(Heard(message.payload, clock.now() or wall(), message.places)):
+                try:
+                    keep(tx, block)
+                except DataError as error:  # what another device said in this message is as good as ever
+                    self._refuse(tx, name, block.device, message, error)
 
         return handle
 
     def _labels(self, name: str, read: Callable[[str, bytes], Label]) -> Handler:
-        def handle(tx: sqlite3.Connection, device: str, payload: bytes) -> None:
-            self._journal.add_label(tx, name, read(device, payload), self.clocks[name].now())
+        def handle(tx: sqlite3.Connection, message: Message) -> None:
+            label = read(message.device, message.payload)
+            self._journal.add_label(tx, name, label, self.clocks[name].now())
 
         return handle
 
     def _predictions(self, name: str, pipeline: Pipeline) -> Handler:
         place = {klass: i for i, klass in enumerate(pipeline.classes)}
 
-        def handle(tx: sqlite3.Connection, device: str, payload: bytes) -> None:
+        def handle(tx: sqlite3.Connection, message: Message) -> None:
+            device = message.device
             try:
-                message: topics.Prediction = topics.decode(topics.Prediction, payload)
-                said = [*message.earlier, (message.time, message.klass, message.p)]
-                found = [Prediction(device, t, message.version, place[klass], p) for t, klass, p in said]
+                told: topics.Prediction = topics.decode(topics.Prediction, message.payload)
+                said = [*told.earlier, (told.time, told.klass, told.p)]
+                found = [Prediction(device, t, told.version, place[klass], p) for t, klass, p in said]
             except (msgspec.DecodeError, KeyError) as error:
                 raise DataError("malformed", f"prediction of {device}: {error}") from error
             self._journal.add_predictions(tx, name, found, self.clocks[name].now())

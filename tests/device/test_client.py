@@ -11,7 +11,7 @@ from iot_stream.config import Source
 from iot_stream.device.client import DeviceClient
 from iot_stream.device.model import softmax
 from iot_stream.errors import BrokerError
-from iot_stream.formats import decoder
+from iot_stream.formats import Heard, decoder
 from iot_stream.release.keys import Keys
 from iot_stream.service.broker import start
 from iot_stream.windows import Cut
@@ -53,7 +53,7 @@ def test_readings_go_up_numbered_without_gaps(site: Site) -> None:
     assert client.feed(np.zeros(0, np.int64), np.zeros((0, 2), np.float32)) == []
     wait_until(lambda: len(site.listener.of(topics.TELEMETRY)) == 3, "all telemetry")
     blocks = [
-        decoder(Source(), 0).decode("d", payload, 0)[0] for payload in site.listener.of(topics.TELEMETRY)
+        decoder(Source(), 0).decode(Heard(payload, 0))[0] for payload in site.listener.of(topics.TELEMETRY)
     ]
     assert [(block.boot, block.seq, len(block)) for block in blocks] == [
         (client.boot, 0, 1),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from iot_stream.clock import SECOND
 from iot_stream.config import Source
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import FORMATS, Decoder, decoder
+from iot_stream.formats import FORMATS, Decoder, Heard, decoder
 from iot_stream.formats.telemetry import encode
 from iot_stream.readings import Block
 from tests.streams import START
@@ -60,7 +60,7 @@ def test_every_dialect_is_sampled_here() -> None:
 
 @pytest.mark.parametrize(("decode", "payload"), PAIRS)
 def test_a_sample_is_understood(decode: Decoder, payload: bytes) -> None:
-    (block,) = decode.decode("d", payload, START)
+    (block,) = decode.decode(Heard(payload, START, {"device": "d"}))
     check(block)
 
 
@@ -75,7 +75,7 @@ def check(block: Block) -> None:
 
 def try_out(decode: Decoder, payload: bytes) -> bool:
     try:
-        for block in decode.decode("d", payload, START):
+        for block in decode.decode(Heard(payload, START, {"device": "d"})):
             check(block)
     except DataError as error:
         message = str(error)
@@ -187,5 +187,5 @@ def test_times_of_one_second_in_every_unit() -> None:
         "2015-02-04T18:51:00+01:00",
         "2015-02-04T17:51:00.000000000Z",
     ):
-        (block,) = decode.decode("d", json.dumps({"x": 1, "t": value}).encode(), 0)
+        (block,) = decode.decode(Heard(json.dumps({"x": 1, "t": value}).encode(), 0))
         assert block.times.tolist() == [moment], value

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from iot_stream.config import Source
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import decoder
+from iot_stream.formats import Heard, decoder
 from iot_stream.formats.json_paths import Path, parse_time, time_zone
 from iot_stream.readings import Block
 from tests.streams import START
@@ -51,7 +51,7 @@ def test_find_never_fails_on_any_message(message: object) -> None:
 
 def read(payload: bytes, **settings: object) -> Block:
     source = Source(**{"format": "json", "channels": {"co2": "$.co2", "t": "$.t"}} | settings)
-    (block,) = decoder(source, 3).decode("d", payload, START)
+    (block,) = decoder(source, 3).decode(Heard(payload, START, {"device": "d"}))
     return block
 
 
@@ -95,8 +95,11 @@ def test_half_a_number_is_none(head: bytes) -> None:
     [
         (b"{", "malformed"),
         (b'"\xff"', "malformed"),
-        (b'{"co2": "512"}', "wrong_type"),
-        (b'{"co2": [1]}', "wrong_type"),
+        (b'{"co2": "many"}', "wrong_type"),
+        (b'{"co2": {"ppm": 512}}', "wrong_type"),
+        (b'{"co2": [[512]]}', "wrong_type"),
+        (b'{"co2": [512, 513], "t": [21]}', "malformed"),
+        (b'{"co2": [512, 513], "t": 21}', "malformed"),
         (b'{"other": 1}', "unknown_channel"),
         (b"[]", "unknown_channel"),
     ],

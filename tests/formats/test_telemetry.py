@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from iot_stream.config import Source
 from iot_stream.errors import DataError
-from iot_stream.formats import decoder
+from iot_stream.formats import Heard, decoder
 from iot_stream.formats.telemetry import encode
 from iot_stream.readings import Block
 from tests.streams import START
@@ -19,7 +19,7 @@ TIMES = START + np.arange(3) * 20_000_000
 
 
 def read(payload: bytes, **channels: str) -> Block:
-    (block,) = decoder(Source(channels=channels), 5).decode("d", payload, START)
+    (block,) = decoder(Source(channels=channels), 5).decode(Heard(payload, START, {"device": "d"}))
     return block
 
 

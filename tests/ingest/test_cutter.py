@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from iot_stream import recordings
 from iot_stream.config import Config, Pipeline, load
-from iot_stream.formats import decoder
+from iot_stream.formats import Heard, decoder
 from iot_stream.formats.telemetry import encode
 from iot_stream.hygiene import clean
 from iot_stream.ingest import cutter as cutter_module
@@ -74,7 +74,7 @@ def telemetry(
 def journal(store: Store, pipeline: Pipeline, messages: list[Message], device: str = "d") -> None:
     with store.write() as tx:
         for source, payload in messages:
-            (block,) = decoder(pipeline.sources[source], source).decode(device, payload, 0)
+            (block,) = decoder(pipeline.sources[source], source).decode(Heard(payload, 0, {"device": device}))
             block = clean(block, 0)
             store.journal.append(tx, "p", block, int(block.times.max()))
 

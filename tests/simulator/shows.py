@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iot_stream.config import Broker as BrokerSettings
 from iot_stream.config import Pipeline
-from iot_stream.formats import decoder
+from iot_stream.formats import Heard, decoder
 from iot_stream.mqtt import Connection, Message
 from iot_stream.readings import Block
 from iot_stream.release.keys import Keys
@@ -68,7 +68,7 @@ class Counter:
             for i, source in enumerate(pipeline.sources):
                 levels = match(source.topic, message.topic)
                 if levels:
-                    found += decoder(source, i).decode(levels["device"], message.payload, 0)
+                    found += decoder(source, i).decode(Heard(message.payload, 0, levels))
         return found
 
 

@@ -9,7 +9,7 @@ from iot_stream import topics
 from iot_stream.config import Late, Pipeline, Source, Task, Window
 from iot_stream.config import Recordings as RecordingSettings
 from iot_stream.config.recordings import LateLabels
-from iot_stream.formats import decoder
+from iot_stream.formats import Heard, decoder
 from iot_stream.recordings import Recording, late_labels
 from iot_stream.service.broker import Broker
 from iot_stream.units import Delay, Duration
@@ -120,7 +120,7 @@ def test_labels_are_told_as_the_recordings_plan_says(broker: Broker, prefix: str
             told.append((levels["device"], label.time, label.until, label.value))
             assert heard[levels["device"]] >= label.time + 2 * HOUR  # its device is two readings further
         elif levels := topics.TELEMETRY.levels(message.topic):
-            for block in decoder(settings.sources[0], 0).decode(levels["device"], message.payload, 0):
+            for block in decoder(settings.sources[0], 0).decode(Heard(message.payload, 0, levels)):
                 heard[levels["device"]] = int(block.times[-1])
     expected = [each.label for each in late_labels(played, settings.recordings, 1)]
     assert 20 < len(expected) < 40

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from iot_stream.clock import wall
 from iot_stream.config import Pipeline, Recordings
+from iot_stream.formats import Heard
 from iot_stream.formats.telemetry import TelemetryDecoder, encode
 from iot_stream.hygiene import clean
 from iot_stream.order import Sorter
@@ -106,7 +107,7 @@ def _blocks(recordings: list[Recording], pipeline: Pipeline) -> Iterator[tuple[B
             mine = index == event.logger.source if event.logger else _prompt(pipeline, index)
             if not mine or (source.channels and not set(source.channels) & set(event.channels)):
                 continue
-            for block in decoders[index].decode(event.device, payload, 0):
+            for block in decoders[index].decode(Heard(payload, 0, {"device": event.device})):
                 yield clean(block, wall(), frozenset(source.error_values)), size
                 size = 0  # one message, whatever it holds
 
