@@ -6,7 +6,7 @@ A decoder is made once for each source of a configuration; `decode` raises only 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
@@ -35,13 +35,14 @@ class Decoder(Protocol):
         """Readings of the devices that the message speaks of, under the names that it gives them."""
 
 
+@runtime_checkable
 class Conversation(Decoder, Protocol):
     """A dialect whose messages make sense only after others: what it remembers outlives a restart."""
 
     def snapshot(self) -> bytes: ...
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on where `snapshot` was taken; one that cannot be read is as none."""
+        """Go on where `snapshot` was taken; an empty one, or one that cannot be read, is a new beginning."""
 
     def lost(self) -> dict[str, int]:
         """Messages known to be lost since this was last asked, by device."""

@@ -75,12 +75,16 @@ class Collector:
                 with self._store.write() as tx:
                     for message in batch:
                         self._intake.take(tx, message.topic, message.payload)
+                    self._intake.conclude(tx)
             except StoreError as error:
+                self._intake.take_back()
                 log.error("not acknowledging: %s; trying again", error)  # noqa: TRY400  no trace for a full disk
                 stopping.wait(RETRY_S)
                 continue
             for message in batch:
                 self._receiver.connection.acknowledge(message)
+            for topic, payload in self._intake.committed():
+                self._receiver.connection.publish(topic, payload, qos=0)
             return
 
     def _cut_all(self) -> None:

@@ -10,7 +10,7 @@ from iot_stream import topics
 from iot_stream.clock import Clock, wall
 from iot_stream.config import Config, Labels, Pipeline
 from iot_stream.errors import DataError
-from iot_stream.formats import Decoder, Heard, decoder
+from iot_stream.formats import Conversation, Decoder, Heard, decoder
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import check_size, clean
@@ -46,6 +46,17 @@ class _Route:
         return topics.filter_of(self.template)
 
 
+@dataclass
+class _Talk:
+    """A conversation; `kept` is its snapshot in the store."""
+
+    pipeline: str
+    source: int
+    decoder: Conversation
+    kept: bytes
+    written: bytes = b""
+
+
 class Intake:
     """Routes messages of all pipelines into the journal; each bad one is counted and quarantined."""
 
@@ -54,6 +65,7 @@ class Intake:
         self.clocks = {name: Clock(pipeline.clock) for name, pipeline in config.pipelines.items()}
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
+        self._conversations: list[_Talk] = []
         self._routes = [
             route
             for name, pipeline in config.pipelines.items()
@@ -63,10 +75,14 @@ class Intake:
     def _routes_of(self, config: Config, name: str, pipeline: Pipeline) -> list[_Route]:
         levels = {"prefix": config.prefix, "pipeline": name, "device": "{device}"}
         labels = label_reader(pipeline)
-        routes = [
-            _Route(source.topic, name, self._readings(name, pipeline, decoder(source, index), index))
-            for index, source in enumerate(pipeline.sources)
-        ]
+        routes = []
+        for index, source in enumerate(pipeline.sources):
+            decode = decoder(source, index)
+            if isinstance(decode, Conversation):
+                talk = _Talk(name, index, decode, self._journal.conversation(name, index) or b"")
+                talk.decoder.restore(talk.kept)
+                self._conversations.append(talk)
+            routes.append(_Route(source.topic, name, self._readings(name, pipeline, decode, index)))
         topic = pipeline.labels.topic if pipeline.labels else topics.LABEL.of(**levels)
         routes.append(_Route(topic, name, self._labels(name, labels)))
         routes.append(_Route(topics.PREDICTION.of(**levels), name, self._predictions(name, pipeline)))
@@ -88,6 +104,26 @@ class Intake:
                 route.handle(tx, message)
             except DataError as error:
                 self._refuse(tx, route.pipeline, places.get("device", ""), message, error)
+
+    def conclude(self, tx: sqlite3.Connection) -> None:
+        """At the end of a transaction: what conversations remember is part of it."""
+        for talk in self._conversations:
+            for device, n in talk.decoder.lost().items():
+                self._journal.count(tx, talk.pipeline, device_name(device), "lost", n)
+            talk.written = talk.decoder.snapshot()
+            if talk.written != talk.kept:
+                self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
+
+    def committed(self) -> list[tuple[str, bytes]]:
+        """(topic, payload) of what conversations ask, to be published."""
+        for talk in self._conversations:
+            talk.kept = talk.written
+        return [ask for talk in self._conversations for ask in talk.decoder.asks()]
+
+    def take_back(self) -> None:
+        """The transaction failed and its messages come again: nothing of it is remembered."""
+        for talk in self._conversations:
+            talk.decoder.restore(talk.kept)
 
     def _refuse(
         self, tx: sqlite3.Connection, pipeline: str, device: str, message: Message, error: DataError

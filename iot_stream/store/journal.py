@@ -115,6 +115,16 @@ class Journal:
             "SELECT device, source, boot, seq, n FROM journal WHERE pipeline = ? AND seq >= 0", pipeline
         )
 
+    # --- conversations ----------------------------------------------------------------------
+
+    def conversation(self, pipeline: str, source: int) -> bytes | None:
+        query = "SELECT snapshot FROM conversations WHERE pipeline = ? AND source = ?"
+        found: bytes | None = self._store.one(query, pipeline, source)
+        return found
+
+    def save_conversation(self, tx: sqlite3.Connection, pipeline: str, source: int, snapshot: bytes) -> None:
+        tx.execute("INSERT OR REPLACE INTO conversations VALUES (?,?,?)", (pipeline, source, snapshot))
+
     # --- cutters ----------------------------------------------------------------------------
 
     def position(self, pipeline: str, cut: str) -> int:

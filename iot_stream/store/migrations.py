@@ -101,4 +101,11 @@ STEPS = [
         ended INTEGER
     );
     """,
+    """
+    -- collector: what dialects remember whose messages make sense only after others
+    CREATE TABLE conversations (
+        pipeline TEXT NOT NULL, source INTEGER NOT NULL, snapshot BLOB NOT NULL,
+        PRIMARY KEY (pipeline, source)
+    ) WITHOUT ROWID
+    """,
 ]
