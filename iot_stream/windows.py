@@ -30,7 +30,8 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `channels` raw channels that are read; `derive` in order; `inputs` the columns of a window;
     `length` and `hop` in rows; `period` of the grid in ns, 0 to take readings as they come;
     `gap` in ns beyond which a window is broken, 0 for never; `fill` between readings on a grid:
-    `linear` or `hold`; `required` channels without which a reading does not count.
+    `linear` or `hold`; `required` channels without which a reading does not count; `join` in ns
+    within which channels that come apart are one reading.
     Raises ValueError if these do not fit together.
     """
 
@@ -43,6 +44,7 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gap: int = 0
     fill: str = "linear"
     required: tuple[str, ...] = ()
+    join: int = 0
 
     def __post_init__(self) -> None:
         known = set(self.channels)
@@ -60,8 +62,8 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("inputs are needed, and required channels must be channels")
         if not (1 <= self.length <= MOST_ROWS and 1 <= self.hop <= MOST_ROWS):
             raise ValueError(f"length and hop count from 1 to {MOST_ROWS}")
-        if not (0 <= self.period < 2**62 and 0 <= self.gap < 2**62):
-            raise ValueError("period and gap count from 0, in nanoseconds")
+        if not all(0 <= each < 2**62 for each in (self.period, self.gap, self.join)):
+            raise ValueError("period, gap and join count from 0, in nanoseconds")
         if self.fill not in ("linear", "hold"):
             raise ValueError(f"fill {self.fill!r} is neither linear nor hold")
 
@@ -146,6 +148,9 @@ class Windows(NamedTuple):
 
 class _Snapshot(msgspec.Struct, array_like=True):
     cut: str
+    open: int
+    open_row: list[float]
+    seen: list[int]
     last: int
     last_row: list[float]
     grid: int
@@ -162,8 +167,11 @@ class Windower:
 
     cut: Cut
     dropped: int = 0  # readings not newer than the last, or without a required channel
+    _open: int = -1  # time of the reading that waits for more of its channels, −1 where none does
+    _open_row: NDArray[np.float64] = field(init=False)
     _last: int = -1  # time of the last reading that counted
     _last_row: NDArray[np.float64] = field(init=False)  # and its values, for the grid
+    _seen: NDArray[np.int64] = field(init=False)  # when each channel was last known, for the grid
     _grid: int = 0  # next point of the grid, in periods
     _broken: bool = True  # the next point of the grid begins a new segment
     _phase: int = 0  # rows since the segment began, at the head of the tail
@@ -173,11 +181,15 @@ class Windower:
 
     def __post_init__(self) -> None:
         self._last_row = np.full(len(self.cut.channels), np.nan)
+        self._open_row = np.full(len(self.cut.channels), np.nan)
+        self._seen = np.zeros(len(self.cut.channels), np.int64)
         self._memory = [{} for _ in self.cut.derive]
         self._restart()
 
     def push(self, times: Times, values: Values) -> Windows:
         """`values` (n, channels) in the cut's order of channels; returns the windows now complete."""
+        if self.cut.join:
+            times, values = self._joined(times, values)
         times, rows = self._countable(times, values)
         if self.cut.period:
             times, rows, breaks = self._on_grid(times, rows)
@@ -194,6 +206,29 @@ class Windower:
             if end > begin:
                 parts.append(self._cut(times[begin:end], columns[begin:end]))
         return Windows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _joined(self, times: Times, values: Values) -> tuple[Times, Values]:
+        """Channels that come apart put together: a reading is whole when it has all channels, when one of
+        them comes anew, or when `join` has passed since its first."""
+        moments: list[int] = []
+        rows: list[NDArray[np.float64]] = []
+
+        def close() -> None:
+            if self._open >= 0:
+                moments.append(self._open)
+                rows.append(self._open_row)
+            self._open, self._open_row = -1, np.full(len(self.cut.channels), np.nan)
+
+        for time, row in zip(times.tolist(), values.astype(np.float64), strict=True):
+            known = np.isfinite(row)
+            if time - self._open > self.cut.join or (known & ~np.isnan(self._open_row)).any():
+                close()
+            if self._open < 0:
+                self._open = time
+            self._open_row = np.where(known, row, self._open_row)
+            if not np.isnan(self._open_row).any():
+                close()
+        return np.array(moments, np.int64), np.array(rows, np.float32).reshape(-1, len(self.cut.channels))
 
     def _countable(self, times: Times, values: Values) -> tuple[Times, NDArray[np.float64]]:
         """Readings newer than the last that counted that have what is required; infinite is missing."""
@@ -231,7 +266,11 @@ class Windower:
                 self._grid, self._broken = -(-time // period), True
                 self._last_row = np.full(len(row), np.nan)
             if self.cut.fill == "hold":
-                row = np.where(np.isnan(row), self._last_row, row)
+                self._seen = np.where(np.isnan(row), self._seen, time)
+                held = time - self._seen > self.cut.gap if self.cut.gap else np.zeros(len(row), bool)
+                row = np.where(
+                    np.isnan(row) & ~held, self._last_row, row
+                )  # a dead channel is not held for ever
             while self._grid * period <= time:
                 point = self._grid * period
                 if point == time:
@@ -287,6 +326,9 @@ class Windower:
         return msgspec.msgpack.encode(
             _Snapshot(
                 self.cut.id,
+                self._open,
+                self._open_row.tolist(),
+                self._seen.tolist(),
                 self._last,
                 self._last_row.tolist(),
                 self._grid,
@@ -305,6 +347,8 @@ class Windower:
         if state.cut != cut.id:
             raise DataError("foreign_snapshot", f"taken under cut {state.cut}, not {cut.id}")
         windower = cls(cut)
+        windower._open, windower._open_row = state.open, np.array(state.open_row, np.float64)
+        windower._seen = np.array(state.seen, np.int64)
         windower._last, windower._grid, windower._phase = state.last, state.grid, state.phase
         windower._broken = state.broken
         windower._last_row = np.array(state.last_row, np.float64)

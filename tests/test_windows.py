@@ -38,6 +38,10 @@ CUTS = {
     "required": Cut(("a", "b"), ("a", "b"), 3, 1, required=("b",), gap=100 * MS),
     "linear grid": Cut(("a", "b"), ("a", "b"), 5, 3, period=10 * MS, gap=100 * MS),
     "hold grid": Cut(("a", "b"), ("a", "b"), 5, 5, period=7 * MS, gap=100 * MS, fill="hold"),
+    "joined": Cut(("a", "b"), ("a", "b"), 2, 1, join=9 * MS, gap=50 * MS, required=("a",)),
+    "joined on a grid": Cut(
+        ("a", "b"), ("b", "a"), 2, 1, join=9 * MS, period=10 * MS, gap=90 * MS, fill="hold"
+    ),
     "sparse grid": Cut(("a", "b"), ("a",), 2, 5, period=20 * MS, gap=300 * MS),
     "derived": Cut(("a", "b"), tuple(d.name for d in EVERY_FUNCTION), 3, 2, derive=EVERY_FUNCTION),
     "derived on a grid": Cut(
@@ -188,6 +192,35 @@ def on_grid(fill: str, *readings: tuple[int, float, float], gap: int = 100) -> l
 def test_hold_keeps_the_last_known_value_of_each_channel() -> None:
     rows = on_grid("hold", (0, 1, 7), (5, NAN, 8), (20, 3, NAN), (30, NAN, 9))
     assert rows == [[1, 7], [1, 8], [3, 8], [3, 9]]
+
+
+def test_hold_lets_go_of_a_channel_that_is_dead() -> None:
+    rows = on_grid("hold", (0, 1, 7), *((time, 2, NAN) for time in range(10, 60, 10)), gap=30)
+    np.testing.assert_array_equal(rows, [[1, 7], [2, 7], [2, 7], [2, 7], [2, NAN], [2, NAN]])
+
+
+# --- channels that come apart
+
+
+def joined(*readings: tuple[int, float, float]) -> list[tuple[int, float, float]]:
+    """Readings within 5 ms are one; `required` leaves out no row that has anything."""
+    windower = Windower(Cut(("a", "b"), ("a", "b"), 1, 1, join=5 * MS))
+    times = np.array([time * MS for time, _, _ in readings], np.int64)
+    windows = windower.push(times, np.array([row for _, *row in readings], np.float32))
+    return [(int(t) // MS, *row) for t, row in zip(windows.starts, windows.x[:, 0].tolist(), strict=True)]
+
+
+def test_channels_that_come_apart_are_one_reading_of_the_first_ones_time() -> None:
+    assert joined((0, 1, NAN), (4, NAN, 2), (10, NAN, 3), (15, 4, NAN)) == [(0, 1, 2), (10, 4, 3)]
+
+
+def test_a_reading_does_not_wait_for_more_than_all_its_channels() -> None:
+    assert joined((0, 1, 2), (1, 3, 4)) == [(0, 1, 2), (1, 3, 4)]
+
+
+def test_a_channel_that_comes_anew_or_too_late_begins_another_reading() -> None:
+    found = joined((0, 1, NAN), (2, 3, NAN), (8, NAN, 4), (20, NAN, 5))
+    np.testing.assert_array_equal(found, [(0, 1, NAN), (2, 3, NAN), (8, NAN, 4)])
 
 
 def test_hold_does_not_reach_over_a_gap() -> None:

@@ -37,6 +37,10 @@ class Window(Settings, frozen=True):
     fill: Annotated[Literal["linear", "hold"], Meta(description="Between readings, when resampling")] = (
         "linear"
     )
+    join: Annotated[
+        Duration | None,
+        Meta(description="Channels that come apart are one reading if they come within this time"),
+    ] = None
     required: Annotated[
         tuple[str, ...],
         Meta(description="Channels without which a reading does not count; the others may be missing"),
@@ -201,6 +205,7 @@ class Pipeline(Settings, frozen=True):
                 gap=int(self.window.gap or 10 * period),
                 fill=self.window.fill,
                 required=tuple(name for name in self.window.required if name in raw),
+                join=int(self.window.join or 0),
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error
