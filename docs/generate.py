@@ -99,8 +99,7 @@ def _functions() -> str:
 
     lines = ["## Functions of `derive`\n", "| function | meaning |", "|---|---|"]
     for name, known in sorted(FUNCTIONS.items()):
-        arguments = ["channel"] * known.channels + ["duration"] * known.duration
-        lines.append(f"| `{name}({', '.join(arguments)})` | {known.meaning} |")
+        lines.append(f"| `{name}({', '.join(known.arguments)})` | {known.meaning} |")
     return "\n".join(lines) + "\n"
 
 

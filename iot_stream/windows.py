@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from iot_stream.clock import SECOND
 from iot_stream.derive import Derived, Memory
 from iot_stream.errors import DataError, Refused
 from iot_stream.readings import Times, Values
@@ -53,6 +54,9 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"derive.{derived.name}: {fault}")
             if strange := [name for name in derived.channels if name not in known]:
                 raise ValueError(f"derive.{derived.name}: nothing before it makes {strange[0]!r}")
+            if derived.frequencies and not 0 < 2 * self.period * derived.frequencies[-1] < SECOND:
+                top = f"derive.{derived.name}: {derived.frequencies[-1]:g} Hz"
+                raise ValueError(f"{top} needs a `window.rate` of more than twice that")
             if derived.name in known:
                 raise ValueError(f"derive.{derived.name}: there is a channel of this name already")
             known.add(derived.name)

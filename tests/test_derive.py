@@ -1,9 +1,11 @@
 """Derived channels against their formulas, computed the slow way."""
 
 import math
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from scipy.signal import iirpeak, lfilter
 
 from iot_stream.derive import FUNCTIONS, Derived
 from iot_stream.errors import ConfigError
@@ -42,6 +44,25 @@ def humidity(t: float, rh: float) -> float:
     return 216.7 * rh / 100 * 6.112 * math.exp(17.62 * t / (243.12 + t)) / (273.15 + t)
 
 
+def moving_deviation(x: np.ndarray) -> np.ndarray:
+    """Of all values so far, weighed by how little of each has decayed."""
+    out, known, weights, last = np.full(len(x), np.nan), [], [], 0
+    for i in range(len(x)):
+        if not math.isnan(x[i]):
+            share = 1 - math.exp(-(int(TIMES[i]) - last) / TAU) if known else 1
+            weights = [weight * (1 - share) for weight in weights] + [share]
+            known.append(x[i])
+            last = int(TIMES[i])
+            mean = np.average(known, weights=weights)
+            out[i] = math.sqrt(np.average((np.array(known) - mean) ** 2, weights=weights))
+    return out
+
+
+def hour(time: int) -> float:
+    moment = datetime.fromtimestamp(time / 1e9, UTC)
+    return moment.hour + moment.minute / 60 + moment.second / 3600
+
+
 ORACLES = {
     "log(x)": np.log(np.maximum(X, 1e-6)),
     "log1p(x)": np.array([math.copysign(math.log(1 + abs(v)), v) for v in X]),
@@ -50,11 +71,15 @@ ORACLES = {
     "ema(x, 10 min)": moving_mean(X),
     "minus_ema(x, 10 min)": X - moving_mean(X),
     "spread(x, 10 min)": np.sqrt(moving_mean(differences(X) ** 2)),
+    "deviation(x, 10 min)": moving_deviation(X),
+    "day_sine()": np.array([math.sin(2 * math.pi * hour(t) / 24) for t in TIMES]),
+    "day_cosine()": np.array([math.cos(2 * math.pi * hour(t) / 24) for t in TIMES]),
+    "weekend()": np.array([datetime.fromtimestamp(t / 1e9, UTC).weekday() >= 5 for t in TIMES]),
 }
 
 
 def test_every_function_has_an_oracle_and_a_meaning() -> None:
-    assert {text.split("(")[0] for text in ORACLES} == set(FUNCTIONS)
+    assert {text.split("(")[0] for text in ORACLES} | {"band"} == set(FUNCTIONS)
     assert all(known.meaning for known in FUNCTIONS.values())
 
 
@@ -62,7 +87,42 @@ def test_every_function_has_an_oracle_and_a_meaning() -> None:
 def test_function_is_its_formula(text: str) -> None:
     derived = Derived.parse("out", text)
     columns = [{"x": X, "y": Y}[name] for name in derived.channels]
-    np.testing.assert_allclose(derived.apply(TIMES, columns, {}), ORACLES[text], rtol=1e-9)
+    np.testing.assert_allclose(derived.apply(TIMES, columns, {}), ORACLES[text], rtol=1e-9, atol=1e-9)
+
+
+GRID = 1_424_357_000_000_000_000 + np.arange(4000) * 1_000_000  # 1 kHz
+
+
+def test_a_band_is_what_scipy_filters_and_averages() -> None:
+    noise = RNG.normal(0, 1, len(GRID))
+    low, high = 50.0, 80.0
+    b, a = iirpeak(math.sqrt(low * high), math.sqrt(low * high) / (high - low), fs=1000)
+    filtered = lfilter(b, a, noise)
+    share = 1 - math.exp(-0.001 / 0.1)
+    squares = lfilter([share], [1, share - 1], filtered**2)
+    found = Derived.parse("out", "band(x, 50 Hz, 80 Hz, 100 ms)").apply(GRID, [noise], {})
+    # The first reading tells no step yet: what it set off has died away after a second.
+    np.testing.assert_allclose(found[1000:], np.sqrt(squares[1000:]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("hertz", "heard"), [(63, 0.707), (5, 0.04), (400, 0.05)])
+def test_a_band_hears_a_tone_inside_and_none_outside(hertz: float, heard: float) -> None:
+    tone = np.sin(2 * np.pi * hertz * np.arange(len(GRID)) / 1000)
+    level = Derived.parse("out", "band(x, 50 Hz, 80 Hz, 100 ms)").apply(GRID, [tone], {})[-1]
+    assert level == pytest.approx(heard, rel=0.05) if heard > 0.5 else level < heard
+
+
+def test_a_band_does_not_ring_over_a_hole() -> None:
+    tone = np.sin(2 * np.pi * 63 * np.arange(len(GRID)) / 1000)
+    band = Derived.parse("out", "band(x, 50 Hz, 80 Hz, 1 ms)")
+    times = GRID.copy()
+    times[2000:] += 50_000_000
+    level = band.apply(times, [tone], {})
+    assert level[2002:2010].max() < level[1980:2000].max() / 2  # begins anew
+    tone[3000] = np.nan
+    level = band.apply(times, [tone], {})
+    assert np.isnan(level[3000])
+    assert level[3002:3010].max() < level[2980:3000].max() / 2
 
 
 def test_absolute_humidity_of_a_known_state() -> None:
@@ -82,6 +142,10 @@ def test_absolute_humidity_of_a_known_state() -> None:
         ("ema(x)", r"takes \(channel, duration\)"),
         ("ema(x, 3)", "not a duration"),
         ("ema(x, 0 s)", "longer than nothing"),
+        ("day_sine(x)", r"takes \(\), got"),
+        ("band(x, 5 Hz, 10 s)", r"takes \(channel, frequency, frequency, duration\)"),
+        ("band(x, 9 Hz, 5 Hz, 1 s)", "must rise"),
+        ("band(x, 9 Hz, loud, 1 s)", "not a rate"),
         ("log(log(x))", "not of the form"),
     ],
 )

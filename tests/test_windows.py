@@ -30,6 +30,10 @@ EVERY_FUNCTION = (
     derived("mean", "ema(a, 30 ms)"),
     derived("own", "minus_ema(lb, 20 ms)"),
     derived("noise", "spread(b, 50 ms)"),
+    derived("unrest", "deviation(b, 50 ms)"),
+    derived("day", "day_sine()"),
+    derived("night", "day_cosine()"),
+    derived("sunday", "weekend()"),
 )
 CUTS = {
     "as they come": Cut(("a", "b"), ("a", "b"), 4, 2, gap=50 * MS),
@@ -45,7 +49,13 @@ CUTS = {
     "sparse grid": Cut(("a", "b"), ("a",), 2, 5, period=20 * MS, gap=300 * MS),
     "derived": Cut(("a", "b"), tuple(d.name for d in EVERY_FUNCTION), 3, 2, derive=EVERY_FUNCTION),
     "derived on a grid": Cut(
-        ("a", "b"), ("own", "noise", "a"), 3, 1, derive=EVERY_FUNCTION, period=10 * MS, gap=200 * MS
+        ("a", "b"),
+        ("own", "noise", "a", "hum"),
+        3,
+        1,
+        derive=(*EVERY_FUNCTION, derived("hum", "band(a, 5 Hz, 20 Hz, 30 ms)")),
+        period=10 * MS,
+        gap=200 * MS,
     ),
 }
 
