@@ -1,12 +1,19 @@
-"""Whether readings can be true: what cannot is refused with a countable reason, or marked missing."""
+"""Whether readings can be true: what cannot is refused, or taken as missing; either is counted by its reason.
+
+Messages are refused as they come (`check_size`, `clean`). Values are judged when windows are cut
+(`Judge`), from the journal, which keeps what the sensor said: who mends the limits has history cut
+anew. A device judges alike.
+"""
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from iot_stream.clock import SECOND, iso
 from iot_stream.errors import DataError
-from iot_stream.readings import Block
+from iot_stream.readings import Block, Times, Values
 
 MAX_PAYLOAD = 4 * 1024 * 1024
 EARLIEST = 946_684_800 * SECOND  # 2000-01-01: a device without a set clock starts in 1970
@@ -18,8 +25,8 @@ def check_size(payload: bytes) -> None:
         raise DataError("too_large", f"{len(payload)} bytes in one message, at most {MAX_PAYLOAD}")
 
 
-def clean(block: Block, now: int, error_values: frozenset[float] = frozenset()) -> Block:
-    """The block with infinite values and sensors' error codes made missing (NaN).
+def clean(block: Block, now: int) -> Block:
+    """The block with infinite values made missing (NaN).
 
     `now` is the pipeline's clock, 0 where there is none yet. Raises DataError("absurd_time") for
     times before 2000 or more than a day ahead of `now`, and DataError("empty").
@@ -31,8 +38,94 @@ def clean(block: Block, now: int, error_values: frozenset[float] = frozenset()) 
         absurd = iso(low if low < EARLIEST else high)
         raise DataError("absurd_time", f"{block.device}: {absurd}; is its clock set?")
     bad = ~np.isfinite(block.values)
-    if error_values:
-        bad |= np.isin(block.values, np.array(list(error_values), np.float32))
     if not bad.any():
         return block
     return replace(block, values=np.where(bad, np.float32(np.nan), block.values))
+
+
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a channel's values can be: from `low` to `high`; no more than `jump` from one to the next; not the
+    same for longer than `stuck` (ns, 0: for ever)."""
+
+    channel: str
+    low: float | None = None
+    high: float | None = None
+    jump: float | None = None
+    stuck: int = 0
+
+    def fault(self) -> str:
+        """Why no value could pass, or ""."""
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            return f"low {self.low:g} is not below high {self.high:g}"
+        if self.jump is not None and not self.jump > 0:
+            return f"jump {self.jump:g} must be more than nothing"
+        return "" if 0 <= self.stuck < 2**62 else "stuck counts from 0, in nanoseconds"
+
+
+Memory = dict[str, int | float]
+Counts = dict[tuple[str, str], int]  # (reason, channel) → values
+
+
+class Judge:
+    """At work on one device's readings in order of time; `counts` values that it took as missing."""
+
+    def __init__(
+        self, channels: tuple[str, ...], error_values: tuple[float, ...], limits: tuple[Limit, ...]
+    ) -> None:
+        self._channels = channels
+        self._errors = np.array(error_values, np.float32)
+        self._limits = [(channels.index(limit.channel), limit) for limit in limits]
+        self.memory: list[Memory] = [{} for _ in limits]
+        self.counts: Counts = {}
+
+    def judged(self, times: Times, values: Values) -> Values:
+        """`values` (n, channels) with NaN for what cannot be true."""
+        values = values.copy()
+        if len(self._errors):
+            for column, name in enumerate(self._channels):
+                self._strike(values, column, np.isin(values[:, column], self._errors), "error_value", name)
+        for (column, limit), memory in zip(self._limits, self.memory, strict=True):
+            x = values[:, column]
+            low = -np.inf if limit.low is None else limit.low
+            high = np.inf if limit.high is None else limit.high
+            self._strike(values, column, (x < low) | (x > high), "out_of_range", limit.channel)
+            if limit.jump is not None:
+                self._strike(values, column, _jumps(x, limit.jump, memory), "jump", limit.channel)
+            if limit.stuck:
+                self._strike(values, column, _stuck(times, x, limit.stuck, memory), "stuck", limit.channel)
+        return values
+
+    def _strike(self, values: Values, column: int, bad: NDArray[np.bool_], reason: str, channel: str) -> None:
+        if bad.any():
+            values[bad, column] = np.nan
+            key = (reason, channel)
+            self.counts[key] = self.counts.get(key, 0) + int(bad.sum())
+
+
+def _jumps(x: Values, most: float, memory: Memory) -> NDArray[np.bool_]:
+    """Where a value is too far from the last good one; a second one beside it makes the new level good."""
+    bad = np.zeros(len(x), bool)
+    good, doubtful = memory.get("good", np.nan), memory.get("doubtful", np.nan)
+    for i, value in enumerate(x.tolist()):
+        if value != value:
+            continue
+        bad[i] = (
+            abs(value - good) > most and not abs(value - doubtful) <= most
+        )  # NaN is near nothing, and not far
+        good, doubtful = (good, value) if bad[i] else (value, np.nan)
+    memory.update(good=good, doubtful=doubtful)
+    return bad
+
+
+def _stuck(times: Times, x: Values, longest: int, memory: Memory) -> NDArray[np.bool_]:
+    """Where a value has been the same for longer than that."""
+    bad = np.zeros(len(x), bool)
+    same, since = memory.get("same", np.nan), int(memory.get("since", 0))
+    for i, (time, value) in enumerate(zip(times.tolist(), x.tolist(), strict=True)):
+        if value != value:
+            continue
+        if value != same:
+            same, since = value, time
+        bad[i] = time - since > longest
+    memory.update(same=same, since=since)
+    return bad

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from iot_stream.clock import SECOND
 from iot_stream.derive import Derived, Memory
 from iot_stream.errors import DataError, Refused
+from iot_stream.hygiene import Judge, Limit
 from iot_stream.readings import Times, Values
 
 MOST_ROWS = 1_000_000
@@ -32,7 +33,8 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `length` and `hop` in rows; `period` of the grid in ns, 0 to take readings as they come;
     `gap` in ns beyond which a window is broken, 0 for never; `fill` between readings on a grid:
     `linear` or `hold`; `required` channels without which a reading does not count; `join` in ns
-    within which channels that come apart are one reading.
+    within which channels that come apart are one reading; `error_values` and `limits`: what a value
+    cannot be.
     Raises ValueError if these do not fit together.
     """
 
@@ -46,6 +48,8 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fill: str = "linear"
     required: tuple[str, ...] = ()
     join: int = 0
+    error_values: tuple[float, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
         known = set(self.channels)
@@ -64,6 +68,11 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"nothing makes the input {strange[0]!r}")
         if not self.inputs or not set(self.required) <= set(self.channels):
             raise ValueError("inputs are needed, and required channels must be channels")
+        for limit in self.limits:
+            if limit.channel not in self.channels:
+                raise ValueError(f"limits: {limit.channel!r} is no channel")
+            if fault := limit.fault():
+                raise ValueError(f"hygiene.limits.{limit.channel}: {fault}")
         if not (1 <= self.length <= MOST_ROWS and 1 <= self.hop <= MOST_ROWS):
             raise ValueError(f"length and hop count from 1 to {MOST_ROWS}")
         if not all(0 <= each < 2**62 for each in (self.period, self.gap, self.join)):
@@ -152,6 +161,7 @@ class Windows(NamedTuple):
 
 class _Snapshot(msgspec.Struct, array_like=True):
     cut: str
+    judge: list[Memory]
     open: int
     open_row: list[float]
     seen: list[int]
@@ -171,6 +181,7 @@ class Windower:
 
     cut: Cut
     dropped: int = 0  # readings not newer than the last, or without a required channel
+    judge: Judge = field(init=False)
     _open: int = -1  # time of the reading that waits for more of its channels, −1 where none does
     _open_row: NDArray[np.float64] = field(init=False)
     _last: int = -1  # time of the last reading that counted
@@ -184,6 +195,7 @@ class Windower:
     _memory: list[Memory] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.judge = Judge(self.cut.channels, self.cut.error_values, self.cut.limits)
         self._last_row = np.full(len(self.cut.channels), np.nan)
         self._open_row = np.full(len(self.cut.channels), np.nan)
         self._seen = np.zeros(len(self.cut.channels), np.int64)
@@ -192,6 +204,8 @@ class Windower:
 
     def push(self, times: Times, values: Values) -> Windows:
         """`values` (n, channels) in the cut's order of channels; returns the windows now complete."""
+        if self.cut.error_values or self.cut.limits:
+            values = self.judge.judged(times, values)
         if self.cut.join:
             times, values = self._joined(times, values)
         times, rows = self._countable(times, values)
@@ -330,6 +344,7 @@ class Windower:
         return msgspec.msgpack.encode(
             _Snapshot(
                 self.cut.id,
+                self.judge.memory,
                 self._open,
                 self._open_row.tolist(),
                 self._seen.tolist(),
@@ -351,6 +366,7 @@ class Windower:
         if state.cut != cut.id:
             raise DataError("foreign_snapshot", f"taken under cut {state.cut}, not {cut.id}")
         windower = cls(cut)
+        windower.judge.memory = state.judge
         windower._open, windower._open_row = state.open, np.array(state.open_row, np.float64)
         windower._seen = np.array(state.seen, np.int64)
         windower._last, windower._grid, windower._phase = state.last, state.grid, state.phase

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from iot_stream.derive import Derived
 from iot_stream.errors import DataError, Refused
+from iot_stream.hygiene import Limit
 from iot_stream.readings import Times, Values
 from iot_stream.windows import FARTHEST, Cut, Spec, Windower, Windows, normalisation
 from tests.streams import START, pieces, streams
@@ -42,6 +43,14 @@ CUTS = {
     "required": Cut(("a", "b"), ("a", "b"), 3, 1, required=("b",), gap=100 * MS),
     "linear grid": Cut(("a", "b"), ("a", "b"), 5, 3, period=10 * MS, gap=100 * MS),
     "hold grid": Cut(("a", "b"), ("a", "b"), 5, 5, period=7 * MS, gap=100 * MS, fill="hold"),
+    "judged": Cut(
+        ("a", "b"),
+        ("a", "b"),
+        3,
+        1,
+        error_values=(5.0,),
+        limits=(Limit("b", low=-900.0, high=900.0, jump=700.0, stuck=20 * MS), Limit("a", jump=500.0)),
+    ),
     "joined": Cut(("a", "b"), ("a", "b"), 2, 1, join=9 * MS, gap=50 * MS, required=("a",)),
     "joined on a grid": Cut(
         ("a", "b"), ("b", "a"), 2, 1, join=9 * MS, period=10 * MS, gap=90 * MS, fill="hold"

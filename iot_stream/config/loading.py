@@ -156,7 +156,8 @@ def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "derive", lambda: [Derived.parse(name, text) for name, text in pipeline.derive.items()]
     yield "student", lambda: pipeline.cut(pipeline.student)
     yield "teacher", lambda: pipeline.cut(pipeline.teacher)
-    yield "window.required", lambda: _known_required(pipeline)
+    yield "window.required", lambda: _known_channels(pipeline, pipeline.window.required)
+    yield "hygiene.limits", lambda: _known_channels(pipeline, pipeline.hygiene.limits)
     if labels := pipeline.labels:
         yield "labels.topic", partial(_device_level, labels.topic)
         yield "labels.zone", partial(time_zone, labels.zone)
@@ -216,10 +217,10 @@ def _own_source(channel: str, recordings: Recordings, pipeline: Pipeline) -> Non
                 raise ConfigError(f"its source carries {other!r} too, which comes at another time; part them")
 
 
-def _known_required(pipeline: Pipeline) -> None:
+def _known_channels(pipeline: Pipeline, names: Iterable[str]) -> None:
     used = {name for model in (pipeline.student, pipeline.teacher) for name in pipeline.cut(model).channels}
     known = used | {name for source in pipeline.sources for name in source.channels}
-    for name in pipeline.window.required:
+    for name in names:
         if name not in known:
             raise ConfigError(_unknown(name, known))
 

@@ -11,6 +11,7 @@ from iot_stream.config.recordings import Recordings
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
+from iot_stream.hygiene import Limit
 from iot_stream.units import Duration, Rate
 from iot_stream.windows import Cut
 
@@ -52,6 +53,29 @@ class Window(Settings, frozen=True):
         Duration,
         Meta(description="How long readings that overtook each other, or have no number, are waited for"),
     ] = Duration(5_000_000_000)
+
+
+class Limits(Settings, frozen=True):
+    low: Annotated[float | None, Meta(description="Lower values are missing")] = None
+    high: Annotated[float | None, Meta(description="Higher values are missing")] = None
+    jump: Annotated[
+        float | None,
+        Meta(description="A value further from the one before is missing, unless the next confirms it"),
+    ] = None
+    stuck: Annotated[
+        Duration | None, Meta(description="Values that stay the same for longer are missing")
+    ] = None
+
+
+class Hygiene(Settings, frozen=True):
+    error_values: Annotated[
+        tuple[float, ...],
+        Meta(description="Values of any channel that mean an error of the sensor, as [999, -127, 65535]"),
+    ] = ()
+    limits: Annotated[
+        dict[str, Limits],
+        Meta(description="Channel → what its values can be; others are missing, and counted"),
+    ] = field(default_factory=dict)
 
 
 class Task(Settings, frozen=True):
@@ -135,6 +159,7 @@ class Pipeline(Settings, frozen=True):
         Labels | None,
         Meta(description="Where ground truth comes from; default: iot-stream's own label topic"),
     ] = None
+    hygiene: Annotated[Hygiene, Meta(description="What values cannot be true")] = Hygiene()
     derive: Annotated[dict[str, str], Meta(description="Derived channels: name → function(channel, …)")] = (
         field(default_factory=dict)
     )
@@ -206,6 +231,12 @@ class Pipeline(Settings, frozen=True):
                 fill=self.window.fill,
                 required=tuple(name for name in self.window.required if name in raw),
                 join=int(self.window.join or 0),
+                error_values=self.hygiene.error_values,
+                limits=tuple(
+                    Limit(name, limit.low, limit.high, limit.jump, int(limit.stuck or 0))
+                    for name, limit in self.hygiene.limits.items()
+                    if name in raw
+                ),
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error

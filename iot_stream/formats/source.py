@@ -42,6 +42,3 @@ class Source(Settings, frozen=True):
         str, Meta(description="Path of a boot id, where the device numbers its readings; with seq")
     ] = ""
     seq: Annotated[str, Meta(description="Path of the number of the (first) reading; with boot")] = ""
-    error_values: Annotated[
-        tuple[float, ...], Meta(description="Values that mean an error of the sensor: taken as missing")
-    ] = ()

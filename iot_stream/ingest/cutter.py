@@ -6,11 +6,12 @@ same windows, which the store has under their keys already. So each window exist
 """
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from iot_stream.config import Pipeline
+from iot_stream.hygiene import Counts
 from iot_stream.order import Sorter
 from iot_stream.readings import Times, Values
 from iot_stream.store import Store
@@ -28,9 +29,15 @@ class _State(msgspec.Struct, array_like=True):
 class _Device:
     sorter: Sorter
     windower: Windower
-    lost: int = 0
-    late: int = 0
-    dropped: int = 0
+    counted: Counts = field(default_factory=dict)
+
+    def counts(self) -> Counts:
+        """(reason, channel) → how many readings or values fell out, since this device is known."""
+        return self.windower.judge.counts | {
+            ("lost", ""): self.sorter.lost,
+            ("late", ""): self.sorter.late,
+            ("unusable", ""): self.windower.dropped,
+        }
 
 
 class Cutter:
@@ -40,6 +47,7 @@ class Cutter:
         self._name = name
         self._cut = cut
         self._sources = pipeline.sources_of(cut)
+        self._counts = _counted_by(cut, pipeline)
         self._lateness, self._wait = int(pipeline.window.lateness), wait
         self._devices: dict[str, _Device] = {}
         self._changed: set[str] = set()
@@ -49,7 +57,7 @@ class Cutter:
             known = self._device(device)
             known.sorter.restore(state.sorter)
             known.windower = Windower.restore(cut, state.windower)
-            known.lost, known.late = known.sorter.lost, known.sorter.late
+            known.counted = known.counts()
 
     def _device(self, name: str) -> _Device:
         if name not in self._devices:
@@ -89,17 +97,23 @@ class Cutter:
         states = {}
         for name in self._changed:
             device = self._devices[name]
-            for reason, now, before in (
-                ("lost", device.sorter.lost, device.lost),
-                ("late", device.sorter.late, device.late),
-                ("unusable", device.windower.dropped, device.dropped),
-            ):
-                if now > before:
-                    self._journal.count(tx, self._name, name, reason, now - before)
-            device.lost, device.late = device.sorter.lost, device.sorter.late
-            device.dropped = device.windower.dropped
+            counts = device.counts()
+            for key, now in counts.items():
+                if now > device.counted.get(key, 0) and key[1] in self._counts:
+                    self._journal.count(tx, self._name, name, key[0], now - device.counted.get(key, 0))
+            device.counted = counts
             states[name] = msgspec.msgpack.encode(
                 _State(device.sorter.snapshot(), device.windower.snapshot())
             )
         self._journal.save_cutters(tx, self._name, self._cut.id, self._position, states)
         self._changed.clear()
+
+
+def _counted_by(cut: Cut, pipeline: Pipeline) -> set[str]:
+    """Channels whose bad values this cut's cutter counts, and "" for readings: both models may read the same,
+    and nothing is to be counted twice. The student's counts first."""
+    student = pipeline.cut(pipeline.student)
+    if cut == student:
+        return {"", *cut.channels}
+    own = set(pipeline.sources_of(cut)) - set(pipeline.sources_of(student))
+    return set(cut.channels) - set(student.channels) | ({""} if own else set())

@@ -82,7 +82,7 @@ class Intake:
                 talk = _Talk(name, index, decode, self._journal.conversation(name, index) or b"")
                 talk.decoder.restore(talk.kept)
                 self._conversations.append(talk)
-            routes.append(_Route(source.topic, name, self._readings(name, pipeline, decode, index)))
+            routes.append(_Route(source.topic, name, self._readings(name, decode)))
         topic = pipeline.labels.topic if pipeline.labels else topics.LABEL.of(**levels)
         routes.append(_Route(topic, name, self._labels(name, labels)))
         routes.append(_Route(topics.PREDICTION.of(**levels), name, self._predictions(name, pipeline)))
@@ -133,12 +133,11 @@ class Intake:
             tx, wall(), pipeline, device, message.topic, error.reason, error.detail, message.payload
         )
 
-    def _readings(self, name: str, pipeline: Pipeline, decode: Decoder, index: int) -> Handler:
+    def _readings(self, name: str, decode: Decoder) -> Handler:
         clock = self.clocks[name]
-        error_values = frozenset(pipeline.sources[index].error_values)
 
         def keep(tx: sqlite3.Connection, raw: Block) -> None:
-            block = clean(replace(raw, device=device_name(raw.device)), wall(), error_values)
+            block = clean(replace(raw, device=device_name(raw.device)), wall())
             clock.advance(int(block.times.max()))
             if not self._journal.append(tx, name, block, clock.now()):
                 self._journal.count(tx, name, block.device, "duplicate", len(block))

@@ -29,7 +29,7 @@ pipelines:
     window: {length: 1}
     task: {classify: [empty, occupied]}
     sources:
-      - {channels: {co2: co2}, error_values: [999.9]}
+      - {channels: {co2: co2}}
       - {topic: "zigbee/{device}", format: json, time: $.ts, channels: {co2: $.co2}}
   rig:
     window: {length: 1}
@@ -108,11 +108,6 @@ def test_a_topic_of_two_pipelines_feeds_both(desk: Desk) -> None:
     assert (ours.source, ours.times.tolist(), ours.arrival_stamped) == (1, [START], False)
     assert (theirs.device, theirs.arrival_stamped) == ("lamp", True)
     assert abs(int(theirs.times[0]) - wall()) < 60 * 10**9
-
-
-def test_error_values_are_missing_in_the_journal(desk: Desk) -> None:
-    desk.take(TELEMETRY, telemetry(0, 400, 999.9))
-    np.testing.assert_array_equal(desk.blocks(), [[400, np.nan]])
 
 
 def test_stream_time_is_the_newest_readings(desk: Desk) -> None:

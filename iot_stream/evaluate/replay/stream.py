@@ -108,7 +108,7 @@ def _blocks(recordings: list[Recording], pipeline: Pipeline) -> Iterator[tuple[B
             if not mine or (source.channels and not set(source.channels) & set(event.channels)):
                 continue
             for block in decoders[index].decode(Heard(payload, 0, {"device": event.device})):
-                yield clean(block, wall(), frozenset(source.error_values)), size
+                yield clean(block, wall()), size
                 size = 0  # one message, whatever it holds
 
 
