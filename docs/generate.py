@@ -40,7 +40,7 @@ def configuration() -> str:
         seen.append(kind)
         sections.append(_section(name, kind))
         queue += [(f.encode_name, inner) for f in msgspec.structs.fields(kind) for inner in _structs(f.type)]
-    return "\n".join([*sections, _models(), _functions()])
+    return "\n".join([*sections, _formats(), _models(), _functions()])
 
 
 def _section(name: str, kind: type) -> str:
@@ -100,6 +100,22 @@ def _functions() -> str:
     lines = ["## Functions of `derive`\n", "| function | meaning |", "|---|---|"]
     for name, known in sorted(FUNCTIONS.items()):
         lines.append(f"| `{name}({', '.join(known.arguments)})` | {known.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _formats() -> str:
+    from iot_stream.formats import FORMATS, format_of
+
+    format_of("json")  # registers all
+    lines = [
+        "## Formats of `sources`\n",
+        "| format | topic, if the source names none | what |",
+        "|---|---|---|",
+    ]
+    for name, known in sorted(FORMATS.items()):
+        topic = f"`{known.topic}`" if known.topic else ""
+        meaning = " ".join((inspect.getdoc(known.make) or "").split())
+        lines.append(f"| `{name}` | {topic} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "monitor": "monitor",
     "models": "models",
     "windows": "windows",
+    "quarantine": "quarantine",
     "keys": "keys",
     "device": "keys",
     "config": "config",

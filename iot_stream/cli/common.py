@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from iot_stream.config import Config, Pipeline, load
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, ModelError
 from iot_stream.store import Store
 
 GRACE_S = 1.5
@@ -43,6 +44,22 @@ def pick(config: Config, name: str | None) -> tuple[str, Pipeline]:
     if name not in config.pipelines:
         raise ConfigError(f"--pipeline: {name or 'name one of'} {', '.join(config.pipelines)}")
     return name, config.pipelines[name]
+
+
+def ask(store: Store, part: str, wait: float, kind: str, pipeline: str, **arguments: Any) -> None:
+    """Ask a running part for something, and say what came of it; raises ModelError."""
+    command = store.registry.command("cli", kind, pipeline, **arguments)
+    deadline = time.monotonic() + wait
+    state, outcome = store.registry.outcome(command)
+    while state == "open" and time.monotonic() < deadline:
+        time.sleep(0.1)
+        state, outcome = store.registry.outcome(command)
+    if state == "failed":
+        raise ModelError(outcome)
+    if state == "open":
+        missing = f"no {part} has answered yet, is `iot-stream serve` running?"
+        outcome = f"asked for as command {command}; {missing}"
+    click.echo(outcome)
 
 
 def keys_folder(config: Config) -> Path:

@@ -1,14 +1,13 @@
 """Versions of the student: what there is, where it came from, and back again."""
 
 import json
-import time
 from pathlib import Path
 
 import click
 
-from iot_stream.cli.common import config_option, opened, pick, pipeline_option
+from iot_stream.cli.common import ask, config_option, opened, pick, pipeline_option
 from iot_stream.clock import iso
-from iot_stream.errors import ConfigError, ModelError
+from iot_stream.errors import ConfigError
 
 
 @click.group()
@@ -55,17 +54,4 @@ def rollback(version: int, path: Path, pipeline: str | None, wait: float) -> Non
     """Release the weights of VERSION again, as a new version (the running distiller does it)."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    command = store.registry.command("cli", "rollback", name, version=version)
-    deadline = time.monotonic() + wait
-    state, outcome = store.registry.outcome(command)
-    while state == "open" and time.monotonic() < deadline:
-        time.sleep(0.1)
-        state, outcome = store.registry.outcome(command)
-    if state == "open":
-        click.echo(
-            f"asked for as command {command}; no distiller has answered yet, is `iot-stream serve` running?"
-        )
-    elif state == "failed":
-        raise ModelError(outcome)
-    else:
-        click.echo(outcome)
+    ask(store, "distiller", wait, "rollback", name, version=version)

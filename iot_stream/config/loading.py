@@ -16,7 +16,7 @@ from iot_stream.config.recordings import Recordings
 from iot_stream.config.settings import Network, Pipeline
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import decoder, format_of
+from iot_stream.formats import channels_of, decoder, format_of
 from iot_stream.formats.json_paths import Path as JsonPath
 from iot_stream.formats.json_paths import parse_time, time_zone
 from iot_stream.formats.source import Source
@@ -219,7 +219,7 @@ def _own_source(channel: str, recordings: Recordings, pipeline: Pipeline) -> Non
 
 def _known_channels(pipeline: Pipeline, names: Iterable[str]) -> None:
     used = {name for model in (pipeline.student, pipeline.teacher) for name in pipeline.cut(model).channels}
-    known = used | {name for source in pipeline.sources for name in source.channels}
+    known = used | {name for source in pipeline.sources for name in channels_of(source)}
     for name in names:
         if name not in known:
             raise ConfigError(_unknown(name, known))

@@ -10,6 +10,7 @@ from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.config.recordings import Recordings
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError
+from iot_stream.formats import channels_of
 from iot_stream.formats.source import Source
 from iot_stream.hygiene import Limit
 from iot_stream.units import Duration, Rate
@@ -253,12 +254,12 @@ class Pipeline(Settings, frozen=True):
         """Channels that the sources name; empty where a source takes whatever comes."""
         if any(not source.channels for source in self.sources):
             return tuple(self.recordings.channels) if self.recordings else ()
-        return tuple(dict.fromkeys(name for source in self.sources for name in source.channels))
+        return tuple(dict.fromkeys(name for source in self.sources for name in channels_of(source)))
 
     def sources_of(self, cut: Cut) -> tuple[int, ...]:
         """Indexes of the sources that carry any of the cut's channels."""
         return tuple(
             i
             for i, source in enumerate(self.sources)
-            if not source.channels or set(source.channels) & set(cut.channels)
+            if not source.channels or set(channels_of(source)) & set(cut.channels)
         )

@@ -12,7 +12,7 @@ from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block
 
-MODULES = ("json_paths", "telemetry")
+MODULES = ("channel_topics", "frames", "json_paths", "shelly", "tasmota", "telemetry", "zigbee2mqtt")
 """Each registers its dialects when it is imported."""
 
 
@@ -56,20 +56,32 @@ Made = TypeVar("Made", bound=Factory)
 
 
 class Format(NamedTuple):
-    """A dialect: what makes its decoder of a source and its index; the topic where it is usually spoken; and
-    whether its messages name their device themselves, so that the topic need not."""
+    """A dialect: what makes its decoder of a source and its index; the topic where it is usually spoken;
+    whether its messages name their device themselves, so that the topic need not; and the channels that
+    come of a source's, if they are others."""
 
     make: Factory
     topic: str
     names_device: bool
+    channels: Callable[[Source], tuple[str, ...]]
+
+
+def _as_named(source: Source) -> tuple[str, ...]:
+    return tuple(source.channels)
 
 
 FORMATS: dict[str, Format] = {}
 
 
-def format_named(name: str, topic: str = "", *, names_device: bool = False) -> Callable[[Made], Made]:
+def format_named(
+    name: str,
+    topic: str = "",
+    *,
+    names_device: bool = False,
+    channels: Callable[[Source], tuple[str, ...]] = _as_named,
+) -> Callable[[Made], Made]:
     def register(factory: Made) -> Made:
-        FORMATS[name] = Format(factory, topic, names_device)
+        FORMATS[name] = Format(factory, topic, names_device, channels)
         return factory
 
     return register
@@ -88,3 +100,8 @@ def format_of(name: str) -> Format:
 def decoder(source: Source, index: int) -> Decoder:
     """The decoder for a source, whose blocks carry `index`; raises ConfigError."""
     return format_of(source.format).make(source, index)
+
+
+def channels_of(source: Source) -> tuple[str, ...]:
+    """The channels that a source gives; empty where it gives whatever comes. Raises ConfigError."""
+    return format_of(source.format).channels(source)

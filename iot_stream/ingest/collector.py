@@ -13,6 +13,7 @@ from iot_stream.ingest.receiver import Receiver
 from iot_stream.mqtt import Message
 from iot_stream.presence import Presence
 from iot_stream.store import Store
+from iot_stream.store.journal import Quarantined
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Collector:
                     self._cut_all()
                     if save.due():
                         self._save()
+                        self._obey()
                     if more or retain.due():
                         more = self._retain()
                 except StoreError as error:
@@ -99,6 +101,32 @@ class Collector:
             with self._store.write() as tx:
                 cutter.idle(tx, self._intake.clocks[name].now())
                 cutter.save(tx)
+
+    def _obey(self) -> None:
+        """Commands that are ours: try quarantined messages again, or drop them."""
+        for command in self._store.registry.open_commands("quarantine_replay", "quarantine_drop"):
+            if command.pipeline in self._config.pipelines:
+                rows = self._store.journal.quarantined(command.pipeline, **command.arguments)
+                again = command.kind == "quarantine_replay"
+                outcome = self._again(command.pipeline, rows) if again else self._drop(rows)
+                self._store.registry.close_command(command.id, "done", outcome)
+
+    def _again(self, pipeline: str, rows: list[Quarantined]) -> str:
+        whole = [row for row in rows if row.whole]
+        refused = 0
+        with self._store.write() as tx:
+            self._store.journal.drop_quarantined(tx, [row.id for row in whole])
+            for row in whole:
+                refused += bool(self._intake.take(tx, row.topic, row.payload, pipeline))
+            self._intake.conclude(tx)
+        self._intake.committed()
+        cut = f"; {len(rows) - len(whole)} are kept in part only, and stay" if len(rows) > len(whole) else ""
+        return f"{len(whole) - refused} of {len(rows)} messages taken, {refused} refused again{cut}"
+
+    def _drop(self, rows: list[Quarantined]) -> str:
+        with self._store.write() as tx:
+            self._store.journal.drop_quarantined(tx, [row.id for row in rows])
+        return f"{len(rows)} messages dropped"
 
     def _retain(self) -> bool:
         """Forget one piece of what is too old; True if there may be more."""

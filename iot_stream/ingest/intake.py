@@ -66,6 +66,7 @@ class Intake:
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
         self._conversations: list[_Talk] = []
+        self._refused = 0
         self._routes = [
             route
             for name, pipeline in config.pipelines.items()
@@ -92,11 +93,13 @@ class Intake:
     def patterns(self) -> list[str]:
         return sorted({route.pattern for route in self._routes})
 
-    def take(self, tx: sqlite3.Connection, topic: str, payload: bytes) -> None:
-        """Write what the message says, within a transaction. Never raises for what the message holds."""
+    def take(self, tx: sqlite3.Connection, topic: str, payload: bytes, pipeline: str = "") -> int:
+        """Write what the message says, within a transaction, for one pipeline or all; returns how often it
+        was refused. Never raises for what the message holds."""
+        before = self._refused
         for route in self._routes:
             places = topics.match(route.template, topic)
-            if places is None:
+            if places is None or pipeline not in ("", route.pipeline):
                 continue
             message = Message(topic, payload, places)
             try:
@@ -104,6 +107,7 @@ class Intake:
                 route.handle(tx, message)
             except DataError as error:
                 self._refuse(tx, route.pipeline, places.get("device", ""), message, error)
+        return self._refused - before
 
     def conclude(self, tx: sqlite3.Connection) -> None:
         """At the end of a transaction: what conversations remember is part of it."""
@@ -128,6 +132,7 @@ class Intake:
     def _refuse(
         self, tx: sqlite3.Connection, pipeline: str, device: str, message: Message, error: DataError
     ) -> None:
+        self._refused += 1
         self._journal.count(tx, pipeline, device, error.reason)
         self._journal.quarantine(
             tx, wall(), pipeline, device, message.topic, error.reason, error.detail, message.payload

@@ -14,7 +14,7 @@ from iot_stream.store.database import Database
 from iot_stream.windows import Windows
 
 QUARANTINE_ROWS = 1000
-QUARANTINE_BYTES = 4096
+QUARANTINE_BYTES = 65_536
 RETENTION_ROWS = 5000
 
 
@@ -57,6 +57,23 @@ class Prediction(NamedTuple):
     version: int
     value: int
     p: float
+
+
+class Quarantined(NamedTuple):
+    """A message that could not be used; `payload` its first bytes, of `size`."""
+
+    id: int
+    at: int
+    device: str
+    topic: str
+    reason: str
+    detail: str
+    size: int
+    payload: bytes
+
+    @property
+    def whole(self) -> bool:
+        return len(self.payload) == self.size
 
 
 class Journal:
@@ -271,11 +288,28 @@ class Journal:
     ) -> None:
         """Keeps the newest messages that could not be used, for a person to look at."""
         cursor = tx.execute(
-            "INSERT INTO quarantine (at, pipeline, device, topic, reason, detail, payload)"
-            " VALUES (?,?,?,?,?,?,?)",
-            (at, pipeline, device, topic, reason, detail[:500], payload[:QUARANTINE_BYTES]),
+            "INSERT INTO quarantine (at, pipeline, device, topic, reason, detail, payload, size)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            (at, pipeline, device, topic, reason, detail[:500], payload[:QUARANTINE_BYTES], len(payload)),
         )
         tx.execute("DELETE FROM quarantine WHERE id <= ?", ((cursor.lastrowid or 0) - QUARANTINE_ROWS,))
+
+    def quarantined(
+        self, pipeline: str, *, ids: Iterable[int] = (), device: str = "", reason: str = ""
+    ) -> list[Quarantined]:
+        """Oldest first; of these ids, this device, this reason, where they are given."""
+        rows = self._store.read(
+            "SELECT id, at, device, topic, reason, detail, size, payload FROM quarantine"
+            " WHERE pipeline = ? AND ? IN ('', device) AND ? IN ('', reason) ORDER BY id",
+            pipeline,
+            device,
+            reason,
+        )
+        wanted = set(ids)
+        return [found for row in rows if (found := Quarantined(*row)).id in wanted or not wanted]
+
+    def drop_quarantined(self, tx: sqlite3.Connection, ids: Iterable[int]) -> None:
+        tx.executemany("DELETE FROM quarantine WHERE id = ?", [(each,) for each in ids])
 
     def retain(self, tx: sqlite3.Connection, pipeline: str, oldest: int) -> int:
         """Forgets, a piece at a time, what arrived before `oldest`; returns the number of rows that went."""

@@ -106,6 +106,8 @@ STEPS = [
     CREATE TABLE conversations (
         pipeline TEXT NOT NULL, source INTEGER NOT NULL, snapshot BLOB NOT NULL,
         PRIMARY KEY (pipeline, source)
-    ) WITHOUT ROWID
+    ) WITHOUT ROWID;
+    -- of the whole message, of which the payload may be the beginning only
+    ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0
     """,
 ]

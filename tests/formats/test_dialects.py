@@ -1,6 +1,9 @@
 """What every dialect owes the collector: whatever the bytes, readings or a countable refusal."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,9 +13,10 @@ from hypothesis import strategies as st
 from iot_stream.clock import SECOND
 from iot_stream.config import Source
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import FORMATS, Decoder, Heard, decoder
+from iot_stream.formats import FORMATS, Decoder, Heard, decoder, format_of, frames
 from iot_stream.formats.telemetry import encode
 from iot_stream.readings import Block
+from iot_stream.units import Duration
 from tests.streams import START
 
 NUMBERED = Source(
@@ -25,43 +29,92 @@ NUMBERED = Source(
 LISTED = Source(
     format="json", channels={"co2": "$.co2"}, readings="$.list", time="$.ts", zone="Europe/Berlin"
 )
-SAMPLES: dict[str, list[tuple[Decoder, bytes]]] = {
+
+
+class Sample(NamedTuple):
+    """A decoder, a message that it understands, and what the topic's places stood for."""
+
+    decode: Decoder
+    payload: bytes
+    places: Mapping[str, str] = MappingProxyType({"device": "d"})
+
+    def heard(self, payload: bytes) -> Heard:
+        return Heard(payload, START, self.places)
+
+
+def sample(payload: bytes, places: dict[str, str] | None = None, **settings: object) -> Sample:
+    return Sample(decoder(Source(**settings), 0), payload, {"device": "d"} | (places or {}))
+
+
+CHANNEL = {"channel": "co2"}
+SAMPLES: dict[str, list[Sample]] = {
     "telemetry": [
-        (
-            decoder(Source(), 0),
+        sample(
             encode(
                 ("a", "b"),
                 START + np.arange(3) * 7,
                 np.array([[1, 2.5], [3, np.nan], [-4, 0.1]], np.float32),
                 "x",
                 7,
-            ),
+            )
         ),
-        (
-            decoder(Source(channels={"a": ""}), 0),
-            b'{"channels":{"a":[1.5],"b":[2]},"times":[1424357000000000000]}',
-        ),
+        sample(b'{"channels":{"a":[1.5],"b":[2]},"times":[1424357000000000000]}', channels={"a": ""}),
     ],
     "json": [
-        (
+        Sample(
             decoder(NUMBERED, 0),
             b'{"values":{"co2":512.25},"room temperature":[21.5],"ts":"2015-02-04T17:51Z","boot":"x","n":3}',
         ),
-        (decoder(LISTED, 0), b'{"list":[{"co2":1,"ts":1424357000},{"co2":2.5,"ts":1424357060.5}]}'),
-        (decoder(Source(format="json", channels={"x": "$"}), 0), b"21.5"),
+        Sample(decoder(LISTED, 0), b'{"list":[{"co2":1,"ts":1424357000},{"co2":2.5,"ts":1424357060.5}]}'),
+        sample(b"21.5", format="json", channels={"x": "$"}),
+        sample(b'{"x":[1,2],"t":[7,8]}', format="json", channels={"x": "$.x"}, step=Duration(10**9)),
+        sample(
+            b'{"list":[{"id":"a","x":"on"},{"id":"b","x":2}]}',
+            format="json",
+            device="$.id",
+            readings="$.list",
+            channels={"x": "$.x"},
+        ),
     ],
+    "zigbee2mqtt": [
+        sample(
+            b'{"temperature":21.46,"humidity":48,"contact":false,"last_seen":1424357000000,"battery":97}',
+            format="zigbee2mqtt",
+        )
+    ],
+    "tasmota": [
+        sample(
+            b'{"Time":"2015-02-19T14:43:20","DS18B20":{"Id":"01131B","Temperature":21.4},"TempUnit":"C"}',
+            format="tasmota",
+        )
+    ],
+    "esphome": [sample(b"512.25", CHANNEL, format="esphome")],
+    "statestream": [sample(b'"21.5"', CHANNEL, format="statestream")],
+    "topic_per_channel": [sample(b"ON", CHANNEL, format="topic_per_channel")],
+    "shelly": [
+        sample(b"21.5", {"channel": "sensor/temperature"}, format="shelly"),
+        sample(
+            b'{"src":"shelly-a","method":"NotifyStatus","params":{"ts":1424357000.5,"switch:0":{"apower":8.9}}}',
+            {"channel": "events/rpc"},
+            format="shelly",
+        ),
+    ],
+    "frame": [sample(frames.encode(np.linspace(0, 1, 12), (4, 3)), format="frame", channels={"p": "2x2"})],
 }
-PAIRS = [pair for pairs in SAMPLES.values() for pair in pairs]
+SAMPLED = [each for samples in SAMPLES.values() for each in samples]
 
 
 def test_every_dialect_is_sampled_here() -> None:
+    format_of("json")  # imports them all
     assert set(SAMPLES) == set(FORMATS)
 
 
-@pytest.mark.parametrize(("decode", "payload"), PAIRS)
-def test_a_sample_is_understood(decode: Decoder, payload: bytes) -> None:
-    (block,) = decode.decode(Heard(payload, START, {"device": "d"}))
-    check(block)
+@pytest.mark.parametrize("each", SAMPLED)
+def test_a_sample_is_understood(each: Sample) -> None:
+    blocks = each.decode.decode(each.heard(each.payload))
+    assert blocks
+    for block in blocks:
+        check(block)
 
 
 def check(block: Block) -> None:
@@ -73,9 +126,9 @@ def check(block: Block) -> None:
     block.packed().block()
 
 
-def try_out(decode: Decoder, payload: bytes) -> bool:
+def try_out(each: Sample, payload: bytes) -> bool:
     try:
-        for block in decode.decode(Heard(payload, START, {"device": "d"})):
+        for block in each.decode.decode(each.heard(payload)):
             check(block)
     except DataError as error:
         message = str(error)
@@ -86,16 +139,13 @@ def try_out(decode: Decoder, payload: bytes) -> bool:
 
 
 @settings(max_examples=500)
-@given(st.sampled_from(PAIRS), st.data())
-def test_decode_of_altered_messages_raises_data_errors_only(
-    sample: tuple[Decoder, bytes], data: st.DataObject
-) -> None:
-    decode, payload = sample
-    changed = bytearray(payload)
+@given(st.sampled_from(SAMPLED), st.data())
+def test_decode_of_altered_messages_raises_data_errors_only(each: Sample, data: st.DataObject) -> None:
+    changed = bytearray(each.payload)
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(changed)))
         changed[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    try_out(decode, bytes(changed))
+    try_out(each, bytes(changed))
 
 
 JSON = st.recursive(
@@ -117,14 +167,14 @@ JSON = st.recursive(
     )
 )
 def test_decode_of_other_json_raises_data_errors_only(message: dict[str, object]) -> None:
-    for decode, _ in PAIRS:
-        try_out(decode, json.dumps(message).encode())
+    for each in SAMPLED:
+        try_out(each, json.dumps(message).encode())
 
 
 @given(st.binary(max_size=40))
 def test_decode_of_any_bytes_raises_data_errors_only(payload: bytes) -> None:
-    for decode, _ in PAIRS:
-        try_out(decode, payload)
+    for each in SAMPLED:
+        try_out(each, payload)
 
 
 def test_mutations_swept_at_random_raise_data_errors_only() -> None:
@@ -132,13 +182,13 @@ def test_mutations_swept_at_random_raise_data_errors_only() -> None:
     rng = np.random.default_rng(5)
     understood = 0
     for _ in range(20_000):
-        decode, payload = PAIRS[rng.integers(len(PAIRS))]
-        changed = np.frombuffer(payload, np.uint8).copy()
+        each = SAMPLED[rng.integers(len(SAMPLED))]
+        changed = np.frombuffer(each.payload, np.uint8).copy()
         places = rng.integers(0, len(changed), rng.integers(1, 4))
         changed[places] = rng.choice(
             np.frombuffer(b'0123456789.eE+-{}[]",:\\\x00\xff\xc3ntru', np.uint8), len(places)
         )
-        understood += try_out(decode, changed.tobytes())
+        understood += try_out(each, changed.tobytes())
     assert 1000 < understood < 19_000  # both ways were walked
 
 
@@ -164,8 +214,8 @@ def test_mutations_swept_at_random_raise_data_errors_only() -> None:
     ],
 )
 def test_nasty_messages_raise_data_errors_only(payload: bytes) -> None:
-    for decode, _ in PAIRS:
-        try_out(decode, payload)
+    for each in SAMPLED:
+        try_out(each, payload)
 
 
 def test_an_unknown_format_names_the_nearest() -> None:
