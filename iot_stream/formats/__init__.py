@@ -12,7 +12,20 @@ from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block
 
-MODULES = ("channel_topics", "frames", "json_paths", "shelly", "tasmota", "telemetry", "zigbee2mqtt")
+MODULES = (
+    "arrays",
+    "cbor",
+    "channel_topics",
+    "csv_lines",
+    "frames",
+    "json_paths",
+    "senml",
+    "shelly",
+    "sparkplug",
+    "tasmota",
+    "telemetry",
+    "zigbee2mqtt",
+)
 """Each registers its dialects when it is imported."""
 
 

@@ -19,7 +19,7 @@ class Source(Settings, frozen=True):
     format: Annotated[str, Meta(description="The dialect, see below")] = "telemetry"
     device: Annotated[
         str,
-        Meta(description="json, csv: path or column of the device's name, or a name; default: the topic's"),
+        Meta(description="Path or column of the device's name, or a name; default: the topic's"),
     ] = ""
     channels: Annotated[
         dict[str, str],
@@ -42,3 +42,11 @@ class Source(Settings, frozen=True):
         str, Meta(description="Path of a boot id, where the device numbers its readings; with seq")
     ] = ""
     seq: Annotated[str, Meta(description="Path of the number of the (first) reading; with boot")] = ""
+    dtype: Annotated[
+        str,
+        Meta(
+            description="array: type of its numbers as numpy writes it: <f4, >i2, u1; < little, > big-endian"
+        ),
+    ] = "<f4"
+    scale: Annotated[float, Meta(description="array: value = number · scale + offset")] = 1.0
+    offset: Annotated[float, Meta(description="array: see scale")] = 0.0

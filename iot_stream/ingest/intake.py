@@ -106,7 +106,7 @@ class Intake:
                 check_size(payload)
                 route.handle(tx, message)
             except DataError as error:
-                self._refuse(tx, route.pipeline, places.get("device", ""), message, error)
+                self._refuse(tx, route.pipeline, _spoken_of(places), message, error)
         return self._refused - before
 
     def conclude(self, tx: sqlite3.Connection) -> None:
@@ -177,6 +177,11 @@ class Intake:
             self._journal.add_predictions(tx, name, found, self.clocks[name].now())
 
         return handle
+
+
+def _spoken_of(places: Mapping[str, str]) -> str:
+    """The device, or the node, that a topic names."""
+    return places.get("device") or places.get("node", "")
 
 
 def label_reader(pipeline: Pipeline) -> Callable[[str, bytes], Label]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import cbor2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from iot_stream.clock import SECOND
 from iot_stream.config import Source
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import FORMATS, Decoder, Heard, decoder, format_of, frames
+from iot_stream.formats import FORMATS, Decoder, Heard, arrays, decoder, format_of, frames, senml, sparkplug
 from iot_stream.formats.telemetry import encode
 from iot_stream.readings import Block
 from iot_stream.units import Duration
@@ -98,6 +99,42 @@ SAMPLES: dict[str, list[Sample]] = {
             {"channel": "events/rpc"},
             format="shelly",
         ),
+    ],
+    "array": [
+        sample(
+            arrays.encode(np.array([[1, 2], [3, 4]], np.float32), dtype="<i2"),
+            format="array",
+            channels={"x": "0", "y": "1"},
+            dtype="<i2",
+            step=Duration(10**9),
+        )
+    ],
+    "cbor": [
+        sample(cbor2.dumps({"x": 1.5, "t": 1424357000}), format="cbor", channels={"x": "$.x"}, time="$.t")
+    ],
+    "csv": [
+        sample(
+            b"t,x,y\n1424357000,1,2.5\n1424357060,,4\n", format="csv", channels={"x": "x", "y": "y"}, time="t"
+        )
+    ],
+    "senml": [
+        sample(
+            b'[{"bn":"urn:dev:ow:10e2073a01080063:","bt":1424357000,"n":"t","v":1},{"n":"h","t":1,"v":2}]',
+            format="senml",
+        )
+    ],
+    "senml_cbor": [
+        sample(
+            senml.encode_cbor("d", ("x",), np.array([START]), np.ones((1, 1), np.float32)),
+            format="senml_cbor",
+        )
+    ],
+    "sparkplug": [
+        sample(
+            sparkplug.ndata([sparkplug.Metric("x", -12, sparkplug.Datatype.INT32)], 1424357000000, 1),
+            {"group": "g", "type": "NDATA", "node": "e"},
+            format="sparkplug",
+        )
     ],
     "frame": [sample(frames.encode(np.linspace(0, 1, 12), (4, 3)), format="frame", channels={"p": "2x2"})],
 }
