@@ -72,3 +72,10 @@ def _changes(moments: Times, classes: NDArray[np.int64], starts: Times, ends: Ti
     last = np.searchsorted(begins, ends, side="right") - 1
     at_end = _at(moments, classes, ends) != NO_LABEL
     return np.asarray(at_end & (run[np.clip(first, 0, len(run) - 1)] != run[np.clip(last, 0, len(run) - 1)]))
+
+
+def enough_classes(truth: NDArray[np.int64], n_min: int) -> bool:
+    """Whether the windows show more than one class: a twentieth of `n_min`, and five of them, are not of the
+    commonest. A model that only ever says that one must not look good. −1 where nothing is known."""
+    counts = np.bincount(truth[truth >= 0], minlength=1)
+    return int(counts.sum() - counts.max()) >= max(5, n_min // 20)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Gate, Sample
 from iot_stream.distill.material import Material
+from iot_stream.labelling import enough_classes
 from iot_stream.readings import Times
-from iot_stream.release.gate import enough_classes
 
 
 @dataclass(frozen=True)

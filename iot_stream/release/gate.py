@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.config import Gate
+from iot_stream.labelling import enough_classes
 
 Z95 = 1.96  # two-sided 95 %: the lower bound is crossed by chance once in forty
 
@@ -97,13 +98,6 @@ def judge(
         size,
         recall,
     )
-
-
-def enough_classes(truth: NDArray[np.int64], n_min: int) -> bool:
-    """Whether the windows show more than one class: a twentieth of `n_min`, and five of them, are not of the
-    commonest. A model that only ever says that one must not look good. −1 where nothing is known."""
-    counts = np.bincount(truth[truth >= 0], minlength=1)
-    return int(counts.sum() - counts.max()) >= max(5, n_min // 20)
 
 
 def truth_of(
