@@ -20,6 +20,7 @@ from iot_stream.readings import Block
 
 _EPOCH = re.compile(r"\d{9,19}(\.\d+)?")  # as text
 _SCALES = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (9.2e18, 1))  # numbers below are s, ms, µs, ns
+MOST_ROWS = 100_000  # in a message: more would take seconds, and hold up all others
 _STEP = re.compile(r"\.([^.\[\]]+)|\[\"([^\"]+)\"\]|\[(\d+)\]")
 
 
@@ -123,6 +124,8 @@ class Fields:
         if not isinstance(items, list):
             place = self._readings.text if self._readings else "$"
             raise DataError("wrong_type", f"{heard.device}: no list of readings at {place}")
+        if len(items) > MOST_ROWS:
+            raise DataError("too_large", f"{heard.device}: more than {MOST_ROWS:,} readings in one message")
         whose: dict[str, list[Any]] = {}
         for item in items:
             whose.setdefault(self._name(heard, message, item), []).append(item)
@@ -145,6 +148,8 @@ class Fields:
         for item in items:
             found = self._rows(device, item)
             rows += found
+            if len(rows) > MOST_ROWS:
+                raise DataError("too_large", f"{device}: more than {MOST_ROWS:,} readings in one message")
             if self._time:
                 times += self._moments(device, self._time.find(item), len(found))
         if not any(value == value for row in rows for value in row):
@@ -167,6 +172,8 @@ class Fields:
         if len(lengths) > 1 or any(each is not None and not isinstance(each, list) for each in found):
             raise DataError("malformed", f"{device}: {', '.join(self._names)} are not lists of one length")
         count = lengths.pop()
+        if count > MOST_ROWS:
+            raise DataError("too_large", f"{device}: more than {MOST_ROWS:,} readings in one message")
         columns = [each if isinstance(each, list) else [None] * count for each in found]
         pairs = list(zip(self._paths, columns, strict=True))
         return [[self._number(device, path, column[row]) for path, column in pairs] for row in range(count)]

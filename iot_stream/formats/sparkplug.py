@@ -293,10 +293,13 @@ class SparkplugDecoder:
     # --- births, deaths and numbers
 
     def _die(self, name: str, node: _Node | None, message: Message) -> None:
-        """Forget the node, unless an older session's will comes late."""
-        self._snapshot = b""
+        """Forget the node, unless an older session's will comes late. When it was asked for a rebirth stays
+        known: a node that dies again and again is not to be asked each time."""
         if node and len({message.birth_number, node.birth_number} - {None}) < 2:
+            self._snapshot = b""
             self._size -= self._nodes.pop(name).size
+            if node.asked_at is not None:
+                self._put(name, _Node(asked_at=node.asked_at))
 
     def _put(self, name: str, node: _Node) -> _Node:
         """Under its name, in place of what it was."""

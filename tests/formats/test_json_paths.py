@@ -100,6 +100,7 @@ def test_half_a_number_is_none(head: bytes) -> None:
         (b'{"co2": [[512]]}', "wrong_type"),
         (b'{"co2": [512, 513], "t": [21]}', "malformed"),
         (b'{"co2": [512, 513], "t": 21}', "malformed"),
+        (b'{"co2": [' + b"1," * 100_000 + b"1]}", "too_large"),
         (b'{"other": 1}', "unknown_channel"),
         (b"[]", "unknown_channel"),
     ],

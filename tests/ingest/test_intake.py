@@ -178,13 +178,13 @@ def test_bad_input_is_counted_and_quarantined_and_stops_nothing(
 ) -> None:
     desk.take(topic, payload)
     assert desk.counters() == {("d", reason): 1}
-    assert desk.quarantined()[0] == (topic, reason, payload[:4096])
+    assert desk.quarantined()[0] == (topic, reason, payload[:65_536])
     desk.take(TELEMETRY, telemetry(0, 400))
     assert desk.blocks() == [[400]]
 
 
 def test_a_device_name_that_cannot_be_is_quarantined(desk: Desk) -> None:
-    name = "x" * 65
+    name = "x" * 129
     desk.take(f"iot/office/device/{name}/telemetry", telemetry(0, 1))
     assert desk.counters() == {(name, "device_name"): 1}
     assert desk.blocks() == []
