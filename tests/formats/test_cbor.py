@@ -169,8 +169,9 @@ def test_keys_that_hash_alike_take_no_longer() -> None:
 
 
 def test_large_messages_with_keys_of_text_are_read() -> None:
-    payload = cbor2.dumps({"co2": list(range(LARGE))})
-    assert len(read(payload, channels={"co2": "$.co2"})) == LARGE
+    payload = cbor2.dumps({"co2": list(range(100_000))})
+    assert len(payload) > LARGE
+    assert len(read(payload, channels={"co2": "$.co2"})) == 100_000
 
 
 def test_huge_numbers_are_no_names_no_times_and_missing() -> None:
