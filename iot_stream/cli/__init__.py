@@ -22,8 +22,9 @@ COMMANDS = {
     "models": "models",
     "windows": "windows",
     "quarantine": "quarantine",
+    "exclude": "exclude",
     "keys": "keys",
-    "device": "keys",
+    "device": "device",
     "config": "config",
 }
 

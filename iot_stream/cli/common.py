@@ -5,13 +5,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
 from iot_stream.config import Config, Pipeline, load
-from iot_stream.errors import ConfigError, ModelError
+from iot_stream.errors import ConfigError, DataError, ModelError
+from iot_stream.formats.json_paths import parse_time
 from iot_stream.store import Store
 
 GRACE_S = 1.5
@@ -44,6 +46,30 @@ def pick(config: Config, name: str | None) -> tuple[str, Pipeline]:
     if name not in config.pipelines:
         raise ConfigError(f"--pipeline: {name or 'name one of'} {', '.join(config.pipelines)}")
     return name, config.pipelines[name]
+
+
+class _Time(click.ParamType[int]):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse_time(value, "UTC")
+        except DataError as error:
+            self.fail(error.detail, param, ctx)
+
+
+def time_option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that is a time, naive ones in UTC: nanoseconds."""
+    return click.option(*names, type=_Time(), **settings)
+
+
+def known_device(store: Store, pipeline: str, name: str) -> None:
+    """Raises ConfigError if nothing of the device is stored: a slip of the pen would do nothing, silently."""
+    known = store.journal.readings(pipeline)
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        hint = f"is {near[0]} meant?" if near else "`iot-stream windows stats` shows those that have"
+        raise ConfigError(f"{pipeline} has no reading of {name!r}; {hint}")
 
 
 def ask(store: Store, part: str, wait: float, kind: str, pipeline: str, **arguments: Any) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from iot_stream.config import Pipeline
 from iot_stream.hygiene import Counts
@@ -23,13 +24,21 @@ READ = 500
 class _State(msgspec.Struct, array_like=True):
     sorter: bytes
     windower: bytes
+    since: int
 
 
 @dataclass
 class _Device:
     sorter: Sorter
     windower: Windower
+    since: int = 0  # when the sensor of this name was last replaced (ns)
     counted: Counts = field(default_factory=dict)
+
+    def replaced(self, since: int) -> None:
+        """Another sensor speaks under this name: nothing that was remembered holds for it."""
+        former = self.windower
+        self.since, self.windower = since, Windower(former.cut, former.dropped)
+        self.windower.judge.counts = former.judge.counts
 
     def counts(self) -> Counts:
         """(reason, channel) → how many readings or values fell out, since this device is known."""
@@ -43,20 +52,21 @@ class _Device:
 class Cutter:
     def __init__(self, store: Store, name: str, pipeline: Pipeline, cut: Cut, wait: int) -> None:
         """`wait` in ns: how long a row waits for channels of another source."""
-        self._journal = store.journal
+        self._journal, self._scope = store.journal, store.scope
         self._name = name
         self._cut = cut
         self._sources = pipeline.sources_of(cut)
         self._counts = _counted_by(cut, pipeline)
         self._lateness, self._wait = int(pipeline.window.lateness), wait
         self._devices: dict[str, _Device] = {}
+        self._replacements: dict[str, list[int]] = {}
         self._changed: set[str] = set()
         self._position = self._journal.position(name, cut.id)
         for device, payload in self._journal.cutter_states(name, cut.id).items():
             state = msgspec.msgpack.decode(payload, type=_State)
             known = self._device(device)
             known.sorter.restore(state.sorter)
-            known.windower = Windower.restore(cut, state.windower)
+            known.windower, known.since = Windower.restore(cut, state.windower), state.since
             known.counted = known.counts()
 
     def _device(self, name: str) -> _Device:
@@ -68,6 +78,8 @@ class Cutter:
     def advance(self, tx: sqlite3.Connection) -> int:
         """Cut the next piece of the journal; returns how many blocks it had, 0 at the end."""
         entries = self._journal.after(self._name, self._position, READ)
+        if entries:
+            self._replacements = self._scope.replacements(self._name)
         for entry in entries:
             device = self._device(entry.block.device)
             rows = device.sorter.push(entry.block, entry.arrived)
@@ -86,9 +98,21 @@ class Cutter:
         self, tx: sqlite3.Connection, name: str, device: _Device, rows: tuple[Times, Values], arrived: int
     ) -> None:
         self._changed.add(name)
-        if not len(rows[0]):
+        times, values = rows
+        if not len(times):
             return
-        windows = device.windower.push(*rows)
+        for since in self._replacements.get(name, ()):
+            if device.since < since <= times[-1]:
+                before = int(np.searchsorted(times, since))
+                self._cut_rows(tx, name, device, times[:before], values[:before], arrived)
+                times, values = times[before:], values[before:]
+                device.replaced(since)
+        self._cut_rows(tx, name, device, times, values, arrived)
+
+    def _cut_rows(
+        self, tx: sqlite3.Connection, name: str, device: _Device, times: Times, values: Values, arrived: int
+    ) -> None:
+        windows = device.windower.push(times, values)
         if len(windows):
             self._journal.add_windows(tx, self._name, self._cut.id, name, windows, arrived)
 
@@ -103,7 +127,7 @@ class Cutter:
                     self._journal.count(tx, self._name, name, key[0], now - device.counted.get(key, 0))
             device.counted = counts
             states[name] = msgspec.msgpack.encode(
-                _State(device.sorter.snapshot(), device.windower.snapshot())
+                _State(device.sorter.snapshot(), device.windower.snapshot(), device.since)
             )
         self._journal.save_cutters(tx, self._name, self._cut.id, self._position, states)
         self._changed.clear()

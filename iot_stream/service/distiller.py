@@ -94,6 +94,7 @@ class _Pipeline:
         self._teacher: Teacher | None = None  # as the last round left it
         self._rivals: dict[str, Model] = {}
         self._trigger = Trigger(pipeline.triggers, 0, 0)
+        self._excluded = 0  # windows that the last round was not to learn from
         self._scored = 0  # windows that the teacher has spoken on
 
     # --- before the first round -------------------------------------------------------------
@@ -186,6 +187,9 @@ class _Pipeline:
         found = np.array([place.get(key, -1) for key in keys], np.int64)
         windows = windows.rows(found >= 0)
         logits = logits_of([said[i][4] for i in found[found >= 0]], len(classes))
+        keep = self._store.scope.allowed(self._name, windows.devices, windows.starts, windows.ends)
+        self._excluded = int((~keep).sum())
+        windows, logits = windows.rows(keep), logits[keep]
         labels, mixed = labelling.join(
             windows.devices, windows.starts, windows.ends, self._store.journal.labels(self._name)
         )
@@ -266,7 +270,7 @@ class _Pipeline:
         verdict = result.verdict
         self._tell("gated", round_id, detail=f"{verdict.outcome}: {verdict.reason}")
         outcome = "released" if verdict.passed else verdict.outcome
-        report = result.report | {"trigger": reason, "running": running.version}
+        report = result.report | {"trigger": reason, "running": running.version, "excluded": self._excluded}
         if not verdict.passed:
             # A candidate that failed is kept beside its report, for a person to look at.
             with self._store.write() as tx:

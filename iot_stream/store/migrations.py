@@ -108,6 +108,16 @@ STEPS = [
         PRIMARY KEY (pipeline, source)
     ) WITHOUT ROWID;
     -- of the whole message, of which the payload may be the beginning only
-    ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0
+    ALTER TABLE quarantine ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+    -- anyone: what is not to be learnt from (device '' is all of them)
+    CREATE TABLE exclusions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, pipeline TEXT NOT NULL,
+        device TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, reason TEXT NOT NULL
+    );
+    -- anyone: since when a name stands for another sensor
+    CREATE TABLE replacements (
+        pipeline TEXT NOT NULL, device TEXT NOT NULL, since INTEGER NOT NULL, at INTEGER NOT NULL,
+        who TEXT NOT NULL, PRIMARY KEY (pipeline, device, since)
+    ) WITHOUT ROWID
     """,
 ]

@@ -54,6 +54,21 @@ def test_models_list_and_show_tell_where_a_version_came_from(served: Path) -> No
 
 
 @pytest.mark.slow
+def test_what_is_excluded_is_not_learnt_from(served: Path) -> None:
+    at = ("--config", str(served))
+    run("exclude", "add", *at, "--from", "2000-01-01", "--to", "2100-01-01", "--reason", "all of it")
+    with opened(served) as (_, store):
+        command = store.registry.command("test", "distil", NAME)
+        wait_until(lambda: store.registry.outcome(command)[0] != "open", "a round", 60)
+        report = store.registry.rounds(NAME)[-1].report
+        assert report["excluded"] > 0
+        assert report["sample"]["recent"] == 0
+        assert report["gate"]["outcome"] == "held"
+    (line,) = run("exclude", "list", *at).stdout.splitlines()
+    run("exclude", "remove", line.split()[0], *at)
+
+
+@pytest.mark.slow
 def test_rollback_is_a_new_version_with_the_old_weights(served: Path) -> None:
     out = run("models", "rollback", "1", "--config", str(served)).stdout
     assert "carries the weights of version 1" in out

@@ -4,6 +4,7 @@ Up the collector's way: telemetry encoded, decoded, journaled, sorted, cut, stor
 device's: the readings into its own windower.
 """
 
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -293,3 +294,37 @@ def test_idle_cuts_what_has_waited_long_enough(store: Store, office: Pipeline) -
     with store.write() as tx:
         cutter.idle(tx, int(times[-1]) + int(office.window.lateness))
     assert len(stored(store, cut)) == 2
+
+
+SENSOR = ("co2", "t")
+
+
+def test_windows_of_a_replaced_sensor_begin_anew(store: Store, office: Pipeline) -> None:
+    cut = office.cut(office.student)
+    times, values = walk(400)
+    values = values[:, :2]
+    store.scope.replace("me", "p", "d", int(times[120]) - 1)
+    journal(store, office, telemetry(SENSOR, times, values, itertools.repeat(7)))
+    found = cut_all(store, office, cut)
+    expected = on_device(cut, SENSOR, times[:120], values[:120])
+    expected |= on_device(cut, SENSOR, times[120:], values[120:])
+    assert found == expected != on_device(cut, SENSOR, times, values)
+
+
+def test_a_replacement_is_noticed_by_a_cutter_that_is_at_work(store: Store, office: Pipeline) -> None:
+    cut = office.cut(office.student)
+    times, values = walk(400)
+    values = values[:, :2]
+    messages = telemetry(SENSOR, times, values, itertools.repeat(10))
+    cutter = Cutter(store, "p", office, cut, WAIT)
+    journal(store, office, messages[:12])
+    drain(store, cutter)
+    store.scope.replace("me", "p", "d", int(times[120]))
+    journal(store, office, messages[12:20])
+    drain(store, cutter)
+    with store.write() as tx:
+        cutter.save(tx)
+    journal(store, office, messages[20:])
+    drain(store, Cutter(store, "p", office, cut, WAIT))  # which knows that this sensor is the new one
+    after = {start: found for start, found in stored(store, cut).items() if start >= times[120]}
+    assert after == on_device(cut, SENSOR, times[120:], values[120:])

@@ -1,0 +1,78 @@
+"""What may be learnt from: not incidents that a person took out, nor a sensor that has been replaced."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream.clock import wall
+from iot_stream.readings import Times
+from iot_stream.store.database import Database
+
+
+class Exclusion(NamedTuple):
+    """`device` is not learnt from between `start` and `end` (ns, inclusive); "" is every device."""
+
+    id: int
+    device: str
+    start: int
+    end: int
+    reason: str
+    who: str
+    at: int
+
+
+class Scope:
+    def __init__(self, store: Database) -> None:
+        self._store = store
+
+    def exclude(self, who: str, pipeline: str, device: str, start: int, end: int, reason: str) -> int:
+        """The number under which it can be removed again."""
+        with self._store.write() as tx:
+            cursor = tx.execute(
+                'INSERT INTO exclusions (at, who, pipeline, device, start, "end", reason)'
+                " VALUES (?,?,?,?,?,?,?)",
+                (wall(), who, pipeline, device, start, end, reason),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def exclusions(self, pipeline: str) -> list[Exclusion]:
+        rows = self._store.read(
+            'SELECT id, device, start, "end", reason, who, at FROM exclusions WHERE pipeline = ? ORDER BY id',
+            pipeline,
+        )
+        return [Exclusion(*row) for row in rows]
+
+    def remove(self, pipeline: str, number: int) -> bool:
+        """False if there is none of this number."""
+        with self._store.write() as tx:
+            cursor = tx.execute("DELETE FROM exclusions WHERE id = ? AND pipeline = ?", (number, pipeline))
+        return cursor.rowcount > 0
+
+    def replace(self, who: str, pipeline: str, device: str, since: int) -> None:
+        """From `since` (ns) on the device's name stands for another sensor."""
+        with self._store.write() as tx:
+            tx.execute(
+                "INSERT OR IGNORE INTO replacements (pipeline, device, since, at, who) VALUES (?,?,?,?,?)",
+                (pipeline, device, since, wall(), who),
+            )
+
+    def replacements(self, pipeline: str) -> dict[str, list[int]]:
+        """Device → since when (ns), rising."""
+        found: dict[str, list[int]] = {}
+        query = "SELECT device, since FROM replacements WHERE pipeline = ? ORDER BY since"
+        for device, since in self._store.read(query, pipeline):
+            found.setdefault(device, []).append(since)
+        return found
+
+    def allowed(
+        self, pipeline: str, devices: NDArray[np.str_], starts: Times, ends: Times
+    ) -> NDArray[np.bool_]:
+        """Of windows (n,), those that touch no excluded time and are of the sensor that is there now."""
+        keep = np.ones(len(ends), bool)
+        for each in self.exclusions(pipeline):
+            theirs = devices == each.device if each.device else np.ones(len(ends), bool)
+            keep &= ~(theirs & (starts <= each.end) & (ends >= each.start))
+        for device, since in self.replacements(pipeline).items():
+            keep &= ~((devices == device) & (starts < since[-1]))
+        return keep

@@ -1,0 +1,61 @@
+"""What may be learnt from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iot_stream.store import Store
+
+DEVICES = np.array(["a", "a", "a", "b", "b"])
+STARTS = np.array([10, 20, 30, 10, 20])
+ENDS = STARTS + 9
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+def allowed(store: Store, pipeline: str = "p") -> list[bool]:
+    return store.scope.allowed(pipeline, DEVICES, STARTS, ENDS).tolist()
+
+
+def test_all_is_learnt_from_until_somebody_says_otherwise(store: Store) -> None:
+    assert allowed(store) == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("device", "start", "end", "kept"),
+    [
+        ("a", 20, 29, [True, False, True, True, True]),
+        ("a", 19, 20, [False, False, True, True, True]),  # the bounds are part of it
+        ("a", 25, 25, [True, False, True, True, True]),
+        ("", 25, 100, [True, False, False, True, False]),
+        ("b", 40, 50, [True] * 5),
+        ("c", 0, 99, [True] * 5),
+    ],
+)
+def test_a_window_that_touches_an_excluded_time_is_left_out(
+    store: Store, device: str, start: int, end: int, kept: list[bool]
+) -> None:
+    number = store.scope.exclude("me", "p", device, start, end, "door left open")
+    assert allowed(store) == kept
+    assert allowed(store, "q") == [True] * 5
+    (found,) = store.scope.exclusions("p")
+    assert found[:6] == (number, device, start, end, "door left open", "me")
+    assert not store.scope.remove("q", number)
+    assert store.scope.remove("p", number)
+    assert not store.scope.remove("p", number)
+    assert allowed(store) == [True] * 5
+
+
+def test_of_a_replaced_sensor_only_the_newest_is_learnt_from(store: Store) -> None:
+    for since in (30, 20, 20):
+        store.scope.replace("me", "p", "a", since)
+    store.scope.replace("me", "p", "b", 15)
+    assert store.scope.replacements("p") == {"a": [20, 30], "b": [15]}
+    assert allowed(store) == [False, False, True, False, True]
