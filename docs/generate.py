@@ -109,6 +109,7 @@ def _formats() -> str:
     format_of("json")  # registers all
     lines = [
         "## Formats of `sources`\n",
+        "`module:function` names a decoder of your own; `iot_stream/formats/own.py` shows one.\n",
         "| format | topic, if the source names none | what |",
         "|---|---|---|",
     ]

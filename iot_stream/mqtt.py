@@ -85,6 +85,7 @@ class Connection:
             client_id=self.client_id,
             protocol=version,
             manual_ack=self._manual_ack,
+            transport="websockets" if self.address.websocket else "tcp",
             **session,
         )
         client.max_inflight_messages_set(RECEIVE_MAXIMUM)
@@ -93,7 +94,13 @@ class Connection:
         if self.address.user:
             client.username_pw_set(self.address.user, self.address.password or None)
         if self.address.tls:
-            client.tls_set(ca_certs=self.address.ca or None)
+            client.tls_set(
+                ca_certs=self.address.ca or None,
+                certfile=self.address.cert or None,
+                keyfile=self.address.key or None,
+            )
+        if self.address.websocket:
+            client.ws_set_options(path=self.address.websocket)
         if self._will:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         client.on_connect = self._connected_to_broker

@@ -151,6 +151,9 @@ def test_changes_are_put_over_the_file(tmp_path: Path) -> None:
         ("mqtt://ann:p%40ss@host:1999", Address("host", 1999, False, "ann", "p@ss")),
         ("mqtt://${WHO}:${WORD}@${WHERE}", Address("broker.example", 2000, False, "ann", "s/e:c@r%t")),
         ("mqtt://[::1]:1884", Address("::1", 1884)),
+        ("ws://host", Address("host", 80, websocket="/mqtt")),
+        ("ws://host:9001/", Address("host", 9001, websocket="/mqtt")),
+        ("wss://host/a/b", Address("host", 443, tls=True, websocket="/a/b")),
     ],
 )
 def test_address_of_a_url(url: str, address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,16 +175,40 @@ def test_an_address_in_a_log_does_not_show_the_password() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://host", "host", "mqtt://", "mqtt://host:port", "mqtt://host:99999", "mqtt://[::1", ""]
+    "url",
+    [
+        "http://host",
+        "host",
+        "mqtt://",
+        "mqtt://host:port",
+        "mqtt://host:99999",
+        "mqtt://[::1",
+        "",
+        "mqtt://h/a",
+    ],
 )
 def test_a_wrong_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="broker: "):
         Broker(url=url).address()
 
 
-def test_a_certificate_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"broker\.ca: no file"):
-        Broker(url="mqtts://host", ca=str(tmp_path / "ca.pem")).address()
+@pytest.mark.parametrize("name", ["ca", "cert", "key"])
+def test_a_certificate_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"broker\.{name}: no file"):
+        Broker(url="mqtts://host", **{name: str(tmp_path / "a.pem")}).address()
+
+
+def test_a_certificate_comes_with_its_key_and_under_tls(tmp_path: Path) -> None:
+    file = tmp_path / "a.pem"
+    file.touch()
+    with pytest.raises(ConfigError, match="needs its key"):
+        Broker(url="mqtts://host", cert=str(file)).address()
+    with pytest.raises(ConfigError, match="mqtt shows no certificates"):
+        Broker(url="mqtt://host", cert=str(file), key=str(file)).address()
+
+
+def test_an_address_in_a_log_is_as_it_was_written() -> None:
+    assert str(Broker(url="wss://host/a").address()) == "wss://host:443/a"
 
 
 # --- errors

@@ -101,7 +101,9 @@ def format_named(
 
 
 def format_of(name: str) -> Format:
-    """Raises ConfigError, naming the nearest."""
+    """Raises ConfigError, naming the nearest. `module:function` is a decoder of the user's."""
+    if ":" in name:
+        return FORMATS.get(name) or Format(_own, "", True, _as_named)
     for module in MODULES:
         import_module(f"{__name__}.{module}")
     if name not in FORMATS:
@@ -113,6 +115,12 @@ def format_of(name: str) -> Format:
 def decoder(source: Source, index: int) -> Decoder:
     """The decoder for a source, whose blocks carry `index`; raises ConfigError."""
     return format_of(source.format).make(source, index)
+
+
+def _own(source: Source, index: int) -> Decoder:
+    from iot_stream.formats.own import OwnDecoder
+
+    return OwnDecoder(source, index)
 
 
 def channels_of(source: Source) -> tuple[str, ...]:
