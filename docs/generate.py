@@ -15,7 +15,7 @@ import msgspec
 import results  # beside this file
 
 from iot_stream import config, topics
-from iot_stream.units import Duration, Rate
+from iot_stream.units import Duration, Rate, Size
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- generated: topics -->", "<!-- end -->"
@@ -56,6 +56,8 @@ def _default(field: Any) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if isinstance(value, Duration | Rate):
         return f"`{_duration(int(value))}`"
+    if isinstance(value, Size):
+        return f"`{value / 1e9:g} GB`"
     if isinstance(value, config.Network):
         return f"`{{arch: {value.arch}}}`"
     if isinstance(value, msgspec.Struct) or (

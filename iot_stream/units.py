@@ -1,4 +1,4 @@
-"""Durations and rates as a person writes them: `30 min`, `1 day`, `12.8 kHz`, `1/min`."""
+"""Durations, rates and sizes as a person writes them: `30 min`, `1 day`, `12.8 kHz`, `1/min`, `20 GB`."""
 
 import re
 
@@ -22,6 +22,8 @@ _SECONDS = {
     "week": 604800,
 }
 _HERTZ = {"hz": 1.0, "khz": 1e3, "mhz": 1e6}
+_BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-zµ]+)\s*")
 _RATE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*/\s*([A-Za-zµ]+)\s*")
 
@@ -43,6 +45,18 @@ class Duration(int):
                 f"not a duration: {text!r}; write a number and a unit: 500 ms, 10 s, 30 min, 1 day"
             )
         return cls(round(float(match[1]) * unit * SECOND))
+
+
+class Size(int):
+    """Bytes; parsed from a text with a unit."""
+
+    @classmethod
+    def parse(cls, text: object) -> "Size":
+        match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+        unit = _BYTES.get(match[2].lower()) if match else None
+        if match is None or unit is None or float(match[1]) * unit >= 2**62:
+            raise ConfigError(f"not a size: {text!r}; write a number and a unit: 500 MB, 20 GB, 64 KiB")
+        return cls(round(float(match[1]) * unit))
 
 
 class Delay(int):

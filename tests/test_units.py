@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.errors import ConfigError
-from iot_stream.units import Delay, Duration, Rate
+from iot_stream.units import Delay, Duration, Rate, Size
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,19 @@ def test_rate_is_the_period_between_readings(text: str, period: int) -> None:
 def test_what_is_no_duration_is_refused_with_an_example(text: object) -> None:
     with pytest.raises(ConfigError, match="write a number and a unit"):
         Duration.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("20 GB", 20 * 10**9), ("64KiB", 65_536), ("1.5 MB", 1_500_000), ("7 b", 7)]
+)
+def test_size_is_read_in_its_unit(text: str, size: int) -> None:
+    assert Size.parse(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "20", "20 G", "-1 GB", "9e9 GB", "9999999 TB", 20, None])
+def test_what_is_no_size_is_refused_with_an_example(text: object) -> None:
+    with pytest.raises(ConfigError, match="write a number and a unit: 500 MB"):
+        Size.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "0/s", "0 Hz", "1 s", "5/fortnight", "2000000 MHz", "1/0", 50, None])

@@ -20,7 +20,7 @@ from iot_stream.formats import channels_of, decoder, format_of
 from iot_stream.formats.json_paths import Path as JsonPath
 from iot_stream.formats.json_paths import parse_time, time_zone
 from iot_stream.formats.source import Source
-from iot_stream.units import Delay, Duration, Rate
+from iot_stream.units import Delay, Duration, Rate, Size
 from iot_stream.yaml_lines import Lines, convert, line_of
 from iot_stream.yaml_lines import load as load_yaml
 
@@ -36,6 +36,10 @@ class Config(Settings, frozen=True):
     store: Annotated[str, Meta(description="sqlite:///folder (a relative one: sqlite:folder)")] = (
         "sqlite:///var/lib/iot-stream"
     )
+    store_limit: Annotated[
+        Size,
+        Meta(description="When the store holds more, its oldest readings and windows go, whatever their age"),
+    ] = Size(20 * 10**9)
     prefix: Annotated[str, Meta(pattern=r"^[^+#\s/]+$", description="First level of all topics")] = "iot"
     pipelines: Annotated[dict[str, Pipeline], Meta(description="Name → pipeline")] = field(
         default_factory=dict
@@ -54,7 +58,7 @@ class Config(Settings, frozen=True):
 
 
 def _hook(kind: type, data: object) -> object:
-    if kind in (Delay, Duration, Rate, Network):
+    if kind in (Delay, Duration, Rate, Size, Network):
         try:
             return kind.parse(data)
         except ConfigError as error:  # msgspec adds the path to a ValueError

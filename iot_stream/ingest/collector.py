@@ -22,6 +22,7 @@ GROUP_S = 0.02
 SAVE_S = 2.0
 RETAIN_S = 10.0
 RETRY_S = 1.0
+PIECE = 1000  # blocks that go at once when the store is full
 
 
 class Collector:
@@ -129,10 +130,13 @@ class Collector:
         return f"{len(rows)} messages dropped"
 
     def _retain(self) -> bool:
-        """Forget one piece of what is too old; True if there may be more."""
+        """Forget one piece of what is too old, or too much; True if there may be more."""
         gone = 0
+        full = self._store.used() > self._config.store_limit
         for name, pipeline in self._config.pipelines.items():
             oldest = self._intake.clocks[name].now() - int(pipeline.retention)
+            if full:
+                oldest = max(oldest, self._store.journal.oldest(name, PIECE) or 0)
             with self._store.write() as tx:
                 gone += self._store.journal.retain(tx, name, oldest)
         return gone > 0

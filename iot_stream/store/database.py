@@ -75,6 +75,13 @@ class Database:
         rows = self.read(query, *arguments)
         return rows[0][0] if rows else None
 
+    def used(self) -> int:
+        """Bytes in use; the file may be larger, for what is deleted leaves room in it that is used again."""
+        pages, free, size = (
+            int(self.one(f"PRAGMA {name}")) for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()

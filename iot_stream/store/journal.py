@@ -311,6 +311,16 @@ class Journal:
     def drop_quarantined(self, tx: sqlite3.Connection, ids: Iterable[int]) -> None:
         tx.executemany("DELETE FROM quarantine WHERE id = ?", [(each,) for each in ids])
 
+    def oldest(self, pipeline: str, count: int) -> int | None:
+        """When the `count` oldest blocks had arrived (ns); None where there are not so many that every cutter
+        has cut."""
+        query = (
+            "SELECT arrived FROM journal WHERE pipeline = ? AND id <="
+            " (SELECT min(journal) FROM positions WHERE pipeline = ?) ORDER BY id LIMIT 1 OFFSET ?"
+        )
+        found: int | None = self._store.one(query, pipeline, pipeline, count)
+        return found
+
     def retain(self, tx: sqlite3.Connection, pipeline: str, oldest: int) -> int:
         """Forgets, a piece at a time, what arrived before `oldest`; returns the number of rows that went."""
         gone = 0

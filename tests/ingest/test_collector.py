@@ -33,6 +33,7 @@ MS = 1_000_000
 CONFIG = """\
 broker: {url}
 store: sqlite:{folder}
+store_limit: {limit}
 prefix: {prefix}
 pipelines:
   p:
@@ -50,12 +51,22 @@ def config(broker: Broker, prefix: str, tmp_path: Path) -> Path:
 
 
 def write_config(
-    broker: Broker, prefix: str, folder: Path, retention: str = "30 days", clock: str = "wall"
+    broker: Broker,
+    prefix: str,
+    folder: Path,
+    retention: str = "30 days",
+    clock: str = "wall",
+    limit: str = "20 GB",
 ) -> Path:
     path = folder / "config.yml"
     path.write_text(
         CONFIG.format(
-            url=broker.url, folder=folder / "store", prefix=prefix, retention=retention, clock=clock
+            url=broker.url,
+            folder=folder / "store",
+            prefix=prefix,
+            retention=retention,
+            clock=clock,
+            limit=limit,
         )
     )
     return path
@@ -272,6 +283,27 @@ def test_what_is_older_than_retention_goes(
             lambda: store.journal.after("p", 0, 1)[0].arrived >= newest - 1000 * MS, "the old have gone"
         )
         assert 100 <= store.journal.readings("p")["d"] <= 110
+
+
+def test_of_a_store_that_is_full_the_oldest_go(
+    broker: Broker, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "RETAIN_S", 0.05)
+    monkeypatch.setattr(collector_module, "SAVE_S", 0.05)
+    monkeypatch.setattr(collector_module, "PIECE", 50)
+    path = write_config(broker, prefix, tmp_path, clock="stream", limit="400 KB")
+    with collecting(path) as (known, store), publisher(known) as device:
+        empty = store.used()
+        for _ in range(600):
+            device.telemetry(20)
+        newest = START + (device.sent - 1) * 10 * MS
+        wait_until(lambda: store.journal.now("p") == newest, "all have come")
+        wait_until(lambda: store.used() <= 400_000, "the store is within its limit")
+        assert empty < 300_000
+        assert 0 < store.journal.readings("p")["d"] < device.sent
+        assert store.journal.after("p", 0, 1000)[-1].block.times[-1] == newest
+        windows = store.journal.window_stats("p")
+        assert max(last for *_, last in windows) >= newest - 40 * MS
 
 
 @pytest.mark.slow

@@ -176,6 +176,25 @@ def test_retention_forgets_a_piece_at_a_time_what_is_too_old(
     assert store.journal.readings("q") == {"d": 2}
 
 
+def test_oldest_are_those_that_every_cutter_has_cut(store: Store) -> None:
+    append(store, *(block(i * 2, "x") for i in range(10)))  # arrived at START … START + 9
+    assert store.journal.oldest("p", 3) is None
+    with store.write() as tx:
+        store.journal.save_cutters(tx, "p", "student", 9, {})
+        store.journal.save_cutters(tx, "p", "teacher", 5, {})
+    assert store.journal.oldest("p", 3) == START + 3
+    assert store.journal.oldest("p", 5) is None
+
+
+def test_used_falls_when_rows_go_though_the_file_stays(store: Store) -> None:
+    append(store, *(block(i * 2, "x") for i in range(2000)))
+    full = store.used()
+    assert 0 < full <= store.path.stat().st_size + 10_000_000
+    with store.write() as tx:
+        store.journal.retain(tx, "p", START + 10_000)
+    assert store.used() < full / 2
+
+
 def test_ids_go_on_after_retention_has_emptied_a_table(store: Store) -> None:
     """A cutter, or a distiller, that goes on from its last id must not miss what comes next."""
     append(store, block(0, "x"), block(2, "x"))
