@@ -183,6 +183,12 @@ class Pipeline(Settings, frozen=True):
     teacher_wait: Annotated[
         Duration, Meta(description="How long a teacher's window waits for its late channels")
     ] = Duration(2 * 86_400 * 10**9)
+    loss_alarm: Annotated[
+        float,
+        Meta(
+            gt=0, le=1, description="Warn when a device loses more than this share of its numbered readings"
+        ),
+    ] = 0.01
     retention: Annotated[Duration, Meta(description="Readings and windows are kept so long")] = Duration(
         30 * 86_400 * 10**9
     )

@@ -5,6 +5,7 @@ are saved together now and then; after a crash it reads a piece of the journal a
 same windows, which the store has under their keys already. So each window exists exactly once.
 """
 
+import logging
 import sqlite3
 from dataclasses import dataclass, field
 
@@ -13,10 +14,13 @@ import numpy as np
 
 from iot_stream.config import Pipeline
 from iot_stream.hygiene import Counts
+from iot_stream.ingest.loss import LossAlarm
 from iot_stream.order import Sorter
 from iot_stream.readings import Times, Values
 from iot_stream.store import Store
 from iot_stream.windows import Cut, Windower
+
+log = logging.getLogger(__name__)
 
 READ = 500
 
@@ -31,6 +35,7 @@ class _State(msgspec.Struct, array_like=True):
 class _Device:
     sorter: Sorter
     windower: Windower
+    heard: int = 0  # readings since the last save
     since: int = 0  # when the sensor of this name was last replaced (ns)
     counted: Counts = field(default_factory=dict)
 
@@ -58,6 +63,7 @@ class Cutter:
         self._sources = pipeline.sources_of(cut)
         self._counts = _counted_by(cut, pipeline)
         self._lateness, self._wait = int(pipeline.window.lateness), wait
+        self._alarm = LossAlarm(pipeline.loss_alarm)
         self._devices: dict[str, _Device] = {}
         self._replacements: dict[str, list[int]] = {}
         self._changed: set[str] = set()
@@ -82,6 +88,7 @@ class Cutter:
             self._replacements = self._scope.replacements(self._name)
         for entry in entries:
             device = self._device(entry.block.device)
+            device.heard += len(entry.block) if entry.block.numbered else 0
             rows = device.sorter.push(entry.block, entry.arrived)
             self._push(tx, entry.block.device, device, rows, entry.arrived)
             self._position = entry.id
@@ -122,6 +129,11 @@ class Cutter:
         for name in self._changed:
             device = self._devices[name]
             counts = device.counts()
+            if "" in self._counts:
+                lost = counts["lost", ""] - device.counted.get(("lost", ""), 0)
+                if said := self._alarm.look(name, lost, device.heard):
+                    log.warning("%s: %s", self._name, said)
+            device.heard = 0
             for key, now in counts.items():
                 if now > device.counted.get(key, 0) and key[1] in self._counts:
                     self._journal.count(tx, self._name, name, key[0], now - device.counted.get(key, 0))
