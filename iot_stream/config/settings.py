@@ -186,7 +186,7 @@ class Pipeline(Settings, frozen=True):
     loss_alarm: Annotated[
         float,
         Meta(
-            gt=0, le=1, description="Warn when a device loses more than this share of its numbered readings"
+            gt=0, le=1, description="Warn when more than this share of a device's numbered readings gets lost"
         ),
     ] = 0.01
     retention: Annotated[Duration, Meta(description="Readings and windows are kept so long")] = Duration(

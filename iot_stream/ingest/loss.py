@@ -16,17 +16,15 @@ class LossAlarm:
     _sounding: set[str] = field(default_factory=set)
 
     def look(self, device: str, lost: int, heard: int) -> str:
-        """What to say about a device of which so many more readings were lost and heard; "" for nothing new."""
+        """What to say of a device of which so many more readings were lost and heard; "" for nothing."""
         self._lost[device] = FORGET * self._lost.get(device, 0) + lost
         self._heard[device] = FORGET * self._heard.get(device, 0) + heard
         sent = self._lost[device] + self._heard[device]
         share = self._lost[device] / sent if sent else 0.0
         if device not in self._sounding and share > self.bound and sent >= LEAST:
             self._sounding.add(device)
-            return (
-                f"{device} loses {share:.1%} of its readings on the way, {self.bound:.1%} are allowed: is the "
-                "broker overloaded, its queue too short (max_queued_messages), the network bad?"
-            )
+            much = f"{device} loses {share:.1%} of its readings on the way, {self.bound:.1%} are allowed"
+            return f"{much}: is the broker overloaded, its queue too short, the network bad?"
         if device in self._sounding and share < self.bound / 2:
             self._sounding.discard(device)
             return f"{device} loses no more than is allowed again"

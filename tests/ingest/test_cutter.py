@@ -264,6 +264,20 @@ def test_counts_of_lost_and_late_survive_a_crash_once(store: Store, office: Pipe
     assert store.journal.counters("p") == [("d", "late", 5), ("d", "lost", 5)]
 
 
+def test_loss_beyond_the_bound_is_said(
+    store: Store, office: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    times, values = walk(300)
+    messages = telemetry(("co2", "t"), times, values[:, :2], iter(lambda: 5, 0))
+    messages.pop(3)
+    journal(store, office, messages)
+    cutter = Cutter(store, "p", office, office.cut(office.student), WAIT)
+    drain(store, cutter)
+    with store.write() as tx:
+        cutter.save(tx)
+    assert "p: d loses 1.7% of its readings on the way, 1.0% are allowed" in caplog.text
+
+
 def test_a_long_journal_is_cut_in_pieces(
     store: Store, office: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
