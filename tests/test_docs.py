@@ -55,6 +55,27 @@ def test_links_inside_the_docs_lead_somewhere():
     assert checked > 10
 
 
+SENSORS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "sensors.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", SENSORS, ids=lambda block: block.split("\n")[1].strip())
+def test_a_configuration_of_the_sensors_page_is_one(block, tmp_path, monkeypatch):
+    monkeypatch.setenv("MQTT_PASSWORD", "secret")
+    (tmp_path / "iot-stream.yml").write_text(block)
+    config = load(tmp_path / "iot-stream.yml")
+    assert config.address
+    for pipeline in config.pipelines.values():
+        assert pipeline.cuts
+
+
+def test_the_sensors_page_names_every_format():
+    from iot_stream.formats import FORMATS, format_of
+
+    format_of("json")  # registers all
+    text = (ROOT / "docs" / "sensors.md").read_text()
+    assert [name for name in FORMATS if not re.search(rf"\b{name}\b", text)] == []
+
+
 def test_the_readmes_configuration_is_one(tmp_path):
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (tmp_path / "iot-stream.yml").write_text(block)
