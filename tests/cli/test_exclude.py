@@ -12,19 +12,19 @@ from tests.cli.test_commands import run
 from tests.streams import START
 
 CONFIG = """\
-store: sqlite:store
+store: sqlite:{folder}
 pipelines:
   office:
-    window: {length: 1}
-    task: {classify: [a, b]}
-    sources: [{channels: {co2: co2}}]
+    window: {{length: 1}}
+    task: {{classify: [a, b]}}
+    sources: [{{channels: {{co2: co2}}}}]
 """
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "config.yml"
-    path.write_text(CONFIG)
+    path.write_text(CONFIG.format(folder=tmp_path / "store"))
     store = Store(load(path).store_folder)
     with store.write() as tx:
         block = Block("kitchen", ("co2",), np.array([START]), np.ones((1, 1), np.float32))

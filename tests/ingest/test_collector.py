@@ -306,31 +306,52 @@ def test_of_a_store_that_is_full_the_oldest_go(
         assert max(last for *_, last in windows) >= newest - 40 * MS
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(5, marks=pytest.mark.slow),
+        pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
+    ],
+)
 @pytest.mark.skipif(find_mosquitto() is None, reason="an embedded broker keeps no session")
-def test_killed_in_mid_load_it_loses_nothing_acknowledged_and_doubles_no_window(config: Path) -> None:
+def test_killed_in_mid_load_it_loses_nothing_acknowledged_and_doubles_no_window(
+    config: Path, kills: int
+) -> None:
     rng = random.Random(11)
     known = load(config)
-    with publisher(known) as device:
+    with publisher(known) as device, seen(known) as store:
+
+        def stored() -> int:
+            return store.journal.readings("p").get("d", 0)
+
         process = start_process(config)
         wait_until(lambda: presence(known) is True, "the collector is online")
-        for _ in range(5):
+        for _ in range(kills):
+            before = stored()
+            if rng.random() < 0.8:  # else it dies while it starts
+                device.telemetry()
+                wait_until(lambda: stored() > before, "it collects")  # noqa: B023  called at once
             for _ in range(rng.randint(20, 120)):
                 device.telemetry(rng.randint(1, 6))
             os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
             device.telemetry()  # while nobody collects
             process = start_process(config)
-        store = Store(known.store_folder)
         try:
             check_nothing_lost_or_doubled(known, store, device)
         finally:
             process.terminate()
             assert process.wait(30) == 0
-            store.close()
         reopened = Store(known.store_folder)
         assert "lost" not in {reason for _, reason, _ in reopened.journal.counters("p")}
         reopened.close()
+
+
+@contextmanager
+def seen(config: Config) -> Iterator[Store]:
+    store = Store(config.store_folder)
+    yield store
+    store.close()
 
 
 def start_process(config: Path) -> subprocess.Popen[bytes]:
