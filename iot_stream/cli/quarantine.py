@@ -65,39 +65,32 @@ def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
     return numbers(everything(wait(_filters(command))))
 
 
-def _ask(kind: str, path: Path, pipeline: str | None, everything: bool, wait: float, **which: Any) -> None:
-    if not any(which.values()) and not everything:
+def _ask(
+    kind: str,
+    path: Path,
+    pipeline: str | None,
+    numbers: tuple[int, ...],
+    device: str,
+    reason: str,
+    everything: bool,
+    wait: float,
+) -> None:
+    if not (numbers or device or reason or everything):
         raise ConfigError("say which: their NUMBERS, --device, --reason or --all")
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    ask(store, "collector", wait, kind, name, **which)
+    ask(store, "collector", wait, kind, name, ids=numbers, device=device, reason=reason)
 
 
 @quarantine.command()
 @_asking
-def replay(
-    numbers: tuple[int, ...],
-    path: Path,
-    pipeline: str | None,
-    device: str,
-    reason: str,
-    everything: bool,
-    wait: float,
-) -> None:
+def replay(**which: Any) -> None:
     """Take messages again, as if they came now (the running collector does it, with its configuration)."""
-    _ask("quarantine_replay", path, pipeline, everything, wait, ids=numbers, device=device, reason=reason)
+    _ask("quarantine_replay", **which)
 
 
 @quarantine.command()
 @_asking
-def drop(
-    numbers: tuple[int, ...],
-    path: Path,
-    pipeline: str | None,
-    device: str,
-    reason: str,
-    everything: bool,
-    wait: float,
-) -> None:
+def drop(**which: Any) -> None:
     """Forget messages."""
-    _ask("quarantine_drop", path, pipeline, everything, wait, ids=numbers, device=device, reason=reason)
+    _ask("quarantine_drop", **which)

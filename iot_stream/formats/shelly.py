@@ -9,14 +9,12 @@ as JSON on <device>/events/rpc, where `rpc_ntf` is set, and say a component's wh
 
 from typing import Any
 
-import numpy as np
-
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats import Heard, format_named
 from iot_stream.formats.channel_topics import text_of
-from iot_stream.formats.json_paths import Path, parse_json, parse_time
+from iot_stream.formats.json_paths import Path, parse_json
 from iot_stream.formats.source import Source
-from iot_stream.formats.trees import if_number, numbers
+from iot_stream.formats.trees import if_number, numbers, one_reading
 from iot_stream.formats.values import number
 from iot_stream.readings import Block
 
@@ -46,7 +44,7 @@ class ShellyDecoder:
         asked = any(component == place for component, _ in self._wanted.values())
         if own and not asked and (self._wanted or place.rpartition("/")[2] in NOT_READINGS):
             return []
-        device, time, stamped = self._device or heard.device, heard.arrived, True
+        device, moment = self._device or heard.device, None
         if own:
             status: dict[str, Any] = {place: _status(heard.payload, f"{place} of {device}")}
         else:
@@ -58,15 +56,11 @@ class ShellyDecoder:
                 return []
             status = told
             device = device or message.get("src", "")
-            if told.get("ts") is not None:  # null until the clock is set
-                time, stamped = parse_time(told["ts"], "UTC"), False
+            moment = told.get("ts")  # null until the clock is set
         if not isinstance(device, str) or not device:
             raise DataError("device_name", "neither the topic nor the message names a device")
         values = self._values(device, status) if self._wanted else self._all(device, status)
-        if all(value != value for value in values.values()):
-            return []
-        row, times = np.array([list(values.values())], np.float32), np.array([time], np.int64)
-        return [Block(device, tuple(values), times, row, source=self._index, arrival_stamped=stamped)]
+        return one_reading(device, values, moment, "UTC", heard.arrived, self._index)
 
     def _values(self, device: str, status: dict[str, Any]) -> dict[str, float]:
         values = {}

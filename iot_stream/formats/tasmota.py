@@ -7,13 +7,11 @@ Temperatures are as the device says them: in °F where its TempUnit is F (SetOpt
 
 from typing import Any
 
-import numpy as np
-
 from iot_stream.errors import DataError
 from iot_stream.formats import Heard, format_named
-from iot_stream.formats.json_paths import parse_json, parse_time, time_zone
+from iot_stream.formats.json_paths import parse_json, time_zone
 from iot_stream.formats.source import Source
-from iot_stream.formats.trees import inner_path, numbers, wanted
+from iot_stream.formats.trees import inner_path, numbers, one_reading, wanted
 from iot_stream.readings import Block
 
 
@@ -39,14 +37,8 @@ class TasmotaDecoder:
             values = wanted(device, message, self._paths, self._words)
         else:
             values = _measured(device, message)
-        if all(value != value for value in values.values()):
-            return []  # STATE, INFO1 and their like
-        told = message.get("Time")
-        time = heard.arrived if told is None else parse_time(told, self._zone)
-        row = np.array([list(values.values())], np.float32)
-        times = np.array([time], np.int64)
-        stamped = told is None
-        return [Block(device, tuple(values), times, row, source=self._index, arrival_stamped=stamped)]
+        # STATE, INFO1 and their like give nothing.
+        return one_reading(device, values, message.get("Time"), self._zone, heard.arrived, self._index)
 
 
 def _measured(device: str, message: dict[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Numbers in a message that is parsed already: those that are asked for, or all there are."""
+"""Numbers in a message that is parsed already, those that are asked for or all there are, as one reading."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,24 @@ from typing import Any
 import numpy as np
 
 from iot_stream.errors import DataError
-from iot_stream.formats.json_paths import Path
+from iot_stream.formats.json_paths import Path, parse_time
 from iot_stream.formats.values import number
+from iot_stream.readings import Block
 
 DEEPEST = 8  # levels of a message
 MOST = 4096  # numbers in a message
+
+
+def one_reading(
+    device: str, values: Mapping[str, float], told: object, zone: str, arrived: int, index: int
+) -> list[Block]:
+    """A block of one reading, or none where nothing is known. `told` is its time, None: of arrival. Raises
+    DataError("absurd_time")."""
+    if all(value != value for value in values.values()):
+        return []
+    times = np.array([arrived if told is None else parse_time(told, zone)], np.int64)
+    row = np.array([list(values.values())], np.float32)
+    return [Block(device, tuple(values), times, row, source=index, arrival_stamped=told is None)]
 
 
 def inner_path(text: str) -> Path:

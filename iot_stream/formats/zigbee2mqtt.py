@@ -13,9 +13,9 @@ import numpy as np
 
 from iot_stream.errors import DataError
 from iot_stream.formats import Heard, format_named
-from iot_stream.formats.json_paths import parse_json, parse_time, time_zone
+from iot_stream.formats.json_paths import parse_json, time_zone
 from iot_stream.formats.source import Source
-from iot_stream.formats.trees import if_number, inner_path, wanted
+from iot_stream.formats.trees import if_number, inner_path, one_reading, wanted
 from iot_stream.readings import Block
 
 MOST = 4096  # properties of a message
@@ -44,14 +44,8 @@ class Zigbee2MqttDecoder:
             values = wanted(device, message, self._paths, self._words)
         else:
             values = self._all(device, message)
-        if all(value != value for value in values.values()):
-            return []  # as of a button, which says `action` only
-        seen = message.get("last_seen")
-        time = heard.arrived if seen is None else parse_time(seen, self._zone)
-        row = np.array([list(values.values())], np.float32)
-        times = np.array([time], np.int64)
-        stamped = seen is None
-        return [Block(device, tuple(values), times, row, source=self._index, arrival_stamped=stamped)]
+        # A button, which says `action` only, gives nothing.
+        return one_reading(device, values, message.get("last_seen"), self._zone, heard.arrived, self._index)
 
     def _all(self, device: str, message: dict[str, Any]) -> dict[str, float]:
         if len(message) > MOST:
