@@ -361,3 +361,33 @@ def start_process(config: Path) -> subprocess.Popen[bytes]:
 
 def test_the_address_is_the_configurations(broker: Broker, config: Path) -> None:
     assert load(config).address == BrokerSettings(url=broker.url).address()
+
+
+@pytest.mark.skipif(find_mosquitto() is None, reason="an embedded broker keeps no session")
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param(5_000, marks=pytest.mark.slow),
+        pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(600)]),
+    ],
+)
+def test_what_came_while_it_was_down_is_there_once(config: Path, messages: int) -> None:
+    with collecting(config) as (known, _):
+        pass  # from now on the broker knows its session
+    device = Connection(known.address, f"{known.prefix}-d", lambda _: None)
+    device.start()
+    topic = topics.TELEMETRY.of(prefix=known.prefix, pipeline="p", device="d")
+    values = np.zeros((1, 2), np.float32)
+    for begin in range(0, messages, 10_000):  # what is queued here is bounded
+        sent = [
+            device.publish(topic, encode(("x", "y"), np.array([START + i * 10 * MS]), values, "boot", i))
+            for i in range(begin, min(begin + 10_000, messages))
+        ]
+        for each in sent:
+            each.wait_for_publish(60)
+    device.stop()
+    with collecting(config) as (_, store):
+        wait_until(lambda: store.journal.readings("p").get("d") == messages, "all have come", 300)
+        assert store.journal.counters("p") == []
+        numbers = [seq for *_, seq, _ in store.journal.numbers("p")]
+    assert sorted(numbers) == list(range(messages))

@@ -1,0 +1,74 @@
+"""A node whose birth nobody heard is asked for it, and what it said then outlives a restart."""
+
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from iot_stream.config import Config
+from iot_stream.formats.sparkplug import Datatype, Metric, dbirth, ddata, nbirth, parse
+from iot_stream.mqtt import Connection, Message
+from iot_stream.service.broker import Broker
+from tests.ingest.test_collector import collecting
+from tests.streams import START
+from tests.waiting import wait_until
+
+CONFIG = """\
+broker: {url}
+store: sqlite:{folder}
+prefix: {prefix}
+pipelines:
+  press:
+    clock: stream
+    window: {{length: 1, lateness: 0 s}}
+    task: {{classify: [a, b]}}
+    sources:
+      - {{topic: "{prefix}-b/{{group}}/{{type}}/{{node...}}", format: sparkplug, channels: {{p: Inputs/P}}}}
+"""
+T = START // 10**6
+P = Metric("Inputs/P", -12, Datatype.INT32, alias=7)
+
+
+@pytest.fixture
+def path(broker: Broker, prefix: str, tmp_path: Path) -> Path:
+    found = tmp_path / "config.yml"
+    found.write_text(CONFIG.format(url=broker.url, folder=tmp_path / "store", prefix=prefix))
+    return found
+
+
+class Node:
+    """An edge node of Sparkplug, and what it is told."""
+
+    def __init__(self, config: Config) -> None:
+        self._root = f"{config.prefix}-b/plant"
+        self.told: SimpleQueue[Message] = SimpleQueue()
+        self.connection = Connection(config.address, f"{config.prefix}-edge", self.told.put)
+        self.connection.subscribe(f"{self._root}/NCMD/edge")
+        self.connection.start()
+
+    def says(self, kind: str, payload: bytes) -> None:
+        device = "/press-1" if kind.startswith("D") else ""
+        self.connection.publish_and_wait(f"{self._root}/{kind}/edge{device}", payload)
+
+
+def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
+    with collecting(path) as (config, store):
+        node = Node(config)
+        node.says("DDATA", ddata([P], T, 5))
+        asked = parse(node.told.get(timeout=20).payload, "what it is told")
+        assert [(metric.name, metric.value) for metric in asked.metrics] == [("Node Control/Rebirth", True)]
+        name = "plant%2Fedge%2Fpress-1"
+        wait_until(lambda: bool(store.journal.quarantined("press", reason="no_birth")), "it is counted")
+
+        node.says("NBIRTH", nbirth([], T + 1000))
+        node.says("DBIRTH", dbirth([P], T + 1000, 1))
+        node.says("DDATA", ddata([P._replace(value=-13)], T + 2000, 2))
+        node.says("DDATA", ddata([P._replace(value=-16)], T + 5000, 5))  # 3 and 4 got lost
+        wait_until(lambda: store.journal.readings("press").get(name) == 3, "readings after the birth")
+        wait_until(lambda: ("plant%2Fedge", "lost", 2) in store.journal.counters("press"), "the loss")
+    with collecting(path) as (_, store):
+        node.says("DDATA", ddata([P._replace(value=-17)], T + 6000, 6))  # an alias alone
+        wait_until(lambda: store.journal.readings("press")[name] == 4, "what the birth said is remembered")
+        values = [entry.block.values.tolist() for entry in store.journal.after("press", 0, 10)]
+        assert values == [[[-12.0]], [[-13.0]], [[-16.0]], [[-17.0]]]
+        node.connection.stop()
