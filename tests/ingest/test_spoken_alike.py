@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import cbor2
 import numpy as np
 import pytest
 
 from iot_stream import recordings
 from iot_stream.clock import SECOND
 from iot_stream.config import load
-from iot_stream.formats import channel_topics, senml, sparkplug, telemetry, zigbee2mqtt
+from iot_stream.formats import arrays, channel_topics, senml, sparkplug, telemetry, zigbee2mqtt
 from iot_stream.formats.sparkplug import Datatype, Metric
 from iot_stream.mqtt import Connection
 from iot_stream.readings import Times, Values
@@ -53,6 +54,26 @@ def as_json(root: str, times: Times, values: Values) -> Messages:
             for t, v in zip(times[i:], values[i:], strict=True)
         ]
         yield root, json.dumps({"rows": rows[:10]}).encode()
+
+
+def as_cbor(root: str, times: Times, values: Values) -> Messages:
+    for time, row in zip((times // SECOND).tolist(), values, strict=True):
+        yield f"{root}/d", cbor2.dumps({"at": time, **floats(row)})
+
+
+def as_csv(root: str, times: Times, values: Values) -> Messages:
+    for i in range(0, ROWS, 8):
+        lines = [
+            ";".join([str(time // SECOND), *(str(value) for value in row)])
+            for time, row in zip(times[i : i + 8].tolist(), values[i : i + 8], strict=True)
+        ]
+        yield f"{root}/d", "\n".join(["at;temperature;humidity;co2", *lines]).encode()
+
+
+def as_array(root: str, times: Times, values: Values) -> Messages:
+    del times  # there is no room for any
+    for row in values:
+        yield f"{root}/d", arrays.encode(row[None])
 
 
 def as_zigbee2mqtt(root: str, times: Times, values: Values) -> Messages:
@@ -121,6 +142,13 @@ DIALECTS: dict[str, tuple[str, Callable[[str, Times, Values], Messages], str]] =
         as_json,
         "d",
     ),
+    "cbor": (f'topic: "ROOT/{{device}}", format: cbor, time: $.at, channels: {{{PATHS}}}', as_cbor, "d"),
+    "csv": (f'topic: "ROOT/{{device}}", format: csv, time: at, channels: {{{SAME}}}', as_csv, "d"),
+    "array": (
+        'topic: "ROOT/{device}", format: array, channels: {temperature: "0", humidity: "1", co2: "2"}',
+        as_array,
+        "d",
+    ),
     "zigbee2mqtt": (
         f'topic: "ROOT/{{device...}}", format: zigbee2mqtt, channels: {{{SAME}}}',
         as_zigbee2mqtt,
@@ -172,7 +200,7 @@ def test_the_office_gives_the_same_windows_in(
     dialect: str, office: tuple[Times, Values], broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
     source, speak, device = DIALECTS[dialect]
-    timed = dialect != "esphome"
+    timed = dialect not in ("esphome", "array")
     root = f"{prefix}-{dialect}"
     path = tmp_path / "config.yml"
     text = CONFIG.format(
