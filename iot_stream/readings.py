@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Self
 
 import msgspec
@@ -26,6 +27,7 @@ def check_device_name(name: str) -> str:
     return name
 
 
+@lru_cache(100_000)
 def device_name(text: str) -> str:
     """What a device calls itself, as one level of a topic: "kitchen/window" becomes "kitchen%2Fwindow".
 

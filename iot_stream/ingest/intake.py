@@ -18,8 +18,10 @@ from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store
 from iot_stream.store.journal import Prediction
 
+TOPICS = 100_000  # that are remembered
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """`places` are what a route's template has in braces; the device's name is one level, whatever it was."""
 
@@ -67,6 +69,7 @@ class Intake:
             clock.advance(self._journal.now(name))
         self._conversations: list[_Talk] = []
         self._refused = 0
+        self._known: dict[str, list[tuple[_Route, Mapping[str, str]]]] = {}
         self._routes = [
             route
             for name, pipeline in config.pipelines.items()
@@ -97,9 +100,8 @@ class Intake:
         """Write what the message says, within a transaction, for one pipeline or all; returns how often it
         was refused. Never raises for what the message holds."""
         before = self._refused
-        for route in self._routes:
-            places = topics.match(route.template, topic)
-            if places is None or pipeline not in ("", route.pipeline):
+        for route, places in self._matching(topic):
+            if pipeline not in ("", route.pipeline):
                 continue
             message = Message(topic, payload, places)
             try:
@@ -108,6 +110,16 @@ class Intake:
             except DataError as error:
                 self._refuse(tx, route.pipeline, _spoken_of(places), message, error)
         return self._refused - before
+
+    def _matching(self, topic: str) -> list[tuple[_Route, Mapping[str, str]]]:
+        """Routes that a topic takes; remembered, for devices speak on the same topics for ever."""
+        found = self._known.get(topic)
+        if found is None:
+            if len(self._known) >= TOPICS:
+                self._known.clear()
+            matches = ((route, topics.match(route.template, topic)) for route in self._routes)
+            found = self._known[topic] = [(route, places) for route, places in matches if places is not None]
+        return found
 
     def conclude(self, tx: sqlite3.Connection) -> None:
         """At the end of a transaction: what conversations remember is part of it."""
@@ -142,7 +154,8 @@ class Intake:
         clock = self.clocks[name]
 
         def keep(tx: sqlite3.Connection, raw: Block) -> None:
-            block = clean(replace(raw, device=device_name(raw.device)), wall())
+            device = device_name(raw.device)
+            block = clean(raw if device == raw.device else replace(raw, device=device), wall())
             clock.advance(int(block.times.max()))
             if not self._journal.append(tx, name, block, clock.now()):
                 self._journal.count(tx, name, block.device, "duplicate", len(block))
