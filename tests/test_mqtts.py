@@ -74,8 +74,8 @@ def _mosquitto(folder: Path, listener: str, tls: bool = True) -> Iterator[int]:
     certificates = f"certfile {folder / 'server.crt'}\nkeyfile {folder / 'server.key'}\n" if tls else ""
     conf = folder / "tls.conf"
     conf.write_text(
-        # mosquitto 2.0.11 does not start with websockets alone, nor with websockets on an address.
-        f"{DEFAULT_CONF.read_text()}\nlistener 0 {folder / 'socket'}\nlistener {number}\n"
+        # mosquitto 2.0.11 does not start with a listener for websockets alone.
+        f"{DEFAULT_CONF.read_text()}\nlistener 0 {folder / 'socket'}\nlistener {number} 127.0.0.1\n"
         f"allow_anonymous true\nuser {getpass.getuser()}\n{certificates}{listener}"
     )
     program = find_mosquitto()
