@@ -22,7 +22,7 @@ GROUP_S = 0.02
 SAVE_S = 2.0
 RETAIN_S = 10.0
 RETRY_S = 1.0
-PIECE = 1000  # blocks that go at once when the store is full
+PIECE = 10  # segments that go at once when the store is full
 
 
 class Collector:
@@ -98,6 +98,9 @@ class Collector:
                     more = cutter.advance(tx)
 
     def _save(self) -> None:
+        for name in self._config.pipelines:
+            with self._store.write() as tx:
+                self._store.journal.save_known(tx, name)
         for name, cutter in self._cutters:
             with self._store.write() as tx:
                 cutter.idle(tx, self._intake.clocks[name].now())
