@@ -9,8 +9,8 @@ from iot_stream.config import Config
 from iot_stream.errors import StoreError
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
-from iot_stream.ingest.receiver import Receiver
-from iot_stream.mqtt import Message
+from iot_stream.ingest.packets import Received
+from iot_stream.ingest.receiver import receiver
 from iot_stream.presence import Presence
 from iot_stream.store import Store
 from iot_stream.store.journal import Quarantined
@@ -30,7 +30,7 @@ class Collector:
         self._config = config
         self._store = store
         self._intake = Intake(config, store)
-        self._receiver = Receiver(
+        self._receiver = receiver(
             config.address,
             f"{config.prefix}-collector",
             self._intake.patterns,
@@ -71,7 +71,7 @@ class Collector:
         self._cut_all()
         self._save()
 
-    def _collect(self, batch: list[Message], stopping: threading.Event) -> None:
+    def _collect(self, batch: list[Received], stopping: threading.Event) -> None:
         """One transaction for the batch, then its acknowledgements, in the order of delivery."""
         while batch and not stopping.is_set():
             try:
@@ -84,10 +84,9 @@ class Collector:
                 log.error("not acknowledging: %s; trying again", error)  # noqa: TRY400  no trace for a full disk
                 stopping.wait(RETRY_S)
                 continue
-            for message in batch:
-                self._receiver.connection.acknowledge(message)
+            self._receiver.acknowledge(batch)
             for topic, payload in self._intake.committed():
-                self._receiver.connection.publish(topic, payload, qos=0)
+                self._receiver.publish(topic, payload)
             return
 
     def _cut_all(self) -> None:

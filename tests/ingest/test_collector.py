@@ -21,6 +21,7 @@ from iot_stream.errors import StoreError
 from iot_stream.formats.telemetry import encode
 from iot_stream.ingest import collector as collector_module
 from iot_stream.ingest.collector import Collector
+from iot_stream.ingest.wire import WireReceiver
 from iot_stream.mqtt import Connection
 from iot_stream.readings import Label
 from iot_stream.service.broker import Broker, find_mosquitto
@@ -223,9 +224,11 @@ def test_a_store_that_fails_is_not_acknowledged_and_tried_again(
     config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     acknowledged: list[int] = []
-    acknowledge = Connection.acknowledge
+    acknowledge = WireReceiver.acknowledge
     monkeypatch.setattr(
-        Connection, "acknowledge", lambda self, m: (acknowledged.append(m.mid), acknowledge(self, m))
+        WireReceiver,
+        "acknowledge",
+        lambda self, batch: (acknowledged.extend(m.mid for m in batch if m.mid), acknowledge(self, batch)),
     )
     with collecting(config) as (known, store), publisher(known) as device:
         mended = break_store(monkeypatch, lambda caller: caller == "_collect")
