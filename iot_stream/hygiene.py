@@ -18,20 +18,23 @@ EARLIEST = 946_684_800 * SECOND  # 2000-01-01: a device without a set clock star
 AHEAD = 86_400 * SECOND
 
 
-def check_size(payload: bytes) -> None:
-    if len(payload) > MAX_PAYLOAD:
-        raise DataError("too_large", f"{len(payload)} bytes in one message, at most {MAX_PAYLOAD}")
+def too_large(payload: bytes) -> DataError:
+    return DataError("too_large", f"{len(payload)} bytes in one message, at most {MAX_PAYLOAD}")
 
 
-def check_times(block: Block, now: int) -> None:
-    """`now` is the wall clock's, 0 where there is none. Raises DataError("absurd_time") for times before 2000
-    or more than a day ahead of `now`, and DataError("empty")."""
+def check_times(block: Block, now: int) -> int:
+    """The time (ns) of the newest reading; `now` is the wall clock's, 0 where there is none.
+
+    Raises DataError("absurd_time") for times before 2000 or more than a day ahead of `now`, and
+    DataError("empty").
+    """
     if not len(block):
         raise DataError("empty", f"no readings from {block.device}")
     low, high = block.span()
     if low < EARLIEST or (now and high > now + AHEAD):
         absurd = iso(low if low < EARLIEST else high)
         raise DataError("absurd_time", f"{block.device}: {absurd}; is its clock set?")
+    return high
 
 
 def finite(values: Values) -> Values:

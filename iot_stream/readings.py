@@ -1,6 +1,7 @@
 """What a device says: blocks of readings, and labels."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Self
 
@@ -37,32 +38,25 @@ def device_name(text: str) -> str:
     return check_device_name(_UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", text))
 
 
-class Block:
+class Block(msgspec.Struct, eq=False, gc=False):
     """Consecutive readings of one device, as one message brought them; not to be changed.
 
     `times` (n,) int64 nanoseconds, not decreasing; `values` (n, channels) float32, NaN where a
     channel is missing. Readings are numbered from `seq` within `boot`; a source without numbers
     has boot "" and seq -1, and is told apart by its times.
+
+    A block is made of arrays, or of lists, that of values row by row: a small array costs ten times
+    as much to make as a list, and most messages hold one reading.
     """
 
-    __slots__ = ("_times", "_values", "arrival_stamped", "boot", "channels", "device", "seq", "source")
-
-    def __init__(
-        self,
-        device: str,
-        channels: tuple[str, ...],
-        times: Times | list[int],
-        values: Values | list[float | None],
-        boot: str = "",
-        seq: int = -1,
-        source: int = 0,
-        arrival_stamped: bool = False,
-    ) -> None:
-        """Both `times` and `values` as arrays, or both as lists, that of values row by row: a small array
-        costs ten times as much to make as a list, and most messages hold one reading."""
-        self.device, self.channels = device, channels
-        self._times, self._values = times, values
-        self.boot, self.seq, self.source, self.arrival_stamped = boot, seq, source, arrival_stamped
+    device: str
+    channels: tuple[str, ...]
+    _times: Times | list[int]
+    _values: Values | list[float | None]
+    boot: str = ""
+    seq: int = -1
+    source: int = 0
+    arrival_stamped: bool = False
 
     @property
     def times(self) -> Times:
@@ -85,6 +79,11 @@ class Block:
 
     def __len__(self) -> int:
         return len(self._times)
+
+    @property
+    def first(self) -> int:
+        """The time (ns) of its first reading, of which there is at least one."""
+        return int(self._times[0])
 
     @property
     def numbered(self) -> bool:
@@ -145,6 +144,35 @@ class Packed(msgspec.Struct, frozen=True, array_like=True):
         return Block(
             self.device, self.channels, times, values, self.boot, self.seq, self.source, self.arrival_stamped
         )
+
+
+def joined(blocks: list[Block]) -> Iterator[Block]:
+    """Blocks of one device, those that follow each other without a gap as one."""
+    run: list[Block] = []
+    for block in blocks:
+        if run and not _follows(run[-1], block):
+            yield _one(run)
+            run = []
+        run.append(block)
+    if run:
+        yield _one(run)
+
+
+def _follows(before: Block, block: Block) -> bool:
+    number = before.seq + len(before) if before.numbered else -1
+    return (block.source, block.channels, block.boot, block.seq, block.arrival_stamped) == (
+        before.source,
+        before.channels,
+        before.boot,
+        number,
+        before.arrival_stamped,
+    )
+
+
+def _one(run: list[Block]) -> Block:
+    if len(run) == 1:
+        return run[0]
+    return run[0].holding(np.concatenate([b.times for b in run]), np.concatenate([b.values for b in run]))
 
 
 def in_time_order(block: Block) -> Block:

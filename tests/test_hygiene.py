@@ -5,7 +5,7 @@ import pytest
 
 from iot_stream.clock import SECOND
 from iot_stream.errors import DataError
-from iot_stream.hygiene import AHEAD, EARLIEST, MAX_PAYLOAD, Counts, Judge, Limit, check_size, clean
+from iot_stream.hygiene import AHEAD, EARLIEST, Counts, Judge, Limit, clean
 from iot_stream.readings import Block
 from iot_stream.windows import Cut
 from tests.streams import START
@@ -95,9 +95,3 @@ def test_without_a_clock_only_the_past_is_judged() -> None:
 def test_no_readings_are_refused() -> None:
     with pytest.raises(DataError, match="empty"):
         clean(block(), START)
-
-
-def test_a_message_may_be_large_but_not_too_large() -> None:
-    check_size(b"x" * MAX_PAYLOAD)
-    with pytest.raises(DataError, match="too_large"):
-        check_size(b"x" * (MAX_PAYLOAD + 1))

@@ -18,6 +18,7 @@ COMMANDS = {
     "publish": "parts",
     "demo": "demo",
     "replay": "replay",
+    "bench": "bench",
     "monitor": "monitor",
     "models": "models",
     "windows": "windows",

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import msgspec
+
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block
@@ -29,7 +31,7 @@ MODULES = (
 """Each registers its dialects when it is imported."""
 
 
-class Heard(NamedTuple):
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """A message as it came. `places` are what the source's topic has in braces; `arrived` (ns, on the
     pipeline's clock) stamps readings without a time."""
 

@@ -12,6 +12,8 @@ from iot_stream.readings import Block, Times, Values
 from iot_stream.topics import Telemetry
 
 MAX_TIME = 2**63 - 1
+SETS = 1000
+Column = list[float | None]
 WHOLE = 2**24  # whole numbers below it are exact in float32
 
 
@@ -22,6 +24,7 @@ class TelemetryDecoder:
     def __init__(self, source: Source, index: int) -> None:
         self._index = index
         self._wanted = frozenset(source.channels)
+        self._whole: set[tuple[str, ...]] = set()  # names that came together before, all of them wanted
         self._decoder = msgspec.json.Decoder(Telemetry)
 
     def decode(self, heard: Heard) -> list[Block]:
@@ -32,19 +35,34 @@ class TelemetryDecoder:
             raise DataError("wrong_type", f"telemetry of {device}: {error}") from error
         except ValueError as error:
             raise DataError("malformed", f"telemetry of {device}: {error}") from error
-        names = tuple(name for name in message.channels if not self._wanted or name in self._wanted)
-        columns = [message.channels[name] for name in names]
+        names, columns = tuple(message.channels), list(message.channels.values())
+        if names not in self._whole:
+            names, columns = self._taken(message.channels)
         if not columns:
             raise DataError("unknown_channel", f"telemetry of {device} has none of {sorted(self._wanted)}")
         count = len(columns[0])
+        for column in columns:
+            if len(column) != count:
+                raise DataError("malformed", f"telemetry of {device}: columns of unequal length")
         seq = message.seq if message.boot else -1  # numbers that may start anew unnoticed say nothing
-        if any(len(column) != count for column in columns):
-            raise DataError("malformed", f"telemetry of {device}: columns of unequal length")
-        transposed = chain.from_iterable(zip(*columns, strict=True))
-        values = list(transposed) if count != 1 else [column[0] for column in columns]
+        if count == 1:
+            values = [column[0] for column in columns]
+        else:
+            values = list(chain.from_iterable(zip(*columns, strict=True)))
         stamped = message.time < 0 and not message.times
-        times = self._times(device, message, count, heard.arrived)
+        if count == 1 and 0 <= message.time <= MAX_TIME and not message.times:
+            times = [message.time]
+        else:
+            times = self._times(device, message, count, heard.arrived)
         return [Block(device, names, times, values, message.boot, seq, self._index, stamped)]
+
+    def _taken(self, channels: dict[str, Column]) -> tuple[tuple[str, ...], list[Column]]:
+        """Names and columns of those that are wanted."""
+        if self._wanted and not channels.keys() <= self._wanted:
+            channels = {name: column for name, column in channels.items() if name in self._wanted}
+        elif len(self._whole) < SETS:
+            self._whole.add(tuple(channels))
+        return tuple(channels), list(channels.values())
 
     def _times(self, device: str, message: Telemetry, count: int, arrived: int) -> list[int]:
         first = message.time if message.time >= 0 else arrived
@@ -59,7 +77,7 @@ class TelemetryDecoder:
             raise DataError("absurd_time", f"telemetry of {device}: times beyond 1970 to 2262")
         if message.times:
             return message.times
-        return [first + message.step * row for row in range(count)] if count > 1 else [first] * count
+        return [first + message.step * row for row in range(count)]
 
 
 def encode(channels: tuple[str, ...], times: Times, values: Values, boot: str, seq: int) -> bytes:

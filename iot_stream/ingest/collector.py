@@ -10,27 +10,29 @@ from iot_stream.errors import StoreError
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
 from iot_stream.ingest.packets import Received
-from iot_stream.ingest.receiver import receiver
+from iot_stream.ingest.receiver import Listen, receiver
 from iot_stream.presence import Presence
 from iot_stream.store import Store
 from iot_stream.store.journal import Quarantined
 
 log = logging.getLogger(__name__)
 
-GROUP = 1000
+GROUP = 5000
 GROUP_S = 0.02
 SAVE_S = 2.0
 RETAIN_S = 10.0
+CUTTING = 0.1  # share of the time for windows while messages wait: the more at once, the cheaper
 RETRY_S = 1.0
 PIECE = 10  # segments that go at once when the store is full
 
 
 class Collector:
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, listen: Listen = receiver) -> None:
+        """`listen` makes the receiver."""
         self._config = config
         self._store = store
         self._intake = Intake(config, store)
-        self._receiver = receiver(
+        self._receiver = listen(
             config.address,
             f"{config.prefix}-collector",
             self._intake.patterns,
@@ -49,14 +51,18 @@ class Collector:
     def run(self, stopping: threading.Event) -> None:
         """Until `stopping`; then what was taken is written, acknowledged and cut."""
         self._receiver.start()
+        cut = _Share(CUTTING)
         save = _Every(SAVE_S)
         retain = _Every(RETAIN_S)
         more = False
         try:
             while not stopping.is_set():
-                self._collect(self._receiver.take(GROUP, GROUP_S), stopping)
+                batch = self._receiver.take(GROUP, GROUP_S)
+                self._collect(batch, stopping)
                 try:
-                    self._cut_all()
+                    if cut.due() or not batch:
+                        self._cut_all()
+                        cut.rest()
                     if save.due():
                         self._save()
                         self._obey()
@@ -142,6 +148,22 @@ class Collector:
             with self._store.write() as tx:
                 gone += self._store.journal.retain(tx, name, oldest)
         return gone > 0
+
+
+class _Share:
+    """True as long as what follows, up to `rest`, takes no more than this share of the time."""
+
+    def __init__(self, share: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._share, self._monotonic = share, monotonic
+        self._began = self._next = monotonic()
+
+    def due(self) -> bool:
+        self._began = self._monotonic()
+        return self._began >= self._next
+
+    def rest(self) -> None:
+        now = self._monotonic()
+        self._next = now + (now - self._began) * (1 / self._share - 1)
 
 
 class _Every:

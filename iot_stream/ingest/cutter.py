@@ -16,7 +16,7 @@ from iot_stream.config import Pipeline
 from iot_stream.hygiene import Counts
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.order import Sorter
-from iot_stream.readings import Times, Values
+from iot_stream.readings import Block, Times, Values, joined
 from iot_stream.store import Store
 from iot_stream.windows import Cut, Windower
 
@@ -86,12 +86,15 @@ class Cutter:
         entries = self._journal.after(self._name, self._position, READ)
         if entries:
             self._replacements = self._scope.replacements(self._name)
+        heard: dict[str, list[Block]] = {}
         for entry in entries:
-            device = self._device(entry.block.device)
-            device.heard += len(entry.block) if entry.block.numbered else 0
-            rows = device.sorter.push(entry.block, entry.arrived)
-            self._push(tx, entry.block.device, device, rows, entry.arrived)
-            self._position = entry.id
+            heard.setdefault(entry.block.device, []).append(entry.block)
+            self._position, arrived = entry.id, entry.arrived
+        for name, blocks in heard.items():
+            device = self._device(name)
+            for block in joined(blocks):
+                device.heard += len(block) if block.numbered else 0
+                self._push(tx, name, device, device.sorter.push(block, arrived), arrived)
         return len(entries)
 
     def idle(self, tx: sqlite3.Connection, now: int) -> None:

@@ -4,7 +4,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +14,7 @@ from iot_stream.errors import DataError
 from iot_stream.formats import Conversation, Decoder, Heard, decoder
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
-from iot_stream.hygiene import check_size, check_times
+from iot_stream.hygiene import MAX_PAYLOAD, check_times, too_large
 from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store
 from iot_stream.store.journal import Prediction
@@ -24,7 +23,7 @@ TOPICS = 100_000  # that are remembered
 MOST_VALUES = 2_000_000  # that are kept in memory until they are written
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """`places` are what a route's template has in braces; the device's name is one level, whatever it was."""
 
     topic: str
@@ -104,12 +103,13 @@ class Intake:
         """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
         all; returns how often it was refused. Never raises for what the message holds."""
         before = self._refused
-        for route, places in self._matching(topic):
+        for route, places in self._known.get(topic) or self._matching(topic):
             if pipeline not in ("", route.pipeline):
                 continue
             message = Message(topic, payload, places)
             try:
-                check_size(payload)
+                if len(payload) > MAX_PAYLOAD:
+                    raise too_large(payload)
                 route.handle(tx, message)
             except DataError as error:
                 self._refuse(tx, route.pipeline, _spoken_of(places), message, error)
@@ -117,12 +117,10 @@ class Intake:
 
     def _matching(self, topic: str) -> list[tuple[_Route, Mapping[str, str]]]:
         """Routes that a topic takes; remembered, for devices speak on the same topics for ever."""
-        found = self._known.get(topic)
-        if found is None:
-            if len(self._known) >= TOPICS:
-                self._known.clear()
-            matches = ((route, topics.match(route.template, topic)) for route in self._routes)
-            found = self._known[topic] = [(route, places) for route, places in matches if places is not None]
+        if len(self._known) >= TOPICS:
+            self._known.clear()
+        matches = ((route, topics.match(route.template, topic)) for route in self._routes)
+        found = self._known[topic] = [(route, places) for route, places in matches if places is not None]
         return found
 
     def conclude(self, tx: sqlite3.Connection) -> None:
@@ -177,24 +175,22 @@ class Intake:
         clock, pending = self.clocks[name], self._pending[name]
         stream = clock.kind == "stream"
 
-        def keep(tx: sqlite3.Connection, block: Block, now: int) -> None:
-            device = device_name(block.device)
-            check_times(block, now)
-            if stream:
-                clock.advance(block.span()[1])
-            pending.append(block if device == block.device else block.renamed(device))
-            self._values += len(block) * len(block.channels)
-            if self._values > MOST_VALUES:
-                self._write(tx)
-
         def handle(tx: sqlite3.Connection, message: Message) -> None:
             now = wall()
             arrived = clock.now() or now if stream else now
             for block in decode.decode(Heard(message.payload, arrived, message.places)):
                 try:
-                    keep(tx, block, now)
+                    device = device_name(block.device)
+                    newest = check_times(block, now)
                 except DataError as error:  # what another device said in this message is as good as ever
                     self._refuse(tx, name, block.device, message, error)
+                    continue
+                if stream:
+                    clock.advance(newest)
+                pending.append(block if device == block.device else block.renamed(device))
+                self._values += len(block) * len(block.channels)
+                if self._values > MOST_VALUES:
+                    self._write(tx)
 
         return handle
 

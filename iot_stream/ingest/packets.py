@@ -32,7 +32,7 @@ REASONS = {
     0x8A: "banned",
     0x8B: "server shutting down",
     0x8D: "keep alive timeout",
-    0x8E: "session taken over: another client has connected with the same id",
+    0x8E: "session taken over; does another one run under the same name?",
     0x8F: "topic filter invalid",
     0x93: "more messages at once than was agreed",
     0x95: "packet too large",

@@ -3,7 +3,7 @@
 `WireReceiver` for mqtt:// and mqtts://; over websockets, where a network lets nothing else pass, paho-mqtt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Condition
 from typing import Protocol
 
@@ -30,6 +30,9 @@ class Receiver(Protocol):
 
     def stop(self) -> None:
         """Say that we are offline, and disconnect; what was not acknowledged comes again to the next."""
+
+
+Listen = Callable[[Address, str, Sequence[str], Presence], Receiver]
 
 
 def receiver(address: Address, client_id: str, patterns: Sequence[str], presence: Presence) -> Receiver:

@@ -27,7 +27,7 @@ class Stream(asyncio.BufferedProtocol):
         self._connection, self._max_packet = connection, max_packet
         self._took, self._told, self._closed = took, told, closed
         self._buffer = memoryview(bytearray(BUFFER))
-        self._end = 0
+        self._end = self._wanted = 0
         self._topics: dict[bytes, str] = {}
         self._fault = ""
         self.transport: asyncio.Transport | None = None
@@ -44,9 +44,11 @@ class Stream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         self._end += count
+        if self._end < self._wanted:
+            return
         messages: list[Received] = []
         try:
-            begin, wanted = self._parse(messages)
+            begin = self._parse(bytes(self._buffer[: self._end]), messages)
         except ProtocolError as error:
             self._fault = f"what came is no MQTT: {error}"
             assert self.transport
@@ -55,12 +57,12 @@ class Stream(asyncio.BufferedProtocol):
         finally:
             if messages:
                 self._took(messages)
-        self._keep(begin, wanted)
+        self._keep(begin)
 
-    def _keep(self, begin: int, wanted: int) -> None:
+    def _keep(self, begin: int) -> None:
         """What is not complete moves to the front of a buffer that has room for it."""
         rest = self._end - begin
-        size = BUFFER if wanted + LEAST <= BUFFER else wanted + LEAST
+        size = max(BUFFER, self._wanted + LEAST)
         if size != len(self._buffer):
             larger = memoryview(bytearray(size))
             larger[:rest] = self._buffer[begin : self._end]
@@ -69,43 +71,42 @@ class Stream(asyncio.BufferedProtocol):
             self._buffer[:rest] = bytes(self._buffer[begin : self._end])
         self._end = rest
 
-    def _parse(self, messages: list[Received]) -> tuple[int, int]:
-        """Where the first incomplete packet begins, and its size as far as it is known."""
-        view, end, place = self._buffer, self._end, 0
+    def _parse(self, data: bytes, messages: list[Received]) -> int:
+        """Where the first incomplete packet begins; `_wanted` is its size, as far as that is known."""
+        end, place, topics = len(data), 0, self._topics
+        self._wanted = 0
         while end - place >= 2:
-            first, size, head = view[place], view[place + 1], place + 2
+            first, size, head = data[place], data[place + 1], place + 2
             if size > 127:
-                size, head = length_at(view, place + 1, end)
+                size, head = length_at(data, place + 1, end)
                 if size < 0:
                     break
             stop = head + size
             if stop > end:
                 if size > self._max_packet:
                     raise ProtocolError(f"a packet of {size} bytes, at most {self._max_packet} were agreed")
-                return place, stop - place
-            if first & 0xF0 == PUBLISH:
-                messages.append(self._message(view, first, head, stop))
-            else:
-                self._told(first, bytes(view[head:stop]))
+                self._wanted = stop - place
+                break
             place = stop
-        return place, 0
-
-    def _message(self, view: memoryview, first: int, head: int, stop: int) -> Received:
-        body = head + 2 + (view[head] << 8 | view[head + 1]) if stop - head >= 2 else stop + 1
-        name = bytes(view[head + 2 : body])
-        topic = self._topics.get(name)
-        if topic is None:
-            topic = self._remember(name)
-        mid = 0
-        if first & 6 and body + 2 <= stop:
-            mid = view[body] << 8 | view[body + 1]
-            body += 2
-        if self._five:
-            size, body = length_at(view, body, stop)
-            body += size if size >= 0 else stop + 1
-        if body > stop:
-            raise ProtocolError("a PUBLISH that ends before its payload")
-        return Received(topic, bytes(view[body:stop]), mid, self._connection)
+            if first & 0xF0 != PUBLISH:
+                self._told(first, data[head:stop])
+                continue
+            body = head + 2 + (data[head] << 8 | data[head + 1]) if size > 1 else stop + 1
+            name = data[head + 2 : body]
+            mid = 0
+            if first & 6 and body + 2 <= stop:
+                mid = data[body] << 8 | data[body + 1]
+                body += 2
+            if self._five and body < stop:
+                properties, body = length_at(data, body, stop) if data[body] else (0, body + 1)
+                body += properties if properties >= 0 else stop
+            elif self._five:
+                body = stop + 1
+            if body > stop:
+                raise ProtocolError("a PUBLISH that ends before its payload")
+            topic = topics.get(name) or self._remember(name)
+            messages.append(Received(topic, data[body:stop], mid, self._connection))
+        return place
 
     def _remember(self, name: bytes) -> str:
         if len(self._topics) >= TOPICS:

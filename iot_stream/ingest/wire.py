@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 30
 ANSWER_S = 10.0
 LONGEST_PAUSE_S = 30.0
+SHORT_S = 5.0  # connections that last no longer, one after the other, have a reason
 UNSUPPORTED_VERSION = 0x84
 INBOX_MESSAGES = 4 * RECEIVE_MAXIMUM
 INBOX_BYTES = MAX_PACKET
@@ -44,11 +45,11 @@ class WireReceiver:
         self._refusal = ""
         self._answered = threading.Event()  # yes or no, to the first attempt
         self._connected = False
+        self._short = 0  # connections one after the other that did not last
         self._alive = False  # something has come since the last look
         self._stopping = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._transport: asyncio.Transport | None = None
-        self._connack: asyncio.Future[bytes] | None = None
         self._ended: asyncio.Future[str] | None = None
         self._thread = threading.Thread(target=self._work, name="receiver", daemon=True)
 
@@ -80,11 +81,14 @@ class WireReceiver:
 
     def stop(self) -> None:
         """Say that we are offline, disconnect cleanly and end the network thread."""
-        self._send(self._say(online=False) + packets.GOODBYE, self._connection)
-        self._end()
+        self._end(self._say(online=False) + packets.GOODBYE)
 
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopping.set)
+    def _end(self, last_words: bytes = b"") -> None:
+        def leave() -> None:
+            self._write(last_words, self._connection)
+            self._stopping.set()
+
+        self._loop.call_soon_threadsafe(leave)
         self._thread.join()
 
     def _send(self, data: bytes, connection: int) -> None:
@@ -117,10 +121,7 @@ class WireReceiver:
 
     def _told(self, first: int, body: bytes) -> None:
         self._alive = True
-        kind = first & 0xF0
-        if kind == packets.CONNACK and self._connack and not self._connack.done():
-            self._connack.set_result(body)
-        elif kind == packets.SUBACK:
+        if first & 0xF0 == packets.SUBACK:
             for reason in packets.refused(body, self._version):
                 log.error(
                     "%s refuses a subscription: %s; may %s read %s?",
@@ -129,19 +130,15 @@ class WireReceiver:
                     self._client_id,
                     ", ".join(self._patterns),
                 )
-        elif kind == packets.DISCONNECT:
-            self._closed(packets.reason_text(body[0]) if body else "the broker said goodbye")
-
-    def _closed(self, why: str) -> None:
-        if self._ended and not self._ended.done():
-            self._ended.set_result(why)
 
     async def _keep_connected(self) -> None:
         pause = 1.0
         while not self._stopping.is_set():
             try:
+                began = self._loop.time()
                 await self._session()
-                pause = 1.0
+                self._short = self._short + 1 if self._loop.time() - began < SHORT_S else 0
+                pause = pause if self._short else 1.0
             except (OSError, BrokerError, ProtocolError) as error:
                 silent = isinstance(error, TimeoutError)
                 self._refusal = f"no answer within {ANSWER_S:g} s" if silent else str(error)
@@ -175,23 +172,39 @@ class WireReceiver:
             task.cancel()
         if not self._stopping.is_set():
             why = self._ended.result() if self._ended.done() else "it is silent"
-            log.warning("connection of %s to %s lost: %s", self._client_id, self._address, why)
+            # Mosquitto 2.0.11, for one, does not say why.
+            twin = "; does another one run under the same name?" if self._short >= 2 else ""
+            log.warning("connection of %s to %s lost: %s%s", self._client_id, self._address, why, twin)
 
     async def _open(self) -> packets.Connack:
         if self._transport:
             self._transport.close()
         self._connection += 1
-        self._ended, self._connack = self._loop.create_future(), self._loop.create_future()
-        stream = Stream(self._version, self._connection, MAX_PACKET, self._took, self._told, self._closed)
+        ended, connack = self._loop.create_future(), self._loop.create_future()
+        self._ended = ended  # of this connection: the one before may end later
+
+        def told(first: int, body: bytes) -> None:
+            if first & 0xF0 == packets.CONNACK and not connack.done():
+                connack.set_result(body)
+            elif first & 0xF0 == packets.DISCONNECT:
+                closed(packets.reason_text(body[0]) if body else "the broker said goodbye")
+            else:
+                self._told(first, body)
+
+        def closed(why: str) -> None:
+            if not ended.done():
+                ended.set_result(why)
+
+        stream = Stream(self._version, self._connection, MAX_PACKET, self._took, told, closed)
         async with asyncio.timeout(ANSWER_S):
             self._transport, _ = await self._loop.create_connection(
                 lambda: stream, self._address.host, self._address.port, ssl=_tls(self._address)
             )
             self._write(self._hello(), self._connection)
-            await asyncio.wait((self._connack, self._ended), return_when=asyncio.FIRST_COMPLETED)
-        if not self._connack.done():
-            raise BrokerError(self._ended.result())
-        return packets.connack(self._connack.result(), self._version)
+            await asyncio.wait((connack, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not connack.done():
+            raise BrokerError(ended.result())
+        return packets.connack(connack.result(), self._version)
 
     async def _beat(self, keep_alive: int) -> None:
         """Until nothing comes any more, though it was asked for (3.1.2.10)."""

@@ -102,7 +102,7 @@ class Journal:
                 block.boot,
                 block.source,
                 block.seq,
-                block.span()[0],
+                block.first,
                 len(block),
             )
             for block in blocks

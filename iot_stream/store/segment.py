@@ -53,30 +53,27 @@ class Heads(msgspec.Struct, frozen=True, array_like=True):
 
 def pack(blocks: Sequence[Block]) -> tuple[bytes, bytes]:
     """Heads and readings of blocks, infinite values made missing."""
-    devices: dict[str, int] = {}
-    channels: dict[tuple[str, ...], int] = {}
-    boots: dict[str, int] = {}
-    table: list[int] = []
-    numbers, firsts = [], []
-    for block in blocks:
-        lists = block.lists
-        table += (
-            devices.setdefault(block.device, len(devices)),
-            channels.setdefault(block.channels, len(channels)),
-            boots.setdefault(block.boot, len(boots)),
-            block.source,
-            block.arrival_stamped,
-            len(block),
-        )
-        numbers.append(block.seq)
-        firsts.append(lists[0][0] if lists else int(block.times[0]))
+    devices = {name: i for i, name in enumerate(dict.fromkeys(block.device for block in blocks))}
+    channels = {names: i for i, names in enumerate(dict.fromkeys(block.channels for block in blocks))}
+    boots = {boot: i for i, boot in enumerate(dict.fromkeys(block.boot for block in blocks))}
+    table = np.array(
+        [
+            [devices[block.device] for block in blocks],
+            [channels[block.channels] for block in blocks],
+            [boots[block.boot] for block in blocks],
+            [block.source for block in blocks],
+            [block.arrival_stamped for block in blocks],
+            [len(block) for block in blocks],
+        ],
+        np.int32,
+    ).T
     heads = Heads(
         list(devices),
         list(channels),
         list(boots),
-        np.array(table, np.int32).tobytes(),
-        np.array(numbers, np.int64).tobytes(),
-        np.array(firsts, np.int64).tobytes(),
+        table.tobytes(),
+        np.array([block.seq for block in blocks], np.int64).tobytes(),
+        np.array([block.first for block in blocks], np.int64).tobytes(),
     )
     times, values = _joined(blocks)
     return msgspec.msgpack.encode(heads), times.tobytes() + values.tobytes()

@@ -1,11 +1,8 @@
 """From a configuration to a result: the recording observed once, a course for each seed."""
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import torch
 
 from iot_stream.config import Pipeline
 from iot_stream.errors import ConfigError
+from iot_stream.evaluate.machine import machine
 from iot_stream.evaluate.replay import costs, course, figures, plan
 from iot_stream.evaluate.replay.course import Course
 from iot_stream.evaluate.replay.plan import Turn
@@ -68,7 +66,8 @@ def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progr
         courses.append(course.run(name, seeded, folder, stream, known, turns, work.step, work.say))
     result = figures.result(stream, courses)
     result |= {"costs": costs.compared(courses[0], stream)}
-    result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine()}
+    threads = {"threads": str(torch.get_num_threads())}
+    result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine(*PACKAGES) | threads}
     return Replay(name, pipeline, stream, turns, courses, result)
 
 
@@ -95,15 +94,3 @@ class _Work:
     def _done(self) -> int:
         seeds, rest = divmod(self._pieces, 1 + self._rounds)
         return seeds * (STEPS_BEFORE + self._rounds) + (STEPS_BEFORE + rest - 1 if rest else 0)
-
-
-def machine() -> dict[str, str]:
-    """What the figures were measured on."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux, or a processor that does not say
-    found = {"cpu": cpu, "cores": str(os.cpu_count()), "threads": str(torch.get_num_threads())}
-    return found | {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}

@@ -1,0 +1,67 @@
+"""Benchmarks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iot_stream.evaluate.machine import machine
+
+
+@click.group()
+def bench() -> None:
+    """Measure: each benchmark runs its reference in the same run, and ends by itself."""
+
+
+@bench.command()
+@click.option(
+    "--messages", type=click.IntRange(1000), default=100_000, show_default=True, help="So many a row."
+)
+@click.option(
+    "--transport",
+    type=click.Choice(["mosquitto", "direct", "all"]),
+    default="all",
+    show_default=True,
+    help="Through a mosquitto of its own, or fed directly.",
+)
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("runs/bench"),
+    show_default=True,
+    help="Where the store lies while it runs: on the disk that is to be measured.",
+)
+def ingest(messages: int, transport: str, target: Path | None, folder: Path) -> None:
+    """How much the collector takes, durably, beside a bare consumer that only counts.
+
+    Publishers of their own process send packets encoded beforehand, at QoS 0 and 1, of one and ten readings,
+    of 10, 100 and 1,000 devices, through a mosquitto of its own on loopback and directly. Latency is from
+    publish to committed, at 1,000 messages a second. Some five minutes.
+    """
+    from iot_stream.evaluate.bench import ingest as measured
+
+    transports = measured.TRANSPORTS if transport == "all" else (transport,)
+    click.echo(_line(*measured.COLUMNS))
+    rows: list[dict[str, Any]] = []
+    for row in measured.rows(transports, messages, folder):
+        rows.append(row)
+        click.echo(_line(*(row[name] for name in measured.COLUMNS)))
+    result: dict[str, Any] = {"machine": machine("numpy", "msgspec"), "messages": messages, "rows": rows}
+    if "mosquitto" in transports:
+        result["broker_per_s"] = measured.broker_limits(messages, folder)
+    if target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(result, indent=1) + "\n")
+        click.echo(f"\n{target}")
+
+
+def _line(*cells: object) -> str:
+    return " ".join(f"{cell!s:>{max(9, len(name))}}" for cell, name in zip(cells, _names(), strict=True))
+
+
+def _names() -> tuple[str, ...]:
+    from iot_stream.evaluate.bench.ingest import COLUMNS
+
+    return COLUMNS
