@@ -28,9 +28,13 @@ def check_times(block: Block, now: int) -> int:
     Raises DataError("absurd_time") for times before 2000 or more than a day ahead of `now`, and
     DataError("empty").
     """
-    if not len(block):
+    times = block.raw_times
+    if len(times) == 1:
+        low = high = int(times[0])
+    elif len(times):
+        low, high = block.span()
+    else:
         raise DataError("empty", f"no readings from {block.device}")
-    low, high = block.span()
     if low < EARLIEST or (now and high > now + AHEAD):
         absurd = iso(low if low < EARLIEST else high)
         raise DataError("absurd_time", f"{block.device}: {absurd}; is its clock set?")

@@ -51,8 +51,8 @@ class Block(msgspec.Struct, eq=False, gc=False):
 
     device: str
     channels: tuple[str, ...]
-    _times: Times | list[int]
-    _values: Values | list[float | None]
+    raw_times: Times | list[int]
+    raw_values: Values | list[float | None]
     boot: str = ""
     seq: int = -1
     source: int = 0
@@ -60,30 +60,19 @@ class Block(msgspec.Struct, eq=False, gc=False):
 
     @property
     def times(self) -> Times:
-        if isinstance(self._times, list):
-            self._times = np.array(self._times, np.int64)
-        return self._times
+        if isinstance(self.raw_times, list):
+            self.raw_times = np.array(self.raw_times, np.int64)
+        return self.raw_times
 
     @property
     def values(self) -> Values:
-        if isinstance(self._values, list):
+        if isinstance(self.raw_values, list):
             with np.errstate(over="ignore"):  # becomes infinite, which hygiene marks as missing
-                self._values = np.array(self._values, np.float32).reshape(len(self), len(self.channels))
-        return self._values
-
-    @property
-    def lists(self) -> tuple[list[int], list[float | None]] | None:
-        """Times, and values row by row, where they are lists still."""
-        times, values = self._times, self._values
-        return (times, values) if isinstance(times, list) and isinstance(values, list) else None
+                self.raw_values = np.array(self.raw_values, np.float32).reshape(len(self), len(self.channels))
+        return self.raw_values
 
     def __len__(self) -> int:
-        return len(self._times)
-
-    @property
-    def first(self) -> int:
-        """The time (ns) of its first reading, of which there is at least one."""
-        return int(self._times[0])
+        return len(self.raw_times)
 
     @property
     def numbered(self) -> bool:
@@ -91,15 +80,15 @@ class Block(msgspec.Struct, eq=False, gc=False):
 
     def span(self) -> tuple[int, int]:
         """The least and the greatest time (ns) of its readings, of which there is at least one."""
-        times = self._times
+        times = self.raw_times
         if isinstance(times, list):
-            return (times[0], times[0]) if len(times) == 1 else (min(times), max(times))
+            return min(times), max(times)
         return int(times.min()), int(times.max())
 
     def renamed(self, device: str) -> "Block":
         """The same readings, of a device of that name."""
         return Block(
-            device, self.channels, self._times, self._values,
+            device, self.channels, self.raw_times, self.raw_values,
             self.boot, self.seq, self.source, self.arrival_stamped,
         )  # fmt: skip
 

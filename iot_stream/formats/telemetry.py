@@ -40,15 +40,12 @@ class TelemetryDecoder:
             names, columns = self._taken(message.channels)
         if not columns:
             raise DataError("unknown_channel", f"telemetry of {device} has none of {sorted(self._wanted)}")
-        count = len(columns[0])
-        for column in columns:
-            if len(column) != count:
-                raise DataError("malformed", f"telemetry of {device}: columns of unequal length")
         seq = message.seq if message.boot else -1  # numbers that may start anew unnoticed say nothing
-        if count == 1:
-            values = [column[0] for column in columns]
-        else:
-            values = list(chain.from_iterable(zip(*columns, strict=True)))
+        count = len(columns[0])
+        try:
+            values = [value for (value,) in columns] if count == 1 else [*chain(*zip(*columns, strict=True))]
+        except ValueError:
+            raise DataError("malformed", f"telemetry of {device}: columns of unequal length") from None
         stamped = message.time < 0 and not message.times
         if count == 1 and 0 <= message.time <= MAX_TIME and not message.times:
             times = [message.time]

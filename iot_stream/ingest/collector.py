@@ -11,13 +11,15 @@ from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
 from iot_stream.ingest.packets import Received
 from iot_stream.ingest.receiver import Listen, receiver
+from iot_stream.mqtt import RECEIVE_MAXIMUM
 from iot_stream.presence import Presence
 from iot_stream.store import Store
 from iot_stream.store.journal import Quarantined
 
 log = logging.getLogger(__name__)
 
-GROUP = 5000
+GROUP = 5000  # messages in a transaction at most
+ENOUGH = RECEIVE_MAXIMUM // 2  # for one: the broker sends on while they are written
 GROUP_S = 0.02
 SAVE_S = 2.0
 RETAIN_S = 10.0
@@ -57,7 +59,7 @@ class Collector:
         more = False
         try:
             while not stopping.is_set():
-                batch = self._receiver.take(GROUP, GROUP_S)
+                batch = self._receiver.take(GROUP, GROUP_S, ENOUGH)
                 self._collect(batch, stopping)
                 try:
                     if cut.due() or not batch:

@@ -35,12 +35,15 @@ class Inbox:
                 self._changed.notify()
             return not self._full
 
-    def take(self, most: int, wait_s: float) -> list[Received]:
-        """Up to `most` messages: what comes within `wait_s` of the call."""
+    def take(self, most: int, wait_s: float, enough: int = 0) -> list[Received]:
+        """Up to `most` messages: what comes within `wait_s` of the call, or until there are `enough`."""
         deadline = time.monotonic() + wait_s
         with self._changed:
-            self._wanted = most
-            while len(self._messages) < most and not self._full and (left := deadline - time.monotonic()) > 0:
+            self._wanted = enough or most
+            while len(self._messages) < self._wanted and not self._full:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
                 self._changed.wait(left)
             taken = list(islice(self._messages, most))
             for _ in taken:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,19 +23,10 @@ TOPICS = 100_000  # that are remembered
 MOST_VALUES = 2_000_000  # that are kept in memory until they are written
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """`places` are what a route's template has in braces; the device's name is one level, whatever it was."""
-
-    topic: str
-    payload: bytes
-    places: Mapping[str, str]
-
-    @property
-    def device(self) -> str:
-        return device_name(self.places.get("device", ""))
-
-
-Handler = Callable[[sqlite3.Connection, Message], None]
+Places = Mapping[str, str]
+Refusals = Sequence[tuple[str, DataError]]
+Handler = Callable[[sqlite3.Connection, bytes, Places], Refusals]
+"""Of a payload, and what the route's template has in braces; returns what was refused of it, by device."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +60,9 @@ class Intake:
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
         self._conversations: list[_Talk] = []
-        self._refused = 0
         self._pending: dict[str, list[Block]] = {name: [] for name in config.pipelines}
         self._values = 0  # that are pending
-        self._known: dict[str, list[tuple[_Route, Mapping[str, str]]]] = {}
+        self._known: dict[str, list[tuple[_Route, Places]]] = {}
         self._routes = [
             route
             for name, pipeline in config.pipelines.items()
@@ -102,20 +92,22 @@ class Intake:
     def take(self, tx: sqlite3.Connection, topic: str, payload: bytes, pipeline: str = "") -> int:
         """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
         all; returns how often it was refused. Never raises for what the message holds."""
-        before = self._refused
+        refused = 0
         for route, places in self._known.get(topic) or self._matching(topic):
-            if pipeline not in ("", route.pipeline):
+            if pipeline and pipeline != route.pipeline:
                 continue
-            message = Message(topic, payload, places)
             try:
                 if len(payload) > MAX_PAYLOAD:
                     raise too_large(payload)
-                route.handle(tx, message)
+                refusals = route.handle(tx, payload, places)
             except DataError as error:
-                self._refuse(tx, route.pipeline, _spoken_of(places), message, error)
-        return self._refused - before
+                refusals = [(_spoken_of(places), error)]
+            for device, why in refusals:
+                self._refuse(tx, route.pipeline, device, topic, payload, why)
+            refused += len(refusals)
+        return refused
 
-    def _matching(self, topic: str) -> list[tuple[_Route, Mapping[str, str]]]:
+    def _matching(self, topic: str) -> list[tuple[_Route, Places]]:
         """Routes that a topic takes; remembered, for devices speak on the same topics for ever."""
         if len(self._known) >= TOPICS:
             self._known.clear()
@@ -163,58 +155,71 @@ class Intake:
             talk.decoder.restore(talk.kept)
 
     def _refuse(
-        self, tx: sqlite3.Connection, pipeline: str, device: str, message: Message, error: DataError
+        self,
+        tx: sqlite3.Connection,
+        pipeline: str,
+        device: str,
+        topic: str,
+        payload: bytes,
+        error: DataError,
     ) -> None:
-        self._refused += 1
         self._journal.count(tx, pipeline, device, error.reason)
-        self._journal.quarantine(
-            tx, wall(), pipeline, device, message.topic, error.reason, error.detail, message.payload
-        )
+        self._journal.quarantine(tx, wall(), pipeline, device, topic, error.reason, error.detail, payload)
 
     def _readings(self, name: str, decode: Decoder) -> Handler:
         clock, pending = self.clocks[name], self._pending[name]
         stream = clock.kind == "stream"
 
-        def handle(tx: sqlite3.Connection, message: Message) -> None:
+        def handle(tx: sqlite3.Connection, payload: bytes, places: Places) -> Refusals:
             now = wall()
             arrived = clock.now() or now if stream else now
-            for block in decode.decode(Heard(message.payload, arrived, message.places)):
+            refusals: Refusals = ()
+            for block in decode.decode(Heard(payload, arrived, places)):
                 try:
                     device = device_name(block.device)
                     newest = check_times(block, now)
                 except DataError as error:  # what another device said in this message is as good as ever
-                    self._refuse(tx, name, block.device, message, error)
+                    refusals = [*refusals, (block.device, error)]
                     continue
                 if stream:
                     clock.advance(newest)
                 pending.append(block if device == block.device else block.renamed(device))
-                self._values += len(block) * len(block.channels)
+                values = block.raw_values
+                self._values += len(values) if isinstance(values, list) else values.size
                 if self._values > MOST_VALUES:
                     self._write(tx)
+            return refusals
 
         return handle
 
     def _labels(self, name: str, read: Callable[[str, bytes], Label]) -> Handler:
-        def handle(tx: sqlite3.Connection, message: Message) -> None:
-            label = read(message.device, message.payload)
+        def handle(tx: sqlite3.Connection, payload: bytes, places: Places) -> Refusals:
+            label = read(_device_of(places), payload)
             self._journal.add_label(tx, name, label, self.clocks[name].now())
+            return ()
 
         return handle
 
     def _predictions(self, name: str, pipeline: Pipeline) -> Handler:
         place = {klass: i for i, klass in enumerate(pipeline.classes)}
 
-        def handle(tx: sqlite3.Connection, message: Message) -> None:
-            device = message.device
+        def handle(tx: sqlite3.Connection, payload: bytes, places: Places) -> Refusals:
+            device = _device_of(places)
             try:
-                told: topics.Prediction = topics.decode(topics.Prediction, message.payload)
+                told: topics.Prediction = topics.decode(topics.Prediction, payload)
                 said = [*told.earlier, (told.time, told.klass, told.p)]
                 found = [Prediction(device, t, told.version, place[klass], p) for t, klass, p in said]
             except (msgspec.DecodeError, KeyError) as error:
                 raise DataError("malformed", f"prediction of {device}: {error}") from error
             self._journal.add_predictions(tx, name, found, self.clocks[name].now())
+            return ()
 
         return handle
+
+
+def _device_of(places: Places) -> str:
+    """Its name as one level of a topic, whatever it was."""
+    return device_name(places.get("device", ""))
 
 
 def _spoken_of(places: Mapping[str, str]) -> str:

@@ -19,8 +19,8 @@ class Receiver(Protocol):
     def start(self) -> None:
         """Connect and go on in the background; raises BrokerError."""
 
-    def take(self, most: int, wait_s: float) -> list[Received]:
-        """Up to `most` messages: what comes within `wait_s` of the call."""
+    def take(self, most: int, wait_s: float, enough: int = 0) -> list[Received]:
+        """Up to `most` messages: what comes within `wait_s` of the call, or until there are `enough`."""
 
     def acknowledge(self, messages: Sequence[Received]) -> None:
         """In the order of delivery, of those whose connection has not gone."""
@@ -73,8 +73,8 @@ class WebsocketReceiver:
         with self._room:
             self._room.notify()
 
-    def take(self, most: int, wait_s: float) -> list[Received]:
-        return self._inbox.take(most, wait_s)
+    def take(self, most: int, wait_s: float, enough: int = 0) -> list[Received]:
+        return self._inbox.take(most, wait_s, enough)
 
     def acknowledge(self, messages: Sequence[Received]) -> None:
         for message in messages:

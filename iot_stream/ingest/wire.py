@@ -65,9 +65,9 @@ class WireReceiver:
                 f"address, user and password right?"
             )
 
-    def take(self, most: int, wait_s: float) -> list[Received]:
-        """Up to `most` messages: what comes within `wait_s` of the call."""
-        return self._inbox.take(most, wait_s)
+    def take(self, most: int, wait_s: float, enough: int = 0) -> list[Received]:
+        """Up to `most` messages: what comes within `wait_s` of the call, or until there are `enough`."""
+        return self._inbox.take(most, wait_s, enough)
 
     def acknowledge(self, messages: Sequence[Received]) -> None:
         """PUBACK in the order of delivery, of those whose connection has not gone."""

@@ -102,8 +102,8 @@ class Journal:
                 block.boot,
                 block.source,
                 block.seq,
-                block.first,
-                len(block),
+                int(block.raw_times[0]),
+                len(block.raw_times),
             )
             for block in blocks
         ]

@@ -56,6 +56,7 @@ def pack(blocks: Sequence[Block]) -> tuple[bytes, bytes]:
     devices = {name: i for i, name in enumerate(dict.fromkeys(block.device for block in blocks))}
     channels = {names: i for i, names in enumerate(dict.fromkeys(block.channels for block in blocks))}
     boots = {boot: i for i, boot in enumerate(dict.fromkeys(block.boot for block in blocks))}
+    times = [block.raw_times for block in blocks]
     table = np.array(
         [
             [devices[block.device] for block in blocks],
@@ -63,7 +64,7 @@ def pack(blocks: Sequence[Block]) -> tuple[bytes, bytes]:
             [boots[block.boot] for block in blocks],
             [block.source for block in blocks],
             [block.arrival_stamped for block in blocks],
-            [len(block) for block in blocks],
+            [len(each) for each in times],
         ],
         np.int32,
     ).T
@@ -73,23 +74,22 @@ def pack(blocks: Sequence[Block]) -> tuple[bytes, bytes]:
         list(boots),
         table.tobytes(),
         np.array([block.seq for block in blocks], np.int64).tobytes(),
-        np.array([block.first for block in blocks], np.int64).tobytes(),
+        np.array([each[0] for each in times], np.int64).tobytes(),
     )
-    times, values = _joined(blocks)
-    return msgspec.msgpack.encode(heads), times.tobytes() + values.tobytes()
+    return msgspec.msgpack.encode(heads), _readings(blocks)
 
 
-def _joined(blocks: Sequence[Block]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    pairs = [block.lists for block in blocks]
-    if all(pairs):
-        lists = [pair for pair in pairs if pair]
-        times = np.array(list(chain.from_iterable(pair[0] for pair in lists)), np.int64)
+def _readings(blocks: Sequence[Block]) -> bytes:
+    """All times, then all values."""
+    values = [block.raw_values for block in blocks]
+    if all(isinstance(each, list) for each in values):
         with np.errstate(over="ignore"):
-            values = np.array(list(chain.from_iterable(pair[1] for pair in lists)), np.float32)
+            flat = np.array(list(chain.from_iterable(values)), np.float32)
+        times = np.array(list(chain.from_iterable([block.raw_times for block in blocks])), np.int64)
     else:
+        flat = np.concatenate([block.values.ravel() for block in blocks])
         times = np.concatenate([block.times for block in blocks])
-        values = np.concatenate([block.values.ravel() for block in blocks])
-    return times, finite(values)
+    return times.tobytes() + finite(flat).tobytes()
 
 
 def heads_of(packed: bytes) -> Heads:
