@@ -1,6 +1,5 @@
 """What one message means: readings for the journal, a label, a device's predictions, or bad input."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import check_size, check_times
 from iot_stream.readings import Block, Label, device_name
-from iot_stream.store import Store
+from iot_stream.store import Store, Transaction
 from iot_stream.store.journal import Prediction
 
 TOPICS = 100_000  # that are remembered
@@ -36,7 +35,7 @@ class Message(NamedTuple):
         return device_name(self.places.get("device", ""))
 
 
-Handler = Callable[[sqlite3.Connection, Message], None]
+Handler = Callable[[Transaction, Message], None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Intake:
     def patterns(self) -> list[str]:
         return sorted({route.pattern for route in self._routes})
 
-    def take(self, tx: sqlite3.Connection, topic: str, payload: bytes, pipeline: str = "") -> int:
+    def take(self, tx: Transaction, topic: str, payload: bytes, pipeline: str = "") -> int:
         """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
         all; returns how often it was refused. Never raises for what the message holds."""
         before = self._refused
@@ -125,7 +124,7 @@ class Intake:
             found = self._known[topic] = [(route, places) for route, places in matches if places is not None]
         return found
 
-    def conclude(self, tx: sqlite3.Connection) -> None:
+    def conclude(self, tx: Transaction) -> None:
         """At the end of a transaction: what is in memory, and what conversations remember, is part of it."""
         self._write(tx)
         for talk in self._conversations:
@@ -135,7 +134,7 @@ class Intake:
             if talk.written != talk.kept:
                 self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
 
-    def _write(self, tx: sqlite3.Connection) -> None:
+    def _write(self, tx: Transaction) -> None:
         for name, blocks in self._pending.items():
             if blocks:
                 news = self._journal.append(tx, name, blocks, self.clocks[name].now())
@@ -165,7 +164,7 @@ class Intake:
             talk.decoder.restore(talk.kept)
 
     def _refuse(
-        self, tx: sqlite3.Connection, pipeline: str, device: str, message: Message, error: DataError
+        self, tx: Transaction, pipeline: str, device: str, message: Message, error: DataError
     ) -> None:
         self._refused += 1
         self._journal.count(tx, pipeline, device, error.reason)
@@ -177,7 +176,7 @@ class Intake:
         clock, pending = self.clocks[name], self._pending[name]
         stream = clock.kind == "stream"
 
-        def keep(tx: sqlite3.Connection, block: Block, now: int) -> None:
+        def keep(tx: Transaction, block: Block, now: int) -> None:
             device = device_name(block.device)
             check_times(block, now)
             if stream:
@@ -187,7 +186,7 @@ class Intake:
             if self._values > MOST_VALUES:
                 self._write(tx)
 
-        def handle(tx: sqlite3.Connection, message: Message) -> None:
+        def handle(tx: Transaction, message: Message) -> None:
             now = wall()
             arrived = clock.now() or now if stream else now
             for block in decode.decode(Heard(message.payload, arrived, message.places)):
@@ -199,7 +198,7 @@ class Intake:
         return handle
 
     def _labels(self, name: str, read: Callable[[str, bytes], Label]) -> Handler:
-        def handle(tx: sqlite3.Connection, message: Message) -> None:
+        def handle(tx: Transaction, message: Message) -> None:
             label = read(message.device, message.payload)
             self._journal.add_label(tx, name, label, self.clocks[name].now())
 
@@ -208,7 +207,7 @@ class Intake:
     def _predictions(self, name: str, pipeline: Pipeline) -> Handler:
         place = {klass: i for i, klass in enumerate(pipeline.classes)}
 
-        def handle(tx: sqlite3.Connection, message: Message) -> None:
+        def handle(tx: Transaction, message: Message) -> None:
             device = message.device
             try:
                 told: topics.Prediction = topics.decode(topics.Prediction, message.payload)
