@@ -78,6 +78,10 @@ def talking(device: Publisher, enough: int) -> Iterator[None]:
         thread.join(30)
 
 
+def wrong(store: Store) -> set[str]:
+    return {reason for _, reason, _ in store.journal.counters("p")}
+
+
 def test_a_collector_that_is_killed_loses_and_doubles_nothing(config: Path) -> None:
     known = load(config)
     store = Store(known.store_place)
@@ -89,7 +93,7 @@ def test_a_collector_that_is_killed_loses_and_doubles_nothing(config: Path) -> N
         assert store.journal.readings("p")["d"] < device.sent
         with collecting(config):
             check_nothing_lost_or_doubled(known, store, device)
-    assert store.journal.counters("p") == []
+    assert wrong(store) <= {"duplicate"}  # what was written and not yet acknowledged comes again
     store.close()
 
 
@@ -125,5 +129,5 @@ def test_while_the_server_restarts_messages_wait_and_none_is_lost(
                 postgres_server.start()
         check_nothing_lost_or_doubled(known, store, device)
         assert process.poll() is None, "it went on in the same process"
-    assert store.journal.counters("p") == []
+    assert wrong(store) <= {"duplicate"}  # what was written and not yet acknowledged comes again
     store.close()
