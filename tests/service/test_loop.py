@@ -40,7 +40,8 @@ def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: 
     scenario.write_text("world: features\nschedule:\n  - {at: 6 s, regime: heavy}\n")
     with brokers.start(tmp_path / "broker", kind=kind) as broker:
         path = write_config(tmp_path, broker.url, prefix)
-        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | settings))
+        written = yaml.safe_load(path.read_text()) | settings
+        path.write_text(yaml.safe_dump(written, sort_keys=False))
         with opened(path) as (config, store):
             with service(path, tmp_path / "service.log") as serving:
                 wait_until(
