@@ -11,7 +11,7 @@ ARG PIP_ARGS=""
 ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 COPY . .
-RUN pip install ${PIP_ARGS} --constraint constraints.txt .
+RUN pip install ${PIP_ARGS} --constraint constraints.txt ".[postgres]"
 # State lives here; a named volume mounted on it starts with this owner.
 RUN useradd --uid 1000 --create-home iot && install --directory --owner iot --group iot /var/lib/iot-stream
 WORKDIR /var/lib/iot-stream
@@ -21,5 +21,5 @@ CMD ["iot-stream", "--help"]
 FROM light AS service
 ARG PIP_ARGS=""
 USER root
-RUN pip install ${PIP_ARGS} --constraint /app/constraints.txt "/app[train,formats]"
+RUN pip install ${PIP_ARGS} --constraint /app/constraints.txt "/app[train,formats,postgres]"
 USER iot

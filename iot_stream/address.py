@@ -84,6 +84,13 @@ class Address:
         return f"{scheme}{'s' if self.tls else ''}://{self.host}:{self.port}{self.websocket}"
 
 
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.partition("?")[0].rpartition("@")
+    return f"{scheme}{separator}{login.partition(':')[0]}{at}{place}"
+
+
 def _environment(text: str, written: Callable[[str], str] = str) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:

@@ -86,9 +86,7 @@ class Sorter:
                 source.reached = max(source.reached, bound)
             elif block.seq < source.expected:
                 self.late += len(block)
-            elif block.seq > source.expected and (
-                block.times[-1] > bound or any(b.numbered for b in waiting)
-            ):
+            elif block.seq > source.expected and (block.times[0] > bound or any(b.numbered for b in waiting)):
                 waiting.append(block)
             else:
                 self.lost += block.seq - source.expected

@@ -75,7 +75,7 @@ def _playback(config: Config, folder: Path, scenario: Scenario, root: Path, stat
 
 def _root(config: Config, given: Path | None, patience_s: float) -> Path:
     """The devices' root of trust; the service may be about to make it."""
-    path = given or config.store_folder / "keys" / "1.root.json"
+    path = given or config.keys_folder / "1.root.json"
     deadline = time.monotonic() + patience_s
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -104,7 +104,7 @@ def _root(config: Config, given: Path | None, patience_s: float) -> Path:
 @click.option("--seed", type=int, help="of everything random")
 @click.option("--broker", help="another broker than the configuration's")
 @click.option(
-    "--root", type=click.Path(path_type=Path), help="root of trust [default: STORE/keys/1.root.json]"
+    "--root", type=click.Path(path_type=Path), help="root of trust [default: 1.root.json among the keys]"
 )
 @click.option(
     "--state", type=click.Path(path_type=Path), help="folder of the devices' models [default: a new one]"

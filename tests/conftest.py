@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from iot_stream.service.broker import Broker, start
+from tests import postgres
 
 # Before torch is loaded, here and in the processes that tests start: on shared cores two threads of a
 # small step wait for each other, ten times as long as the step takes.
@@ -24,3 +25,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def prefix() -> str:
     """A topic prefix (and a base for client ids) that no other test uses."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    with postgres.running() as server:
+        if server is None:
+            pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
+        yield server

@@ -38,6 +38,24 @@ def office(folder: Path, added: str = "", without: str = "") -> Pipeline:
 # --- what a file says
 
 
+@pytest.mark.parametrize(
+    ("store", "place", "keys"),
+    [
+        ("sqlite:///var/x", Path("/var/x"), "/var/x/keys"),
+        ("sqlite:x", Path("x"), "x/keys"),
+        ("postgresql://me:secret@h/d", "postgresql://me:secret@h/d", "/var/lib/iot-stream/keys"),
+        ("postgresql://h/d\nkeys: safe", "postgresql://h/d", "safe"),
+        ("sqlite:x\nkeys: safe", Path("x"), "safe"),
+    ],
+)
+def test_where_the_store_is_and_where_the_keys_are(
+    tmp_path: Path, store: str, place: Path | str, keys: str
+) -> None:
+    config = load(write(tmp_path, HEAD.replace("sqlite:store", store) + OFFICE))
+    assert config.store_place == place
+    assert config.keys_folder == Path(keys)
+
+
 def test_defaults_make_all_but_window_and_task_optional(tmp_path: Path) -> None:
     config = load(write(tmp_path, HEAD + OFFICE))
     assert config.address == Address("localhost", 1883)
@@ -289,6 +307,10 @@ def test_an_error_names_file_line_and_remedy(
             ":1: broker.urll: unknown setting `urll`; is `url` meant?",
         ),
         (HEAD.replace("sqlite:store", "oracle:x") + OFFICE, ":2: store: "),
+        (
+            HEAD.replace("sqlite:store", "postgres://me:secret@h/d") + OFFICE,
+            ":2: store: 'postgres://me@h/d' is neither",
+        ),
         (HEAD.replace("store:", "prefix: a/b\nstore:") + OFFICE, ":2: prefix: "),
         ("broker: mqtt://x\n", ":1: pipelines: at least one is needed"),
         ("pipelines: 3\n", ":1: pipelines: at least one is needed"),

@@ -36,7 +36,7 @@ def pipeline_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def opened(path: Path) -> tuple[Config, Store]:
     config = load(path)
-    return config, Store(config.store_folder)
+    return config, Store(config.store_place)
 
 
 def pick(config: Config, name: str | None) -> tuple[str, Pipeline]:
@@ -86,10 +86,6 @@ def ask(store: Store, part: str, wait: float, kind: str, pipeline: str, **argume
         missing = f"no {part} has answered yet, is `iot-stream serve` running?"
         outcome = f"asked for as command {command}; {missing}"
     click.echo(outcome)
-
-
-def keys_folder(config: Config) -> Path:
-    return config.store_folder / "keys"
 
 
 def until_stopped() -> threading.Event:

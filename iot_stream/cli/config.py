@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from iot_stream.address import without_password
 from iot_stream.cli.common import config_option
 from iot_stream.config import load
 
@@ -18,7 +19,8 @@ def config() -> None:
 def check(path: Path) -> None:
     """Say what a configuration means, or what is wrong with it and where."""
     settings = load(path)
-    click.echo(f"broker   {settings.address}\nstore    {settings.store_folder}\nprefix   {settings.prefix}")
+    place = without_password(str(settings.store_place))
+    click.echo(f"broker   {settings.address}\nstore    {place}\nprefix   {settings.prefix}")
     for name, pipeline in settings.pipelines.items():
         click.echo(f"pipeline {name}: {', '.join(pipeline.classes)}")
         for source in pipeline.sources:

@@ -7,7 +7,6 @@ import msgspec
 
 from iot_stream.cli.common import (
     config_option,
-    keys_folder,
     known_device,
     opened,
     pick,
@@ -44,7 +43,7 @@ def add(name: str, path: Path, pipeline: str | None, broker: str | None, cohort:
         check_device_name(name)
     except DataError as error:
         raise ConfigError(f"NAME: {error.detail}") from error
-    root = Keys.load(keys_folder(config)).newest_root.decode()
+    root = Keys.load(config.keys_folder).newest_root.decode()
     address = config.address
     own = Broker(
         url=broker or str(address),

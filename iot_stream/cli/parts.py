@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from iot_stream.cli.common import config_option, keys_folder, opened, until_part_stopped, until_stopped
+from iot_stream.cli.common import config_option, opened, until_part_stopped, until_stopped
 from iot_stream.config import load
 
 PARTS = ("collect", "distill", "publish")
@@ -27,7 +27,7 @@ def serve(path: Path, quiet: bool) -> None:
     from iot_stream.service.supervisor import serve as supervise
 
     config = load(path)
-    keys = keys_folder(config)
+    keys = config.keys_folder
     if not keys.exists():
         Keys.create(keys, root_keys=1, root_threshold=1)
         click.echo(
@@ -72,4 +72,4 @@ def publish(path: Path, supervised: bool) -> None:
     from iot_stream.release.publisher import Publisher
 
     config, store = opened(path)
-    Publisher(config, store, keys_folder(config)).run(until_part_stopped(supervised))
+    Publisher(config, store, config.keys_folder).run(until_part_stopped(supervised))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-from iot_stream.address import Address, Broker, Settings
+from iot_stream.address import Address, Broker, Settings, without_password
 from iot_stream.config.ranges import expanded
 from iot_stream.config.recordings import Recordings
 from iot_stream.config.settings import Network, Pipeline
@@ -33,9 +33,20 @@ class Config(Settings, frozen=True):
         Meta(description="Another file beside this one, whose settings hold where this one says nothing"),
     ] = ""
     broker: Annotated[Broker | str, Meta(description="A URL, or {url, user, password, ca}")] = Broker()
-    store: Annotated[str, Meta(description="sqlite:///folder (a relative one: sqlite:folder)")] = (
-        "sqlite:///var/lib/iot-stream"
-    )
+    store: Annotated[
+        str,
+        Meta(
+            description="sqlite:///folder (a relative one: sqlite:folder), or PostgreSQL: "
+            "postgresql://user:password@host/database"
+        ),
+    ] = "sqlite:///var/lib/iot-stream"
+    keys: Annotated[
+        str,
+        Meta(
+            description="Folder of the keys that sign releases; default: keys in the folder of an SQLite "
+            "store, /var/lib/iot-stream/keys with PostgreSQL"
+        ),
+    ] = ""
     store_limit: Annotated[
         Size,
         Meta(description="When the store holds more, its oldest readings and windows go, whatever their age"),
@@ -50,11 +61,28 @@ class Config(Settings, frozen=True):
         return (Broker(url=self.broker) if isinstance(self.broker, str) else self.broker).address()
 
     @property
+    def store_place(self) -> Path | str:
+        """SQLite's folder, or PostgreSQL's URL; raises ConfigError."""
+        scheme, _, rest = self.store.partition(":")
+        if scheme == "postgresql" and rest.startswith("//"):
+            return self.store
+        return self.store_folder
+
+    @property
     def store_folder(self) -> Path:
+        """Of an SQLite store; raises ConfigError."""
         scheme, _, rest = self.store.partition(":")
         if scheme != "sqlite" or not rest.strip("/"):
-            raise ConfigError(f"store: {self.store!r} is not sqlite:///folder")
+            shown = without_password(self.store)
+            raise ConfigError(f"store: {shown!r} is neither sqlite:///folder nor postgresql://host/database")
         return Path(rest[2:] if rest.startswith("//") else rest)
+
+    @property
+    def keys_folder(self) -> Path:
+        if self.keys:
+            return Path(self.keys)
+        place = self.store_place
+        return (place if isinstance(place, Path) else Path("/var/lib/iot-stream")) / "keys"
 
 
 def _hook(kind: type, data: object) -> object:
@@ -84,7 +112,7 @@ def load(path: Path, **changes: str) -> Config:
     config = msgspec.structs.replace(top, pipelines=pipelines)
     for name in ("broker", "store"):  # found here, not at the first connection
         try:
-            config.address if name == "broker" else config.store_folder  # noqa: B018
+            config.address if name == "broker" else config.store_place  # noqa: B018
         except ConfigError as error:
             raise ConfigError(f"{path}:{line_of(lines, (name,))}: {error}") from error
     return config

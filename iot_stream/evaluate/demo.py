@@ -176,7 +176,7 @@ def _first_version(
     config: Config, name: str, service: subprocess.Popen[bytes], stopping: threading.Event
 ) -> Store:
     """Waits until the first student is on the broker."""
-    store = Store(config.store_folder)
+    store = Store(config.store_place)
     deadline = time.monotonic() + FIRST_VERSION_S
     while store.registry.release(name, "all", "stable") is None:
         if service.poll() is not None or time.monotonic() > deadline:

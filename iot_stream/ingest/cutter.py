@@ -6,7 +6,6 @@ same windows, which the store has under their keys already. So each window exist
 """
 
 import logging
-import sqlite3
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,7 +16,7 @@ from iot_stream.hygiene import Counts
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.order import Sorter
 from iot_stream.readings import Block, Times, Values, joined
-from iot_stream.store import Store
+from iot_stream.store import Store, Transaction
 from iot_stream.windows import Cut, Windower
 
 log = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ class Cutter:
             self._devices[name] = _Device(sorter, Windower(self._cut))
         return self._devices[name]
 
-    def advance(self, tx: sqlite3.Connection) -> int:
+    def advance(self, tx: Transaction) -> int:
         """Cut the next piece of the journal; returns how many blocks it had, 0 at the end."""
         entries = self._journal.after(self._name, self._position, READ)
         if entries:
@@ -97,7 +96,7 @@ class Cutter:
                 self._push(tx, name, device, device.sorter.push(block, arrived), arrived)
         return len(entries)
 
-    def idle(self, tx: sqlite3.Connection, now: int) -> None:
+    def idle(self, tx: Transaction, now: int) -> None:
         """Go on with what has waited long enough."""
         for name, device in self._devices.items():
             rows = device.sorter.idle(now)
@@ -105,7 +104,7 @@ class Cutter:
                 self._push(tx, name, device, rows, now)
 
     def _push(
-        self, tx: sqlite3.Connection, name: str, device: _Device, rows: tuple[Times, Values], arrived: int
+        self, tx: Transaction, name: str, device: _Device, rows: tuple[Times, Values], arrived: int
     ) -> None:
         self._changed.add(name)
         times, values = rows
@@ -120,13 +119,13 @@ class Cutter:
         self._cut_rows(tx, name, device, times, values, arrived)
 
     def _cut_rows(
-        self, tx: sqlite3.Connection, name: str, device: _Device, times: Times, values: Values, arrived: int
+        self, tx: Transaction, name: str, device: _Device, times: Times, values: Values, arrived: int
     ) -> None:
         windows = device.windower.push(times, values)
         if len(windows):
             self._journal.add_windows(tx, self._name, self._cut.id, name, windows, arrived)
 
-    def save(self, tx: sqlite3.Connection) -> None:
+    def save(self, tx: Transaction) -> None:
         """Position and memory of the devices that changed, in one transaction; counts what fell out."""
         states = {}
         for name in self._changed:

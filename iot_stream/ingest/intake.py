@@ -1,6 +1,5 @@
 """What one message means: readings for the journal, a label, a device's predictions, or bad input."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import MAX_PAYLOAD, check_times, too_large
 from iot_stream.readings import Block, Label, device_name
-from iot_stream.store import Store
+from iot_stream.store import Store, Transaction
 from iot_stream.store.journal import Prediction
 
 TOPICS = 100_000  # that are remembered
@@ -25,7 +24,7 @@ MOST_VALUES = 2_000_000  # that are kept in memory until they are written
 
 Places = Mapping[str, str]
 Refusals = Sequence[tuple[str, DataError]]
-Handler = Callable[[sqlite3.Connection, bytes, Places], Refusals]
+Handler = Callable[[Transaction, bytes, Places], Refusals]
 """Of a payload, and what the route's template has in braces; returns what was refused of it, by device."""
 
 
@@ -89,7 +88,7 @@ class Intake:
     def patterns(self) -> list[str]:
         return sorted({route.pattern for route in self._routes})
 
-    def take(self, tx: sqlite3.Connection, topic: str, payload: bytes, pipeline: str = "") -> int:
+    def take(self, tx: Transaction, topic: str, payload: bytes, pipeline: str = "") -> int:
         """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
         all; returns how often it was refused. Never raises for what the message holds."""
         refused = 0
@@ -115,7 +114,7 @@ class Intake:
         found = self._known[topic] = [(route, places) for route, places in matches if places is not None]
         return found
 
-    def conclude(self, tx: sqlite3.Connection) -> None:
+    def conclude(self, tx: Transaction) -> None:
         """At the end of a transaction: what is in memory, and what conversations remember, is part of it."""
         self._write(tx)
         for talk in self._conversations:
@@ -125,7 +124,7 @@ class Intake:
             if talk.written != talk.kept:
                 self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
 
-    def _write(self, tx: sqlite3.Connection) -> None:
+    def _write(self, tx: Transaction) -> None:
         for name, blocks in self._pending.items():
             if blocks:
                 news = self._journal.append(tx, name, blocks, self.clocks[name].now())
@@ -156,7 +155,7 @@ class Intake:
 
     def _refuse(
         self,
-        tx: sqlite3.Connection,
+        tx: Transaction,
         pipeline: str,
         device: str,
         topic: str,
@@ -170,7 +169,7 @@ class Intake:
         clock, pending = self.clocks[name], self._pending[name]
         stream = clock.kind == "stream"
 
-        def handle(tx: sqlite3.Connection, payload: bytes, places: Places) -> Refusals:
+        def handle(tx: Transaction, payload: bytes, places: Places) -> Refusals:
             now = wall()
             arrived = clock.now() or now if stream else now
             refusals: Refusals = ()
@@ -193,7 +192,7 @@ class Intake:
         return handle
 
     def _labels(self, name: str, read: Callable[[str, bytes], Label]) -> Handler:
-        def handle(tx: sqlite3.Connection, payload: bytes, places: Places) -> Refusals:
+        def handle(tx: Transaction, payload: bytes, places: Places) -> Refusals:
             label = read(_device_of(places), payload)
             self._journal.add_label(tx, name, label, self.clocks[name].now())
             return ()
@@ -203,7 +202,7 @@ class Intake:
     def _predictions(self, name: str, pipeline: Pipeline) -> Handler:
         place = {klass: i for i, klass in enumerate(pipeline.classes)}
 
-        def handle(tx: sqlite3.Connection, payload: bytes, places: Places) -> Refusals:
+        def handle(tx: Transaction, payload: bytes, places: Places) -> Refusals:
             device = _device_of(places)
             try:
                 told: topics.Prediction = topics.decode(topics.Prediction, payload)

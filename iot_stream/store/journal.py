@@ -1,6 +1,5 @@
 """The collector's tables: readings, windows, labels, predictions, and what was wrong."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.readings import Block, Label, Times, Values
-from iot_stream.store.database import Database
+from iot_stream.store.base import Database, Transaction
 from iot_stream.store.known import Device, Known
 from iot_stream.store.segment import Heads, heads_of, pack, unpack
 from iot_stream.windows import Windows
@@ -89,9 +88,7 @@ class Journal:
 
     # --- readings ---------------------------------------------------------------------------
 
-    def append(
-        self, tx: sqlite3.Connection, pipeline: str, blocks: Sequence[Block], arrived: int
-    ) -> list[bool]:
+    def append(self, tx: Transaction, pipeline: str, blocks: Sequence[Block], arrived: int) -> list[bool]:
         """Within a transaction: keep blocks that came together; False for those that are there already (a
         redelivery)."""
         known = self._up_to_date(pipeline)
@@ -109,11 +106,11 @@ class Journal:
         ]
         fresh = [block for block, new in zip(blocks, news, strict=True) if new]
         if fresh:
-            cursor = tx.execute(
-                "INSERT INTO journal (pipeline, arrived, heads, readings) VALUES (?,?,?,?)",
+            added = tx.execute(
+                "INSERT INTO journal (pipeline, arrived, heads, readings) VALUES (?,?,?,?) RETURNING id",
                 (pipeline, arrived, *pack(fresh)),
-            )
-            known.position = cursor.lastrowid or 0
+            ).fetchone()
+            known.position = added[0]
         return news
 
     def _up_to_date(self, pipeline: str) -> Known:
@@ -157,7 +154,7 @@ class Journal:
         for i, heads in self._store.read(query, pipeline, position):
             yield i, heads_of(heads)
 
-    def save_known(self, tx: sqlite3.Connection, pipeline: str) -> None:
+    def save_known(self, tx: Transaction, pipeline: str) -> None:
         """So that the next start need not read the whole journal."""
         known = self._up_to_date(pipeline)
         tx.executemany(
@@ -220,8 +217,12 @@ class Journal:
         found: bytes | None = self._store.one(query, pipeline, source)
         return found
 
-    def save_conversation(self, tx: sqlite3.Connection, pipeline: str, source: int, snapshot: bytes) -> None:
-        tx.execute("INSERT OR REPLACE INTO conversations VALUES (?,?,?)", (pipeline, source, snapshot))
+    def save_conversation(self, tx: Transaction, pipeline: str, source: int, snapshot: bytes) -> None:
+        tx.execute(
+            "INSERT INTO conversations VALUES (?,?,?)"
+            " ON CONFLICT (pipeline, source) DO UPDATE SET snapshot = excluded.snapshot",
+            (pipeline, source, snapshot),
+        )
 
     # --- cutters ----------------------------------------------------------------------------
 
@@ -239,23 +240,28 @@ class Journal:
         )
 
     def save_cutters(
-        self, tx: sqlite3.Connection, pipeline: str, cut: str, position: int, states: dict[str, bytes]
+        self, tx: Transaction, pipeline: str, cut: str, position: int, states: dict[str, bytes]
     ) -> None:
-        tx.execute("INSERT OR REPLACE INTO positions VALUES (?,?,?)", (pipeline, cut, position))
+        tx.execute(
+            "INSERT INTO positions VALUES (?,?,?)"
+            " ON CONFLICT (pipeline, cut) DO UPDATE SET journal = excluded.journal",
+            (pipeline, cut, position),
+        )
         tx.executemany(
-            "INSERT OR REPLACE INTO cutters VALUES (?,?,?,?)",
+            "INSERT INTO cutters VALUES (?,?,?,?)"
+            " ON CONFLICT (pipeline, cut, device) DO UPDATE SET state = excluded.state",
             [(pipeline, cut, device, state) for device, state in states.items()],
         )
 
     # --- windows ----------------------------------------------------------------------------
 
     def add_windows(
-        self, tx: sqlite3.Connection, pipeline: str, cut: str, device: str, windows: Windows, arrived: int
+        self, tx: Transaction, pipeline: str, cut: str, device: str, windows: Windows, arrived: int
     ) -> None:
         """Each window once: what is there under its key already is left as it is."""
         tx.executemany(
-            'INSERT OR IGNORE INTO windows (pipeline, cut, device, start, "end", arrived, x)'
-            " VALUES (?,?,?,?,?,?,?)",
+            'INSERT INTO windows (pipeline, cut, device, start, "end", arrived, x)'
+            " VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             [
                 (pipeline, cut, device, int(start), int(end), arrived, x.tobytes())
                 for start, end, x in zip(*windows, strict=True)
@@ -311,11 +317,12 @@ class Journal:
 
     # --- labels and predictions -------------------------------------------------------------
 
-    def add_label(self, tx: sqlite3.Connection, pipeline: str, label: Label, arrived: int) -> None:
+    def add_label(self, tx: Transaction, pipeline: str, label: Label, arrived: int) -> None:
         """A later label for the same time corrects the one before."""
         tx.execute(
-            'INSERT OR REPLACE INTO labels (pipeline, device, start, "end", value, arrived)'
-            " VALUES (?,?,?,?,?,?)",
+            'INSERT INTO labels (pipeline, device, start, "end", value, arrived) VALUES (?,?,?,?,?,?)'
+            ' ON CONFLICT (pipeline, device, start, "end")'
+            " DO UPDATE SET value = excluded.value, arrived = excluded.arrived",
             (pipeline, label.device, label.start, label.end, label.value, arrived),
         )
 
@@ -327,10 +334,10 @@ class Journal:
         return [Label(*row) for row in rows]
 
     def add_predictions(
-        self, tx: sqlite3.Connection, pipeline: str, predictions: Iterable[Prediction], arrived: int
+        self, tx: Transaction, pipeline: str, predictions: Iterable[Prediction], arrived: int
     ) -> None:
         tx.executemany(
-            "INSERT OR IGNORE INTO predictions VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO predictions VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             [(pipeline, *prediction, arrived) for prediction in predictions],
         )
 
@@ -345,9 +352,10 @@ class Journal:
 
     # --- what was wrong ---------------------------------------------------------------------
 
-    def count(self, tx: sqlite3.Connection, pipeline: str, device: str, reason: str, n: int = 1) -> None:
+    def count(self, tx: Transaction, pipeline: str, device: str, reason: str, n: int = 1) -> None:
         tx.execute(
-            "INSERT INTO counters VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            "INSERT INTO counters VALUES (?,?,?,?)"
+            " ON CONFLICT (pipeline, device, reason) DO UPDATE SET n = counters.n + excluded.n",
             (pipeline, device, reason, n),
         )
 
@@ -358,7 +366,7 @@ class Journal:
 
     def quarantine(
         self,
-        tx: sqlite3.Connection,
+        tx: Transaction,
         at: int,
         pipeline: str,
         device: str,
@@ -368,12 +376,12 @@ class Journal:
         payload: bytes,
     ) -> None:
         """Keeps the newest messages that could not be used, for a person to look at."""
-        cursor = tx.execute(
+        added = tx.execute(
             "INSERT INTO quarantine (at, pipeline, device, topic, reason, detail, payload, size)"
-            " VALUES (?,?,?,?,?,?,?,?)",
+            " VALUES (?,?,?,?,?,?,?,?) RETURNING id",
             (at, pipeline, device, topic, reason, detail[:500], payload[:QUARANTINE_BYTES], len(payload)),
-        )
-        tx.execute("DELETE FROM quarantine WHERE id <= ?", ((cursor.lastrowid or 0) - QUARANTINE_ROWS,))
+        ).fetchone()
+        tx.execute("DELETE FROM quarantine WHERE id <= ?", (added[0] - QUARANTINE_ROWS,))
 
     def quarantined(
         self, pipeline: str, *, ids: Iterable[int] = (), device: str = "", reason: str = ""
@@ -389,7 +397,7 @@ class Journal:
         wanted = set(ids)
         return [found for row in rows if (found := Quarantined(*row)).id in wanted or not wanted]
 
-    def drop_quarantined(self, tx: sqlite3.Connection, ids: Iterable[int]) -> None:
+    def drop_quarantined(self, tx: Transaction, ids: Iterable[int]) -> None:
         tx.executemany("DELETE FROM quarantine WHERE id = ?", [(each,) for each in ids])
 
     def oldest(self, pipeline: str, count: int) -> int | None:
@@ -402,12 +410,12 @@ class Journal:
         found: int | None = self._store.one(query, pipeline, pipeline, count)
         return found
 
-    def retain(self, tx: sqlite3.Connection, pipeline: str, oldest: int) -> int:
+    def retain(self, tx: Transaction, pipeline: str, oldest: int) -> int:
         """Forgets, a piece at a time, what arrived before `oldest`; returns the number of rows that went."""
         gone = self._retain_segments(tx, pipeline, oldest)
         for table in ("windows", "labels", "predictions"):
-            where = "SELECT rowid" if table != "predictions" else "SELECT pipeline, device, time"
-            key = "rowid" if table != "predictions" else "(pipeline, device, time)"
+            where = "SELECT id" if table != "predictions" else "SELECT pipeline, device, time"
+            key = "id" if table != "predictions" else "(pipeline, device, time)"
             gone += tx.execute(
                 f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608  table names from the tuple above
                 f" ({where} FROM {table} WHERE pipeline = ? AND arrived < ? LIMIT {RETENTION_ROWS})",
@@ -415,7 +423,7 @@ class Journal:
             ).rowcount
         return gone
 
-    def _retain_segments(self, tx: sqlite3.Connection, pipeline: str, oldest: int) -> int:
+    def _retain_segments(self, tx: Transaction, pipeline: str, oldest: int) -> int:
         rows = self._store.read(
             "SELECT id, heads FROM journal WHERE pipeline = ? AND arrived < ? LIMIT ?",
             pipeline,

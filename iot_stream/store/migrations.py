@@ -1,9 +1,14 @@
-"""The schema, step by step; a step and its record are one transaction. Never edit a step that has shipped.
+"""The schema, step by step, in SQLite's words; a step and its record are one transaction. Never edit a step
+that has shipped.
 
 Each table has one writing process, named in its comment; `commands` is the exception: anyone appends.
 Readers go on from the last id that they saw, so ids are never used twice (AUTOINCREMENT), also when
 retention has emptied a table.
 """
+
+from collections.abc import Iterator
+
+from iot_stream.errors import StoreError
 
 STEPS = [
     """
@@ -139,3 +144,11 @@ STEPS = [
     CREATE TABLE known_until (pipeline TEXT NOT NULL PRIMARY KEY, segment INTEGER NOT NULL) WITHOUT ROWID
     """,
 ]
+
+
+def pending(have: int, place: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and statements of each step that a store at step `have` lacks; raises StoreError."""
+    if have > len(STEPS):
+        raise StoreError(f"store {place} is from a newer iot-stream (schema {have}); update this one")
+    for number, step in enumerate(STEPS[have:], have + 1):
+        yield number, step.split(";")

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import sqlite3
 from typing import Any, NamedTuple
 
 from iot_stream.clock import wall
 from iot_stream.errors import StoreError
-from iot_stream.store.database import Database
+from iot_stream.store.base import Database, Transaction
 
 Report = dict[str, Any]
 
@@ -63,15 +62,15 @@ class Registry:
 
     # --- artifacts and models ---------------------------------------------------------------
 
-    def put_artifact(self, tx: sqlite3.Connection, content: bytes) -> str:
+    def put_artifact(self, tx: Transaction, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()
-        tx.execute("INSERT OR IGNORE INTO artifacts VALUES (?,?)", (digest, content))
+        tx.execute("INSERT INTO artifacts VALUES (?,?) ON CONFLICT DO NOTHING", (digest, content))
         return digest
 
     def artifact(self, digest: str) -> bytes:
         content = self._store.one("SELECT content FROM artifacts WHERE sha256 = ?", digest)
         if content is None:
-            raise StoreError(f"store {self._store.path}: no artifact {digest}; restore it from a backup")
+            raise StoreError(f"store {self._store.place}: no artifact {digest}; restore it from a backup")
         return bytes(content)
 
     def put_model(self, key: str, kind: str, content: bytes, report: Report) -> None:
@@ -79,7 +78,9 @@ class Registry:
         with self._store.write() as tx:
             digest = self.put_artifact(tx, content)
             tx.execute(
-                "INSERT OR REPLACE INTO models VALUES (?,?,?,?,?)",
+                "INSERT INTO models VALUES (?,?,?,?,?) ON CONFLICT (key) DO UPDATE SET"
+                " kind = excluded.kind, created = excluded.created, content = excluded.content,"
+                " report = excluded.report",
                 (key, kind, wall(), digest, json.dumps(report)),
             )
 
@@ -89,9 +90,12 @@ class Registry:
 
     # --- rounds and versions ----------------------------------------------------------------
 
-    def save_round(self, tx: sqlite3.Connection, round_: Round) -> None:
+    def save_round(self, tx: Transaction, round_: Round) -> None:
         tx.execute(
-            "INSERT OR REPLACE INTO rounds VALUES (?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO rounds VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
+            " pipeline = excluded.pipeline, cohort = excluded.cohort, trigger = excluded.trigger,"
+            " started = excluded.started, ended = excluded.ended, stream_started = excluded.stream_started,"
+            " outcome = excluded.outcome, report = excluded.report",
             (*round_[:-1], json.dumps(round_.report)),
         )
 
@@ -99,7 +103,7 @@ class Registry:
         rows = self._store.read("SELECT * FROM rounds WHERE pipeline = ? ORDER BY started", pipeline)
         return [Round._make([*row[:-1], json.loads(row[-1])]) for row in rows]
 
-    def add_version(self, tx: sqlite3.Connection, version: Version) -> None:
+    def add_version(self, tx: Transaction, version: Version) -> None:
         tx.execute(
             "INSERT INTO versions VALUES (?,?,?,?,?,?,?,?,?,?,?)",
             (*version[:-1], json.dumps(version.provenance)),
@@ -127,11 +131,9 @@ class Registry:
 
     # --- outputs of teacher and rivals ------------------------------------------------------
 
-    def add_outputs(
-        self, tx: sqlite3.Connection, rows: list[tuple[str, str, str, int, int, int, bytes]]
-    ) -> None:
+    def add_outputs(self, tx: Transaction, rows: list[tuple[str, str, str, int, int, int, bytes]]) -> None:
         """(pipeline, model, device, end, start, arrived, float32 logits)"""
-        tx.executemany("INSERT OR IGNORE INTO outputs VALUES (?,?,?,?,?,?,?)", rows)
+        tx.executemany("INSERT INTO outputs VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", rows)
 
     def outputs(self, pipeline: str, model: str, since: int = 0) -> list[tuple[str, int, int, int, bytes]]:
         """(device, end, start, arrived, logits) of windows that end at `since` or later."""
@@ -169,7 +171,8 @@ class Registry:
     def save_release(self, pipeline: str, cohort: str, slot: str, version: int, bundle: bytes) -> None:
         with self._store.write() as tx:
             tx.execute(
-                "INSERT OR REPLACE INTO releases VALUES (?,?,?,?,?,?)",
+                "INSERT INTO releases VALUES (?,?,?,?,?,?) ON CONFLICT (pipeline, cohort, slot, version)"
+                " DO UPDATE SET signed = excluded.signed, bundle = excluded.bundle",
                 (pipeline, cohort, slot, version, wall(), bundle),
             )
 
@@ -185,10 +188,13 @@ class Registry:
         return (rows[0][0], bytes(rows[0][1])) if rows else None
 
     def save_device(self, pipeline: str, device: Device, status: str) -> None:
+        name, cohort, online, version, seen = device
         with self._store.write() as tx:
             tx.execute(
-                "INSERT OR REPLACE INTO devices VALUES (?,?,?,?,?,?,?)",
-                (pipeline, device.device, device.cohort, device.online, device.version, device.seen, status),
+                "INSERT INTO devices VALUES (?,?,?,?,?,?,?) ON CONFLICT (pipeline, device) DO UPDATE SET"
+                " cohort = excluded.cohort, online = excluded.online, version = excluded.version,"
+                " seen = excluded.seen, status = excluded.status",
+                (pipeline, name, cohort, int(online), version, seen, status),
             )
 
     def devices(self, pipeline: str) -> list[Device]:
@@ -221,12 +227,12 @@ class Registry:
     def command(self, who: str, kind: str, pipeline: str, **arguments: Any) -> int:
         """Ask for something; returns the number under which the outcome will stand."""
         with self._store.write() as tx:
-            cursor = tx.execute(
+            added = tx.execute(
                 "INSERT INTO commands (at, who, kind, pipeline, arguments, state, outcome)"
-                " VALUES (?,?,?,?,?,'open','')",
+                " VALUES (?,?,?,?,?,'open','') RETURNING id",
                 (wall(), who, kind, pipeline, json.dumps(arguments)),
-            )
-        return int(cursor.lastrowid or 0)
+            ).fetchone()
+        return int(added[0])
 
     def open_commands(self, *kinds: str) -> list[Command]:
         rows = self._store.read(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from iot_stream.clock import wall
 from iot_stream.readings import Times
-from iot_stream.store.database import Database
+from iot_stream.store.base import Database
 
 
 class Exclusion(NamedTuple):
@@ -29,12 +29,12 @@ class Scope:
     def exclude(self, who: str, pipeline: str, device: str, start: int, end: int, reason: str) -> int:
         """The number under which it can be removed again."""
         with self._store.write() as tx:
-            cursor = tx.execute(
+            added = tx.execute(
                 'INSERT INTO exclusions (at, who, pipeline, device, start, "end", reason)'
-                " VALUES (?,?,?,?,?,?,?)",
+                " VALUES (?,?,?,?,?,?,?) RETURNING id",
                 (wall(), who, pipeline, device, start, end, reason),
-            )
-        return int(cursor.lastrowid or 0)
+            ).fetchone()
+        return int(added[0])
 
     def exclusions(self, pipeline: str) -> list[Exclusion]:
         rows = self._store.read(
@@ -53,7 +53,8 @@ class Scope:
         """From `since` (ns) on the device's name stands for another sensor."""
         with self._store.write() as tx:
             tx.execute(
-                "INSERT OR IGNORE INTO replacements (pipeline, device, since, at, who) VALUES (?,?,?,?,?)",
+                "INSERT INTO replacements (pipeline, device, since, at, who) VALUES (?,?,?,?,?)"
+                " ON CONFLICT DO NOTHING",
                 (pipeline, device, since, wall(), who),
             )
 

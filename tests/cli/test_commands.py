@@ -1,6 +1,7 @@
 """The commands on a service that has run: models, windows, keys, device, config, monitor."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -137,6 +138,8 @@ def test_config_check_says_what_a_file_means(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mqtt://localhost", "p")
     out = run("config", "check", "--config", str(path)).stdout
     assert "teacher  mlp hidden=[32] on 4 × (f0, f1" in out
+    path.write_text(re.sub("store: .*", "store: postgresql://me:secret@db/iot", path.read_text()))
+    assert "store    postgresql://me@db/iot\n" in run("config", "check", "--config", str(path)).stdout
     assert (
         "no such file" in run("config", "check", "--config", str(tmp_path / "no.yml"), code=2).stderr.lower()
     )

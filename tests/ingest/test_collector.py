@@ -208,7 +208,7 @@ def break_store(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) ->
     mended, write = threading.Event(), Store.write
 
     @contextmanager
-    def failing(self: Store) -> Iterator[sqlite3.Connection]:
+    def failing(self: Store) -> Iterator[Transaction]:
         caller = sys._getframe(2).f_code.co_name
         with write(self) as tx:
             yield tx

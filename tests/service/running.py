@@ -100,7 +100,7 @@ def simulator(config: Path, folder: Path, *options: str) -> Iterator[subprocess.
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Config, Store]]:
     config = load(path)
-    store = Store(config.store_folder)
+    store = Store(config.store_place)
     try:
         yield config, store
     finally:

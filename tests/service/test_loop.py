@@ -1,27 +1,47 @@
 """The whole loop, as processes over a real broker: readings up, rounds, signed students down."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from iot_stream.evaluate import live
 from iot_stream.service import broker as brokers
 from simulator.ledger import Ledger
+from tests.postgres import Server
 from tests.service.running import NAME, fleet, opened, service, write_config
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Where store and keys are."""
+    if request.param == "sqlite":
+        yield {}
+    else:
+        server: Server = request.getfixturevalue("postgres_server")
+        with server.database() as url:
+            yield {"store": url, "keys": str(tmp_path / "keys")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("mosquitto", "sqlite"), ("embedded", "sqlite"), ("mosquitto", "postgresql")],
+    indirect=["settings"],
+)
 @pytest.mark.timeout(180)
-def test_the_whole_loop(kind: brokers.Kind, tmp_path: Path, prefix: str) -> None:
+def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: Path, prefix: str) -> None:
     if kind == "mosquitto" and brokers.find_mosquitto() is None:
         pytest.skip("no mosquitto on this machine: apt install mosquitto")
     scenario = tmp_path / "scenario.yml"
     scenario.write_text("world: features\nschedule:\n  - {at: 6 s, regime: heavy}\n")
     with brokers.start(tmp_path / "broker", kind=kind) as broker:
         path = write_config(tmp_path, broker.url, prefix)
+        written = yaml.safe_load(path.read_text()) | settings
+        path.write_text(yaml.safe_dump(written, sort_keys=False))
         with opened(path) as (config, store):
             with service(path, tmp_path / "service.log") as serving:
                 wait_until(

@@ -18,13 +18,6 @@ from iot_stream.windows import Windows
 from tests.streams import START
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path)
-    yield opened
-    opened.close()
-
-
 def block(
     seq: int = -1, boot: str = "", count: int = 2, device: str = "d", source: int = 0, at: int = 0
 ) -> Block:
@@ -160,14 +153,14 @@ def test_what_is_known_is_bounded() -> None:
     assert not device.news("full of gaps", 19_998, 1)
 
 
-def test_another_process_goes_on_from_the_store(tmp_path: Path) -> None:
-    first = Store(tmp_path)
+def test_another_process_goes_on_from_the_store(place: Path | str) -> None:
+    first = Store(place)
     append(first, block(0, "x"), block())
     with first.write() as tx:
         first.journal.save_known(tx, "p")
     append(first, block(2, "x"), block(at=10))
     first.close()
-    second = Store(tmp_path)
+    second = Store(place)
     assert second.journal.readings("p") == {"d": 8}
     redelivered = append(second, block(0, "x"), block(), block(2, "x"), block(at=10), block(4, "x"))
     assert redelivered == [False] * 4 + [True]
@@ -175,8 +168,8 @@ def test_another_process_goes_on_from_the_store(tmp_path: Path) -> None:
     second.close()
 
 
-def test_what_two_collectors_write_is_known_to_both(tmp_path: Path) -> None:
-    one, other = Store(tmp_path), Store(tmp_path)
+def test_what_two_collectors_write_is_known_to_both(place: Path | str) -> None:
+    one, other = Store(place), Store(place)
     assert append(one, block(0, "x")) == [True]
     assert append(other, block(0, "x"), block(2, "x")) == [False, True]
     assert append(one, block(2, "x"), block(4, "x")) == [False, True]
@@ -300,7 +293,7 @@ def test_oldest_are_those_that_every_cutter_has_cut(store: Store) -> None:
 def test_used_falls_when_rows_go_though_the_file_stays(store: Store) -> None:
     append(store, *(block(i * 2, "x") for i in range(2000)))
     full = store.used()
-    assert 0 < full <= store.path.stat().st_size + 10_000_000
+    assert 2000 * 10 < full < 2000 * 1000
     gone = 1
     while gone:
         with store.write() as tx:
@@ -321,16 +314,3 @@ def test_ids_go_on_after_retention_has_emptied_a_table(store: Store) -> None:
     add_windows(store, 3)
     assert [entry.block.seq for entry in store.journal.after("p", position, 100)] == [4]
     assert store.journal.windows("p", "c", (3, 2), after=newest).starts.tolist() == [3]
-
-
-def test_retention_does_not_read_what_stays(store: Store) -> None:
-    for table, columns in (
-        ("journal", "rowid"),
-        ("windows", "rowid"),
-        ("labels", "rowid"),
-        ("predictions", "time"),
-    ):
-        plan = store.read(
-            f"EXPLAIN QUERY PLAN SELECT {columns} FROM {table} WHERE pipeline = 'p' AND arrived < 5"
-        )
-        assert f"USING COVERING INDEX {table}_by_age (pipeline=? AND arrived<?)" in str(plan)

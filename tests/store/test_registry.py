@@ -1,20 +1,10 @@
 """Models, versions, releases, devices, commands: what was written is what is read."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from iot_stream.errors import StoreError
 from iot_stream.store import Store
 from iot_stream.store.registry import Command, Device, Registry, Round, Version
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -54,7 +44,7 @@ def test_versions_come_in_order_of_number_by_cohort(store: Store, registry: Regi
 
 
 def test_a_version_is_written_once(store: Store, registry: Registry) -> None:
-    with pytest.raises(StoreError, match="UNIQUE"), store.write() as tx:  # noqa: PT012
+    with pytest.raises(StoreError, match=r"(?i)unique"), store.write() as tx:  # noqa: PT012
         registry.add_version(tx, version(1))
         registry.add_version(tx, version(1))
     assert registry.versions("p") == []

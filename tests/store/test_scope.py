@@ -1,8 +1,5 @@
 """What may be learnt from."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,13 +8,6 @@ from iot_stream.store import Store
 DEVICES = np.array(["a", "a", "a", "b", "b"])
 STARTS = np.array([10, 20, 30, 10, 20])
 ENDS = STARTS + 9
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "store")
-    yield opened
-    opened.close()
 
 
 def allowed(store: Store, pipeline: str = "p") -> list[bool]:
