@@ -247,7 +247,7 @@ WRONG: list[tuple[str, str, int, str]] = [  # added, line left out, line in the 
     ("    sources: [{}]\n    recordings: {channels: {light: l}, late: {light: {every: 1 day}}}\n", "sources", 8, "late.light: no source names 'light'"),
     ("    recordings:\n      time: t\n      order: load\n", "", 10, "recordings.order: is for recordings without times, and there is `time`"),
     ("    recordings: {time: t, shuffle: batch}\n", "", 8, "recordings.shuffle: is for recordings without times"),
-    ("    recordings: {files: a.npz, shuffle: batch}\n", "", 8, "recordings.shuffle: only rows of CSV files can be shuffled"),
+    ("    recordings: {files: a.npz, shuffle: batch}\n", "", 8, "recordings.shuffle: only rows of CSV or Parquet files can be shuffled"),
     ("    recordings: {match: '(?P<load>.)', order: laod}\n", "", 8, "recordings.order: no field 'laod'; there are key, load"),
     ("    recordings: {files: a.npz, segments: batch}\n", "", 8, "recordings.segments: no field 'batch'; there are key"),
     ("    recordings: {world: features, segments: load}\n", "", 8, "recordings.segments: no field 'load'; there are regime"),

@@ -199,7 +199,7 @@ def _possible(name: str, recordings: Recordings) -> None:
     if recordings.time and name != "segments":
         raise ConfigError("is for recordings without times, and there is `time`")
     if name == "shuffle" and not recordings.columns_by_name:
-        raise ConfigError("only rows of CSV files can be shuffled")
+        raise ConfigError("only rows of CSV or Parquet files can be shuffled")
     if wanted not in fields and (name == "order" or not recordings.columns_by_name):
         raise ConfigError(f"no field {wanted!r}; there are {', '.join(sorted(fields))}")
 
