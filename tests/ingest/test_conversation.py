@@ -6,7 +6,7 @@ from queue import SimpleQueue
 import pytest
 
 from iot_stream.config import Config
-from iot_stream.formats.sparkplug import Datatype, Metric, dbirth, ddata, nbirth, parse
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth, parse
 from iot_stream.mqtt import Connection, Message
 from iot_stream.service.broker import Broker
 from tests.ingest.test_collector import collecting
