@@ -47,8 +47,13 @@ class Will:
     payload: bytes
 
 
+def _leave(client: Client, will: Will) -> None:
+    client.will_set(will.topic, will.payload, qos=1, retain=True)
+
+
 class Connection:
-    """One client of the broker. Nothing happens before `start`."""
+    """One client of the broker. Nothing happens before `start`. `will` may be made anew at each attempt to
+    connect."""
 
     def __init__(
         self,
@@ -56,7 +61,7 @@ class Connection:
         client_id: str,
         on_message: Callable[[Message], None],
         *,
-        will: Will | None = None,
+        will: Will | Callable[[], Will] | None = None,
         on_connect: Callable[[], None] | None = None,
         durable: bool = False,
         manual_ack: bool = False,
@@ -101,8 +106,8 @@ class Connection:
             )
         if self.address.websocket:
             client.ws_set_options(path=self.address.websocket)
-        if self._will:
-            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
+        if will := self._will:
+            client.on_pre_connect = lambda client, _: _leave(client, will() if callable(will) else will)
         client.on_connect = self._connected_to_broker
         client.on_disconnect = self._disconnected
         client.on_connect_fail = lambda *_: log.warning("%s is not there; trying again", self.address)

@@ -232,6 +232,8 @@ WRONG: list[tuple[str, str, int, str]] = [  # added, line left out, line in the 
     ("    sources:\n      - format: json\n        channels: {co2: co2}\n", "sources", 8, "sources.0: not a path: 'co2'; write $.field"),
     ("    sources: [{topic: office/co2, channels: {co2: co2}}]\n", "sources", 7, "sources.0.topic: 'office/co2' must have one level {device}"),
     ("    sources: [{channels: {co2: co2}, seq: $.n}]\n", "sources", 7, "sources.0.seq: numbers need a boot id too"),
+    ("    sources: [{channels: {co2: co2}, host: h}]\n", "sources", 7, "sources.0.host: is for format sparkplug"),
+    ("    sources: [{format: sparkplug, channels: {co2: x}, host: a/b}]\n", "sources", 7, "sources.0.host: 'a/b' must not be empty, and have no '/'"),
     ("    sources: [{channels: {co2: co2}, zone: Berlin}]\n", "sources", 7, "sources.0.zone: no time zone 'Berlin'"),
     ("    sources: [{format: telemetry}]\n", "sources", 4, "student: channels: name the channels, for the sources do not"),
     ("    labels: {topic: a/b}\n", "", 8, "labels.topic: 'a/b' must have one level {device}"),

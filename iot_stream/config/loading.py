@@ -152,6 +152,8 @@ def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"sources.{i}.zone", partial(time_zone, source.zone)
         yield f"sources.{i}", partial(decoder, source, i)
         yield f"sources.{i}.topic", partial(_source_topic, source)
+        if source.host and source.format != "sparkplug":
+            yield f"sources.{i}.host", partial(_refuse, "is for format sparkplug")
         if bool(source.seq) != bool(source.boot):
             yield (
                 f"sources.{i}.seq",

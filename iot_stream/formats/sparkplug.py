@@ -24,6 +24,7 @@ from iot_stream.formats.sparkplug_payload import (
     rebirth,
     schema,
     signed,
+    state,
 )
 from iot_stream.formats.values import number
 from iot_stream.readings import Block
@@ -88,6 +89,8 @@ class SparkplugDecoder:
             raise ConfigError(f"topic: {source.topic!r} is not {TOPIC}, or so with a name for {{group}}")
         if source.device:
             raise ConfigError("device: format sparkplug has its devices' names from the topic")
+        if source.host:
+            state(source.host, True, 0)
         self._index, self._words = index, source.values
         self._namespace, self._group = namespace, "" if group == "{group}" else group
         self._channels: dict[str, list[str]] = {}

@@ -206,14 +206,21 @@ def rebirth(time: int) -> bytes:
     return _encode([Metric(REBIRTH, True, Datatype.BOOLEAN)], time, None)
 
 
-def state(host: str, online: bool, at_ms: int) -> tuple[str, bytes]:
+class State(msgspec.Struct):
+    """Whether a host is there, and since when (ms)."""
+
+    online: bool
+    timestamp: int
+
+
+def state(host: str, online: bool, at_ms: int, namespace: str = "spBv1.0") -> tuple[str, bytes]:
     """Topic and payload by which a primary host says whether it is there (chapter 6, "STATE").
 
     To be sent with QoS 1 and retained: offline as the will, online after connecting, both of the same time.
     """
     if not host or {"/", "+", "#"} & set(host):
-        raise ConfigError(f"the host's name {host!r} must not be empty, and have no '/', '+', '#'")
-    return f"spBv1.0/STATE/{host}", msgspec.json.encode({"online": online, "timestamp": at_ms})
+        raise ConfigError(f"host: {host!r} must not be empty, and have no '/', '+', '#'")
+    return f"{namespace}/STATE/{host}", msgspec.json.encode(State(online, at_ms))
 
 
 def _encode(metrics: Iterable[Metric], time: int, seq: int | None) -> bytes:
