@@ -186,7 +186,9 @@ class Pipeline(Settings, frozen=True):
     loss_alarm: Annotated[
         float,
         Meta(
-            gt=0, le=1, description="Warn when more than this share of a device's numbered readings gets lost"
+            gt=0,
+            le=1,
+            description="Warn when more of a device's numbered readings, or Sparkplug messages, than this share is lost",
         ),
     ] = 0.01
     retention: Annotated[Duration, Meta(description="Readings and windows are kept so long")] = Duration(

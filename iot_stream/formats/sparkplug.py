@@ -102,6 +102,7 @@ class SparkplugDecoder:
         self._size = 0  # of all nodes
         self._snapshot = b""  # as it was last made; empty where births or deaths have come since
         self._lost: dict[str, int] = {}
+        self._heard: dict[str, int] = {}
         self._asks: list[tuple[str, bytes]] = []
         schema()
 
@@ -183,6 +184,7 @@ class SparkplugDecoder:
         have overtaken is no sign of more."""
         if message.seq is None:
             return True
+        self._heard[name] = self._heard.get(name, 0) + 1
         before, missing = (node.seq - message.seq) % 256, (message.seq - node.seq - 1) % 256
         if node.seq >= 0 and before < 128 and 0 < message.time <= node.stamp:
             return True
@@ -277,7 +279,7 @@ class SparkplugDecoder:
         return self._snapshot
 
     def restore(self, snapshot: bytes) -> None:
-        self._nodes, self._lost, self._asks, self._snapshot = {}, {}, [], b""
+        self._nodes, self._lost, self._heard, self._asks, self._snapshot = {}, {}, {}, [], b""
         try:
             for kept in msgspec.msgpack.decode(snapshot, type=list[_Kept]) if snapshot else []:
                 self._nodes[kept.name] = _Node(birth_number=kept.birth_number, births=kept.births)
@@ -288,6 +290,10 @@ class SparkplugDecoder:
     def lost(self) -> dict[str, int]:
         lost, self._lost = self._lost, {}
         return lost
+
+    def heard(self) -> dict[str, int]:
+        heard, self._heard = self._heard, {}
+        return heard
 
     def asks(self) -> list[tuple[str, bytes]]:
         asks, self._asks = self._asks, []

@@ -1,5 +1,6 @@
 """What one message means: readings for the journal, a label, a device's predictions, or bad input."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,9 +15,12 @@ from iot_stream.formats import Conversation, Decoder, Heard, decoder
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import check_size, clean
+from iot_stream.ingest.loss import LossAlarm
 from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store
 from iot_stream.store.journal import Prediction
+
+log = logging.getLogger(__name__)
 
 TOPICS = 100_000  # that are remembered
 
@@ -56,6 +60,7 @@ class _Talk:
     source: int
     decoder: Conversation
     kept: bytes
+    alarm: LossAlarm
     written: bytes = b""
 
 
@@ -83,7 +88,8 @@ class Intake:
         for index, source in enumerate(pipeline.sources):
             decode = decoder(source, index)
             if isinstance(decode, Conversation):
-                talk = _Talk(name, index, decode, self._journal.conversation(name, index) or b"")
+                kept = self._journal.conversation(name, index) or b""
+                talk = _Talk(name, index, decode, kept, LossAlarm(pipeline.loss_alarm, "messages"))
                 talk.decoder.restore(talk.kept)
                 self._conversations.append(talk)
             routes.append(_Route(source.topic, name, self._readings(name, decode)))
@@ -124,8 +130,12 @@ class Intake:
     def conclude(self, tx: sqlite3.Connection) -> None:
         """At the end of a transaction: what conversations remember is part of it."""
         for talk in self._conversations:
-            for device, n in talk.decoder.lost().items():
+            lost = talk.decoder.lost()
+            for device, n in lost.items():
                 self._journal.count(tx, talk.pipeline, device_name(device), "lost", n)
+            for device, n in talk.decoder.heard().items():
+                if said := talk.alarm.add(device_name(device), lost.get(device, 0), n):
+                    log.warning("%s: %s", talk.pipeline, said)
             talk.written = talk.decoder.snapshot()
             if talk.written != talk.kept:
                 self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
