@@ -22,7 +22,10 @@ AHEAD = 86_400 * SECOND
 
 def check_size(payload: bytes) -> None:
     if len(payload) > MAX_PAYLOAD:
-        raise DataError("too_large", f"{len(payload)} bytes in one message, at most {MAX_PAYLOAD}")
+        raise DataError(
+            "too_large",
+            f"{len(payload)} bytes in one message, at most {MAX_PAYLOAD}; send fewer readings at once",
+        )
 
 
 def clean(block: Block, now: int) -> Block:

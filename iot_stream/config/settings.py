@@ -188,7 +188,7 @@ class Pipeline(Settings, frozen=True):
         Meta(
             gt=0,
             le=1,
-            description="Warn when more of a device's numbered readings, or Sparkplug messages, than this share is lost",
+            description="Warn when more than this share of a device's numbered readings or messages is lost",
         ),
     ] = 0.01
     retention: Annotated[Duration, Meta(description="Readings and windows are kept so long")] = Duration(

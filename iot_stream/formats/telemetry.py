@@ -5,6 +5,7 @@ import numpy as np
 
 from iot_stream.errors import DataError
 from iot_stream.formats import Heard, format_named
+from iot_stream.formats.json_paths import fault
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block, Times, Values
 from iot_stream.topics import Telemetry
@@ -29,7 +30,7 @@ class TelemetryDecoder:
         except msgspec.ValidationError as error:
             raise DataError("wrong_type", f"telemetry of {device}: {error}") from error
         except ValueError as error:
-            raise DataError("malformed", f"telemetry of {device}: {error}") from error
+            raise DataError("malformed", f"telemetry of {device}: {fault(heard.payload, error)}") from error
         names = tuple(name for name in message.channels if not self._wanted or name in self._wanted)
         columns = [message.channels[name] for name in names]
         if not columns:

@@ -15,6 +15,7 @@ from iot_stream.formats import Conversation, Decoder, Heard, decoder
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import check_size, clean
+from iot_stream.ingest.ahead import FutureAlarm
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store
@@ -161,12 +162,14 @@ class Intake:
         )
 
     def _readings(self, name: str, decode: Decoder) -> Handler:
-        clock = self.clocks[name]
+        clock, future = self.clocks[name], FutureAlarm()
 
         def keep(tx: sqlite3.Connection, raw: Block) -> None:
             device = device_name(raw.device)
             block = clean(raw if device == raw.device else replace(raw, device=device), wall())
             clock.advance(int(block.times.max()))
+            if said := future.look(device, int(block.times.max()), wall()):
+                log.warning("%s: %s", name, said)
             if not self._journal.append(tx, name, block, clock.now()):
                 self._journal.count(tx, name, block.device, "duplicate", len(block))
 
