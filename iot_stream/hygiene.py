@@ -5,8 +5,6 @@ Messages are refused as they come (`check_size`, `clean`). Values are judged whe
 anew. A device judges alike.
 """
 
-from dataclasses import replace
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -28,22 +26,28 @@ def check_size(payload: bytes) -> None:
         )
 
 
-def clean(block: Block, now: int) -> Block:
-    """The block with infinite values made missing (NaN).
-
-    `now` is the pipeline's clock, 0 where there is none yet. Raises DataError("absurd_time") for
-    times before 2000 or more than a day ahead of `now`, and DataError("empty").
-    """
+def check_times(block: Block, now: int) -> None:
+    """`now` is the wall clock's, 0 where there is none. Raises DataError("absurd_time") for times before 2000
+    or more than a day ahead of `now`, and DataError("empty")."""
     if not len(block):
         raise DataError("empty", f"no readings from {block.device}")
-    low, high = int(block.times.min()), int(block.times.max())
+    low, high = block.span()
     if low < EARLIEST or (now and high > now + AHEAD):
         absurd = iso(low if low < EARLIEST else high)
         raise DataError("absurd_time", f"{block.device}: {absurd}; is its clock set?")
-    bad = ~np.isfinite(block.values)
-    if not bad.any():
-        return block
-    return replace(block, values=np.where(bad, np.float32(np.nan), block.values))
+
+
+def finite(values: Values) -> Values:
+    """The same with NaN, which stands for missing, in place of what is infinite."""
+    bad = np.isinf(values)
+    return np.where(bad, np.float32(np.nan), values) if bad.any() else values
+
+
+def clean(block: Block, now: int) -> Block:
+    """The block with infinite values made missing; raises as `check_times`."""
+    check_times(block, now)
+    values = finite(block.values)
+    return block if values is block.values else block.holding(block.times, values)
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -234,10 +234,10 @@ class Connection:
         if self._client.is_connected():
             self._client.unsubscribe(pattern)
 
-    def acknowledge(self, message: Message) -> None:
+    def acknowledge(self, mid: int, connection: int) -> None:
         """PUBACK, unless the connection that brought the message has gone (the broker brings it again)."""
-        if message.qos and message.connection == self._generation:
-            self._client.ack(message.mid, message.qos)
+        if connection == self._generation:
+            self._client.ack(mid, 1)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> MQTTMessageInfo:
         """Queue a message; the result tells when it is acknowledged.

@@ -14,18 +14,18 @@ class Presence:
         self.topic = topics.SERVICE.of(prefix=prefix, part=part)
         self.instance = f"{os.getpid()}-{secrets.token_hex(4)}"
 
-    def _payload(self, online: bool) -> bytes:
+    def payload(self, *, online: bool) -> bytes:
         return topics.encode(topics.Service(online, self.instance, socket.gethostname(), wall()))
 
     @property
     def will(self) -> Will:
-        return Will(self.topic, self._payload(False))
+        return Will(self.topic, self.payload(online=False))
 
     def say_online(self, connection: Connection) -> None:
-        connection.publish(self.topic, self._payload(True), retain=True)
+        connection.publish(self.topic, self.payload(online=True), retain=True)
 
     def say_offline(self, connection: Connection) -> None:
         """Before a clean disconnection, which the Last Will does not cover."""
-        info = connection.publish(self.topic, self._payload(False), retain=True)
+        info = connection.publish(self.topic, self.payload(online=False), retain=True)
         if connection.connected:
             info.wait_for_publish(2)

@@ -1,7 +1,6 @@
 """What a device says: blocks of readings, and labels."""
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Self
 
@@ -38,34 +37,82 @@ def device_name(text: str) -> str:
     return check_device_name(_UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", text))
 
 
-@dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive readings of one device, as one message brought them.
+    """Consecutive readings of one device, as one message brought them; not to be changed.
 
     `times` (n,) int64 nanoseconds, not decreasing; `values` (n, channels) float32, NaN where a
     channel is missing. Readings are numbered from `seq` within `boot`; a source without numbers
     has boot "" and seq -1, and is told apart by its times.
     """
 
-    device: str
-    channels: tuple[str, ...]
-    times: Times
-    values: Values
-    boot: str = ""
-    seq: int = -1
-    source: int = 0
-    arrival_stamped: bool = False
+    __slots__ = ("_times", "_values", "arrival_stamped", "boot", "channels", "device", "seq", "source")
+
+    def __init__(
+        self,
+        device: str,
+        channels: tuple[str, ...],
+        times: Times | list[int],
+        values: Values | list[float | None],
+        boot: str = "",
+        seq: int = -1,
+        source: int = 0,
+        arrival_stamped: bool = False,
+    ) -> None:
+        """Both `times` and `values` as arrays, or both as lists, that of values row by row: a small array
+        costs ten times as much to make as a list, and most messages hold one reading."""
+        self.device, self.channels = device, channels
+        self._times, self._values = times, values
+        self.boot, self.seq, self.source, self.arrival_stamped = boot, seq, source, arrival_stamped
+
+    @property
+    def times(self) -> Times:
+        if isinstance(self._times, list):
+            self._times = np.array(self._times, np.int64)
+        return self._times
+
+    @property
+    def values(self) -> Values:
+        if isinstance(self._values, list):
+            with np.errstate(over="ignore"):  # becomes infinite, which hygiene marks as missing
+                self._values = np.array(self._values, np.float32).reshape(len(self), len(self.channels))
+        return self._values
+
+    @property
+    def lists(self) -> tuple[list[int], list[float | None]] | None:
+        """Times, and values row by row, where they are lists still."""
+        times, values = self._times, self._values
+        return (times, values) if isinstance(times, list) and isinstance(values, list) else None
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self._times)
 
     @property
     def numbered(self) -> bool:
         return self.seq >= 0
 
-    def rows(self, part: slice) -> Self:
+    def span(self) -> tuple[int, int]:
+        """The least and the greatest time (ns) of its readings, of which there is at least one."""
+        times = self._times
+        if isinstance(times, list):
+            return (times[0], times[0]) if len(times) == 1 else (min(times), max(times))
+        return int(times.min()), int(times.max())
+
+    def renamed(self, device: str) -> "Block":
+        """The same readings, of a device of that name."""
+        return Block(
+            device, self.channels, self._times, self._values,
+            self.boot, self.seq, self.source, self.arrival_stamped,
+        )  # fmt: skip
+
+    def holding(self, times: Times, values: Values) -> "Block":
+        """Other readings in their place."""
+        return Block(
+            self.device, self.channels, times, values, self.boot, self.seq, self.source, self.arrival_stamped
+        )
+
+    def rows(self, part: slice) -> "Block":
         """Some of the readings of an unnumbered block."""
-        return replace(self, times=self.times[part], values=self.values[part])
+        return self.holding(self.times[part], self.values[part])
 
     def packed(self) -> "Packed":
         return Packed(
@@ -105,7 +152,7 @@ def in_time_order(block: Block) -> Block:
     if len(block) < 2 or bool(np.all(block.times[1:] >= block.times[:-1])):
         return block
     order = np.argsort(block.times, kind="stable")
-    return replace(block, times=block.times[order], values=block.values[order])
+    return block.holding(block.times[order], block.values[order])
 
 
 class Label(msgspec.Struct, frozen=True):

@@ -1,7 +1,5 @@
 """Readings of one device put in order of time, whatever the network did to them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -171,6 +169,10 @@ def test_blocks_of_a_source_that_is_not_ours_are_left_alone() -> None:
 # --- joined sources
 
 
+def numbered(block: Block, seq: int) -> Block:
+    return Block(block.device, block.channels, block.times, block.values, block.boot, seq, block.source)
+
+
 def channel(name: str, source: int, *readings: tuple[int, float]) -> Block:
     times = np.array([START + time for time, _ in readings])
     values = np.array([[value] for _, value in readings], np.float32)
@@ -186,7 +188,7 @@ def test_a_row_waits_for_its_late_channel_and_joins_it() -> None:
     assert rows(target.push(channel("co2", 0, (0, 400), (10, 500), (20, 600)), START)) == []
     joined = rows(target.push(channel("light", 1, (0, 1), (10, 2)), START))
     assert joined == [(0, [400, 1]), (10, [500, 2])]
-    again = replace(channel("light", 1, (20, 3)), seq=2)
+    again = numbered(channel("light", 1, (20, 3)), 2)
     assert rows(target.push(again, START)) == [(20, [600, 3])]
 
 
@@ -213,7 +215,7 @@ def test_joined_rows_are_those_of_a_table_merged_by_time(data: st.DataObject) ->
             for time in part:
                 table.setdefault(time, [float("nan")] * 3)[source] = 100 * source + time
             each = channel(name, source, *[(time, 100 * source + time) for time in part])
-            arrivals.append((part[-1] + data.draw(st.integers(0, 40)), replace(each, seq=seq)))
+            arrivals.append((part[-1] + data.draw(st.integers(0, 40)), numbered(each, seq)))
             seq += take
     target = sorter(0, 1, 2, channels=("a", "b", "c"))
     out = []

@@ -1,5 +1,7 @@
 """iot-stream's own telemetry: numbered readings in columns (`topics.Telemetry`)."""
 
+from itertools import chain
+
 import msgspec
 import numpy as np
 
@@ -39,13 +41,13 @@ class TelemetryDecoder:
         seq = message.seq if message.boot else -1  # numbers that may start anew unnoticed say nothing
         if any(len(column) != count for column in columns):
             raise DataError("malformed", f"telemetry of {device}: columns of unequal length")
-        with np.errstate(over="ignore"):  # becomes infinite, which hygiene marks as missing
-            values: Values = np.array(columns, np.float32).T.copy()
+        transposed = chain.from_iterable(zip(*columns, strict=True))
+        values = list(transposed) if count != 1 else [column[0] for column in columns]
         stamped = message.time < 0 and not message.times
         times = self._times(device, message, count, heard.arrived)
         return [Block(device, names, times, values, message.boot, seq, self._index, stamped)]
 
-    def _times(self, device: str, message: Telemetry, count: int, arrived: int) -> Times:
+    def _times(self, device: str, message: Telemetry, count: int, arrived: int) -> list[int]:
         first = message.time if message.time >= 0 else arrived
         last = first + message.step * max(0, count - 1)
         if message.times:
@@ -57,8 +59,8 @@ class TelemetryDecoder:
         if first < 0 or last > MAX_TIME or message.step < 0:
             raise DataError("absurd_time", f"telemetry of {device}: times beyond 1970 to 2262")
         if message.times:
-            return np.array(message.times, np.int64)
-        return first + message.step * np.arange(count, dtype=np.int64)
+            return message.times
+        return [first + message.step * row for row in range(count)] if count > 1 else [first] * count
 
 
 def encode(channels: tuple[str, ...], times: Times, values: Values, boot: str, seq: int) -> bytes:

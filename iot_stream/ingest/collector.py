@@ -9,9 +9,9 @@ from iot_stream.config import Config
 from iot_stream.errors import StoreError
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
+from iot_stream.ingest.packets import Received
 from iot_stream.ingest.primary_host import primary_hosts
-from iot_stream.ingest.receiver import Receiver
-from iot_stream.mqtt import Message
+from iot_stream.ingest.receiver import receiver
 from iot_stream.presence import Presence
 from iot_stream.store import Store
 from iot_stream.store.journal import Quarantined
@@ -23,7 +23,7 @@ GROUP_S = 0.02
 SAVE_S = 2.0
 RETAIN_S = 10.0
 RETRY_S = 1.0
-PIECE = 1000  # blocks that go at once when the store is full
+PIECE = 10  # segments that go at once when the store is full
 
 
 class Collector:
@@ -31,7 +31,7 @@ class Collector:
         self._config = config
         self._store = store
         self._intake = Intake(config, store)
-        self._receiver = Receiver(
+        self._receiver = receiver(
             config.address,
             f"{config.prefix}-collector",
             self._intake.patterns,
@@ -77,7 +77,7 @@ class Collector:
         self._cut_all()
         self._save()
 
-    def _collect(self, batch: list[Message], stopping: threading.Event) -> None:
+    def _collect(self, batch: list[Received], stopping: threading.Event) -> None:
         """One transaction for the batch, then its acknowledgements, in the order of delivery."""
         while batch and not stopping.is_set():
             try:
@@ -90,10 +90,9 @@ class Collector:
                 log.error("not acknowledging: %s; trying again", error)  # noqa: TRY400  no trace for a full disk
                 stopping.wait(RETRY_S)
                 continue
-            for message in batch:
-                self._receiver.connection.acknowledge(message)
+            self._receiver.acknowledge(batch)
             for topic, payload in self._intake.committed():
-                self._receiver.connection.publish(topic, payload, qos=0)
+                self._receiver.publish(topic, payload)
             return
 
     def _cut_all(self) -> None:
@@ -104,6 +103,9 @@ class Collector:
                     more = cutter.advance(tx)
 
     def _save(self) -> None:
+        for name in self._config.pipelines:
+            with self._store.write() as tx:
+                self._store.journal.save_known(tx, name)
         for name, cutter in self._cutters:
             with self._store.write() as tx:
                 cutter.idle(tx, self._intake.clocks[name].now())

@@ -22,7 +22,7 @@ from iot_stream.windows import Cut, Windower
 
 log = logging.getLogger(__name__)
 
-READ = 500
+READ = 50  # segments
 
 
 class _State(msgspec.Struct, array_like=True):

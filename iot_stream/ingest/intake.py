@@ -2,8 +2,10 @@
 
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,7 +16,7 @@ from iot_stream.errors import DataError
 from iot_stream.formats import Conversation, Decoder, Heard, decoder
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
-from iot_stream.hygiene import check_size, clean
+from iot_stream.hygiene import check_size, check_times
 from iot_stream.ingest.ahead import FutureAlarm
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.readings import Block, Label, device_name
@@ -24,10 +26,10 @@ from iot_stream.store.journal import Prediction
 log = logging.getLogger(__name__)
 
 TOPICS = 100_000  # that are remembered
+MOST_VALUES = 2_000_000  # that are kept in memory until they are written
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """`places` are what a route's template has in braces; the device's name is one level, whatever it was."""
 
     topic: str
@@ -75,6 +77,8 @@ class Intake:
             clock.advance(self._journal.now(name))
         self._conversations: list[_Talk] = []
         self._refused = 0
+        self._pending: dict[str, list[Block]] = {name: [] for name in config.pipelines}
+        self._values = 0  # that are pending
         self._known: dict[str, list[tuple[_Route, Mapping[str, str]]]] = {}
         self._routes = [
             route
@@ -104,8 +108,8 @@ class Intake:
         return sorted({route.pattern for route in self._routes})
 
     def take(self, tx: sqlite3.Connection, topic: str, payload: bytes, pipeline: str = "") -> int:
-        """Write what the message says, within a transaction, for one pipeline or all; returns how often it
-        was refused. Never raises for what the message holds."""
+        """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
+        all; returns how often it was refused. Never raises for what the message holds."""
         before = self._refused
         for route, places in self._matching(topic):
             if pipeline not in ("", route.pipeline):
@@ -129,7 +133,8 @@ class Intake:
         return found
 
     def conclude(self, tx: sqlite3.Connection) -> None:
-        """At the end of a transaction: what conversations remember is part of it."""
+        """At the end of a transaction: what is in memory, and what conversations remember, is part of it."""
+        self._write(tx)
         for talk in self._conversations:
             lost = talk.decoder.lost()
             for device, n in lost.items():
@@ -141,6 +146,23 @@ class Intake:
             if talk.written != talk.kept:
                 self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
 
+    def _write(self, tx: sqlite3.Connection) -> None:
+        for name, blocks in self._pending.items():
+            if blocks:
+                news = self._journal.append(tx, name, blocks, self.clocks[name].now())
+                if not all(news):
+                    known = Counter[str]()
+                    for block, new in zip(blocks, news, strict=True):
+                        known[block.device] += 0 if new else len(block)
+                    for device, n in (+known).items():
+                        self._journal.count(tx, name, device, "duplicate", n)
+        self._put_down()
+
+    def _put_down(self) -> None:
+        for blocks in self._pending.values():
+            blocks.clear()
+        self._values = 0
+
     def committed(self) -> list[tuple[str, bytes]]:
         """(topic, payload) of what conversations ask, to be published."""
         for talk in self._conversations:
@@ -149,6 +171,7 @@ class Intake:
 
     def take_back(self) -> None:
         """The transaction failed and its messages come again: nothing of it is remembered."""
+        self._put_down()
         for talk in self._conversations:
             talk.decoder.restore(talk.kept)
 
@@ -162,21 +185,29 @@ class Intake:
         )
 
     def _readings(self, name: str, decode: Decoder) -> Handler:
-        clock, future = self.clocks[name], FutureAlarm()
+        clock, pending = self.clocks[name], self._pending[name]
+        future = FutureAlarm()
+        stream = clock.kind == "stream"
 
-        def keep(tx: sqlite3.Connection, raw: Block) -> None:
-            device = device_name(raw.device)
-            block = clean(raw if device == raw.device else replace(raw, device=device), wall())
-            clock.advance(int(block.times.max()))
-            if said := future.look(device, int(block.times.max()), wall()):
+        def keep(tx: sqlite3.Connection, block: Block, now: int) -> None:
+            device = device_name(block.device)
+            check_times(block, now)
+            newest = block.span()[1]
+            if said := future.look(device, newest, now):
                 log.warning("%s: %s", name, said)
-            if not self._journal.append(tx, name, block, clock.now()):
-                self._journal.count(tx, name, block.device, "duplicate", len(block))
+            if stream:
+                clock.advance(newest)
+            pending.append(block if device == block.device else block.renamed(device))
+            self._values += len(block) * len(block.channels)
+            if self._values > MOST_VALUES:
+                self._write(tx)
 
         def handle(tx: sqlite3.Connection, message: Message) -> None:
-            for block in decode.decode(Heard(message.payload, clock.now() or wall(), message.places)):
+            now = wall()
+            arrived = clock.now() or now if stream else now
+            for block in decode.decode(Heard(message.payload, arrived, message.places)):
                 try:
-                    keep(tx, block)
+                    keep(tx, block, now)
                 except DataError as error:  # what another device said in this message is as good as ever
                     self._refuse(tx, name, block.device, message, error)
 

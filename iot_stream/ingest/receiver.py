@@ -1,57 +1,88 @@
-"""From the broker to a bounded queue. When the store is slow the queue fills, the network thread
-waits, and the broker holds what is to come: nothing is dropped, nothing grows without end."""
+"""How the collector hears the broker: the one seam, and its two sides.
 
-import queue
-import threading
-import time
+`WireReceiver` for mqtt:// and mqtts://; over websockets, where a network lets nothing else pass, paho-mqtt.
+"""
 
-from iot_stream.config import Address
-from iot_stream.mqtt import RECEIVE_MAXIMUM, Connection, Message
+from collections.abc import Sequence
+from threading import Condition
+from typing import Protocol
+
+from iot_stream.address import Address
+from iot_stream.ingest.inbox import Inbox
+from iot_stream.ingest.packets import Received
+from iot_stream.ingest.wire import INBOX_BYTES, INBOX_MESSAGES, WireReceiver
+from iot_stream.mqtt import Connection, Message
 from iot_stream.presence import Presence
 
 
-class Receiver:
-    def __init__(self, address: Address, client_id: str, patterns: list[str], presence: Presence) -> None:
-        self._patterns = patterns
-        self._presence = presence
-        self._queue: queue.Queue[Message] = queue.Queue(2 * RECEIVE_MAXIMUM)
-        self._stopping = threading.Event()
-        self.connection = Connection(
+class Receiver(Protocol):
+    def start(self) -> None:
+        """Connect and go on in the background; raises BrokerError."""
+
+    def take(self, most: int, wait_s: float) -> list[Received]:
+        """Up to `most` messages: what comes within `wait_s` of the call."""
+
+    def acknowledge(self, messages: Sequence[Received]) -> None:
+        """In the order of delivery, of those whose connection has not gone."""
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """At QoS 0."""
+
+    def stop(self) -> None:
+        """Say that we are offline, and disconnect; what was not acknowledged comes again to the next."""
+
+
+def receiver(address: Address, client_id: str, patterns: Sequence[str], presence: Presence) -> Receiver:
+    kind = WebsocketReceiver if address.websocket else WireReceiver
+    return kind(address, client_id, patterns, presence)
+
+
+class WebsocketReceiver:
+    """By paho-mqtt; when the inbox is full its network thread waits."""
+
+    def __init__(self, address: Address, client_id: str, patterns: Sequence[str], presence: Presence) -> None:
+        self._patterns, self._presence = patterns, presence
+        self._room = Condition()
+        self._stopping = False
+        self._inbox = Inbox(INBOX_MESSAGES, INBOX_BYTES, self._go_on)
+        self._connection = Connection(
             address,
             client_id,
             self._put,
             will=presence.will,
-            on_connect=lambda: presence.say_online(self.connection),
+            on_connect=lambda: presence.say_online(self._connection),
             durable=True,
             manual_ack=True,
         )
 
     def start(self) -> None:
         for pattern in self._patterns:
-            self.connection.subscribe(pattern)
-        self.connection.start()
+            self._connection.subscribe(pattern)
+        self._connection.start()
 
     def _put(self, message: Message) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._queue.put(message, timeout=0.5)
-            except queue.Full:
-                continue
-            return
+        mid = message.mid if message.qos else 0
+        with self._room:
+            if not self._inbox.put([Received(message.topic, message.payload, mid, message.connection)]):
+                self._room.wait_for(lambda: self._stopping or self._inbox.has_room)
 
-    def take(self, most: int, wait_s: float) -> list[Message]:
-        """Up to `most` messages: what comes within `wait_s` of the call."""
-        batch: list[Message] = []
-        deadline = time.monotonic() + wait_s
-        while len(batch) < most:
-            left = deadline - time.monotonic()
-            try:
-                batch.append(self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return batch
+    def _go_on(self) -> None:
+        with self._room:
+            self._room.notify()
+
+    def take(self, most: int, wait_s: float) -> list[Received]:
+        return self._inbox.take(most, wait_s)
+
+    def acknowledge(self, messages: Sequence[Received]) -> None:
+        for message in messages:
+            if message.mid:
+                self._connection.acknowledge(message.mid, message.connection)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._connection.publish(topic, payload, qos=0)
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._presence.say_offline(self.connection)
-        self.connection.stop()
+        self._presence.say_offline(self._connection)
+        self._stopping = True
+        self._go_on()
+        self._connection.stop()

@@ -3,7 +3,7 @@
 import fcntl
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class Database:
         """Opens or makes the store in `folder`; raises StoreError."""
         self.path = folder / "iot-stream.db"
         self._lock = threading.RLock()
+        self._rolled_back: list[Callable[[], None]] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -58,9 +59,15 @@ class Database:
             except BaseException as error:
                 if self._connection.in_transaction:  # a full disk has ended it already
                     self._connection.execute("ROLLBACK")
+                for forget in self._rolled_back:
+                    forget()
                 if isinstance(error, sqlite3.Error):
                     raise StoreError(f"store {self.path}: {error}") from error
                 raise
+
+    def on_rollback(self, forget: Callable[[], None]) -> None:
+        """Whoever remembers what transactions wrote is told that one of them did not."""
+        self._rolled_back.append(forget)
 
     def read(self, query: str, *arguments: Any) -> list[Any]:
         """All rows of a query; raises StoreError."""

@@ -1,7 +1,8 @@
 """The collector's tables: readings, windows, labels, predictions, and what was wrong."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,17 +10,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_stream.readings import Block, Label, Packed, Times, Values
+from iot_stream.readings import Block, Label, Times, Values
 from iot_stream.store.database import Database
+from iot_stream.store.known import Device, Known
+from iot_stream.store.segment import Heads, heads_of, pack, unpack
 from iot_stream.windows import Windows
 
 QUARANTINE_ROWS = 1000
 QUARANTINE_BYTES = 65_536
 RETENTION_ROWS = 5000
+RETENTION_SEGMENTS = 100
+REMINDED = 1000  # segments: no broker has more in flight that it could bring again
 
 
 class Entry(NamedTuple):
-    """A block in the journal; `arrived` on the pipeline's clock."""
+    """A block in the journal; `id` of its segment, `arrived` on the pipeline's clock."""
 
     id: int
     arrived: int
@@ -79,38 +84,108 @@ class Quarantined(NamedTuple):
 class Journal:
     def __init__(self, store: Database) -> None:
         self._store = store
+        self._known: dict[str, Known] = {}
+        store.on_rollback(self._known.clear)
 
     # --- readings ---------------------------------------------------------------------------
 
-    def append(self, tx: sqlite3.Connection, pipeline: str, block: Block, arrived: int) -> bool:
-        """Within a transaction; False if these readings are there already (a redelivery)."""
-        key = f"{block.boot}/{block.seq}" if block.numbered else _key_of_times(block)
-        cursor = tx.execute(
-            "INSERT OR IGNORE INTO journal (pipeline, device, source, key, boot, seq, n, arrived, block)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
-            (
-                pipeline,
+    def append(
+        self, tx: sqlite3.Connection, pipeline: str, blocks: Sequence[Block], arrived: int
+    ) -> list[bool]:
+        """Within a transaction: keep blocks that came together; False for those that are there already (a
+        redelivery)."""
+        known = self._up_to_date(pipeline)
+        news = [
+            known.news(
                 block.device,
-                block.source,
-                key,
+                block.channels,
                 block.boot,
+                block.source,
                 block.seq,
+                block.span()[0],
                 len(block),
-                arrived,
-                msgspec.msgpack.encode(block.packed()),
-            ),
+            )
+            for block in blocks
+        ]
+        fresh = [block for block, new in zip(blocks, news, strict=True) if new]
+        if fresh:
+            cursor = tx.execute(
+                "INSERT INTO journal (pipeline, arrived, heads, readings) VALUES (?,?,?,?)",
+                (pipeline, arrived, *pack(fresh)),
+            )
+            known.position = cursor.lastrowid or 0
+        return news
+
+    def _up_to_date(self, pipeline: str) -> Known:
+        """With what other collectors have written; or from the store, if what is remembered is not there."""
+        known = self._known.get(pipeline)
+        if known:
+            later = self._store.read(
+                "SELECT id FROM journal WHERE pipeline = ? AND id >= ? ORDER BY id LIMIT 2",
+                pipeline,
+                known.position,
+            )
+            if [row[0] for row in later] == [known.position]:
+                return known
+        if known is None or not later or later[0][0] != known.position:
+            known = self._known[pipeline] = self._load(pipeline)
+        for position, heads in self._heads(pipeline, known.position):
+            for head in heads:
+                known.news(*head)
+            known.position = position
+        return known
+
+    def _load(self, pipeline: str) -> Known:
+        position = self._store.one("SELECT segment FROM known_until WHERE pipeline = ?", pipeline) or 0
+        rows = self._store.read("SELECT device, source, what FROM known WHERE pipeline = ?", pipeline)
+        devices = {
+            (device, source): msgspec.msgpack.decode(what, type=Device) for device, source, what in rows
+        }
+        known = Known(position, devices)
+        newest = self._store.read(
+            "SELECT heads FROM journal WHERE pipeline = ? AND id <= ? ORDER BY id DESC LIMIT ?",
+            pipeline,
+            position,
+            REMINDED,
         )
-        return cursor.rowcount > 0
+        for (heads,) in reversed(newest):
+            known.remind(heads_of(heads))
+        return known
+
+    def _heads(self, pipeline: str, position: int) -> Iterator[tuple[int, Heads]]:
+        query = "SELECT id, heads FROM journal WHERE pipeline = ? AND id > ? ORDER BY id"
+        for i, heads in self._store.read(query, pipeline, position):
+            yield i, heads_of(heads)
+
+    def save_known(self, tx: sqlite3.Connection, pipeline: str) -> None:
+        """So that the next start need not read the whole journal."""
+        known = self._up_to_date(pipeline)
+        tx.executemany(
+            "INSERT INTO known VALUES (?,?,?,?)"
+            " ON CONFLICT (pipeline, device, source) DO UPDATE SET what = excluded.what",
+            [(pipeline, *key, msgspec.msgpack.encode(known.devices[key])) for key in known.changed],
+        )
+        tx.execute(
+            "INSERT INTO known_until VALUES (?,?)"
+            " ON CONFLICT (pipeline) DO UPDATE SET segment = excluded.segment",
+            (pipeline, known.position),
+        )
+        known.changed.clear()
 
     def after(self, pipeline: str, position: int, limit: int) -> list[Entry]:
+        """Blocks of the next `limit` segments; those of a device that follow each other without a gap in one
+        segment come as one."""
         rows = self._store.read(
-            "SELECT id, arrived, block FROM journal WHERE id > ? AND pipeline = ? ORDER BY id LIMIT ?",
-            position,
+            "SELECT id, arrived, heads, readings FROM journal WHERE pipeline = ? AND id > ?"
+            " ORDER BY id LIMIT ?",
             pipeline,
+            position,
             limit,
         )
         return [
-            Entry(i, arrived, msgspec.msgpack.decode(data, type=Packed).block()) for i, arrived, data in rows
+            Entry(i, arrived, block)
+            for i, arrived, heads, readings in rows
+            for block in unpack(heads, readings)
         ]
 
     def now(self, pipeline: str) -> int:
@@ -119,18 +194,24 @@ class Journal:
         return self._store.one(query, pipeline) or 0
 
     def readings(self, pipeline: str) -> dict[str, int]:
-        """Number of readings stored of each device."""
-        return dict(
-            self._store.read(
-                "SELECT device, sum(n) FROM journal WHERE pipeline = ? GROUP BY device", pipeline
-            )
-        )
+        """Number of readings stored of each device that has any."""
+        known = self._load(pipeline)
+        counts: Counter[str] = Counter()
+        for (device, _), what in known.devices.items():
+            counts[device] += what.readings
+        for _, heads in self._heads(pipeline, known.position):
+            for head in heads:
+                counts[head.device] += head.readings
+        return {device: n for device, n in sorted(counts.items()) if n}
 
     def numbers(self, pipeline: str) -> list[tuple[str, int, str, int, int]]:
         """(device, source, boot, first number, count) of each numbered block."""
-        return self._store.read(
-            "SELECT device, source, boot, seq, n FROM journal WHERE pipeline = ? AND seq >= 0", pipeline
-        )
+        return [
+            (head.device, head.source, head.boot, head.seq, head.readings)
+            for _, heads in self._heads(pipeline, 0)
+            for head in heads
+            if head.seq >= 0
+        ]
 
     # --- conversations ----------------------------------------------------------------------
 
@@ -312,8 +393,8 @@ class Journal:
         tx.executemany("DELETE FROM quarantine WHERE id = ?", [(each,) for each in ids])
 
     def oldest(self, pipeline: str, count: int) -> int | None:
-        """When the `count` oldest blocks had arrived (ns); None where there are not so many that every cutter
-        has cut."""
+        """When the `count` oldest segments had arrived (ns); None where there are not so many that every
+        cutter has cut."""
         query = (
             "SELECT arrived FROM journal WHERE pipeline = ? AND id <="
             " (SELECT min(journal) FROM positions WHERE pipeline = ?) ORDER BY id LIMIT 1 OFFSET ?"
@@ -323,8 +404,8 @@ class Journal:
 
     def retain(self, tx: sqlite3.Connection, pipeline: str, oldest: int) -> int:
         """Forgets, a piece at a time, what arrived before `oldest`; returns the number of rows that went."""
-        gone = 0
-        for table in ("journal", "windows", "labels", "predictions"):
+        gone = self._retain_segments(tx, pipeline, oldest)
+        for table in ("windows", "labels", "predictions"):
             where = "SELECT rowid" if table != "predictions" else "SELECT pipeline, device, time"
             key = "rowid" if table != "predictions" else "(pipeline, device, time)"
             gone += tx.execute(
@@ -334,6 +415,17 @@ class Journal:
             ).rowcount
         return gone
 
-
-def _key_of_times(block: Block) -> str:
-    return f"@{int(block.times[0])}+{len(block)}:{','.join(block.channels)}"
+    def _retain_segments(self, tx: sqlite3.Connection, pipeline: str, oldest: int) -> int:
+        rows = self._store.read(
+            "SELECT id, heads FROM journal WHERE pipeline = ? AND arrived < ? LIMIT ?",
+            pipeline,
+            oldest,
+            RETENTION_SEGMENTS,
+        )
+        if rows:
+            known = self._up_to_date(pipeline)
+            for _, heads in rows:
+                known.forget(heads_of(heads))
+            self.save_known(tx, pipeline)
+            tx.executemany("DELETE FROM journal WHERE id = ?", [(row[0],) for row in rows])
+        return len(rows)

@@ -120,4 +120,22 @@ STEPS = [
         who TEXT NOT NULL, PRIMARY KEY (pipeline, device, since)
     ) WITHOUT ROWID
     """,
+    """
+    -- collector: readings in segments, those of a transaction in one row. Readings of a journal of before are
+    -- not taken over, the windows cut from them are.
+    DROP TABLE journal;
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline TEXT NOT NULL, arrived INTEGER NOT NULL,
+        heads BLOB NOT NULL, readings BLOB NOT NULL
+    );
+    CREATE INDEX journal_by_id ON journal (pipeline, id);
+    CREATE INDEX journal_by_age ON journal (pipeline, arrived);
+    DELETE FROM positions;
+    -- collector: what has come of each device, in the segments up to a certain one
+    CREATE TABLE known (
+        pipeline TEXT NOT NULL, device TEXT NOT NULL, source INTEGER NOT NULL, what BLOB NOT NULL,
+        PRIMARY KEY (pipeline, device, source)
+    ) WITHOUT ROWID;
+    CREATE TABLE known_until (pipeline TEXT NOT NULL PRIMARY KEY, segment INTEGER NOT NULL) WITHOUT ROWID
+    """,
 ]

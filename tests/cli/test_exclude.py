@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Path:
     store = Store(load(path).store_folder)
     with store.write() as tx:
         block = Block("kitchen", ("co2",), np.array([START]), np.ones((1, 1), np.float32))
-        store.journal.append(tx, "office", block, START)
+        store.journal.append(tx, "office", [block], START)
     store.close()
     return path
 

@@ -69,8 +69,8 @@ def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
     with collecting(path) as (_, store):
         node.says("DDATA", ddata([P._replace(value=-17)], T + 6000, 6))  # an alias alone
         wait_until(lambda: store.journal.readings("press")[name] == 4, "what the birth said is remembered")
-        values = [entry.block.values.tolist() for entry in store.journal.after("press", 0, 10)]
-        assert values == [[[-12.0]], [[-13.0]], [[-16.0]], [[-17.0]]]
+        values = [entry.block.values[:, 0].tolist() for entry in store.journal.after("press", 0, 10)]
+        assert [value for block in values for value in block] == [-12.0, -13.0, -16.0, -17.0]
         node.connection.stop()
 
 

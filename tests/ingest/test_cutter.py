@@ -77,7 +77,7 @@ def journal(store: Store, pipeline: Pipeline, messages: list[Message], device: s
         for source, payload in messages:
             (block,) = decoder(pipeline.sources[source], source).decode(Heard(payload, 0, {"device": device}))
             block = clean(block, 0)
-            store.journal.append(tx, "p", block, int(block.times.max()))
+            store.journal.append(tx, "p", [block], int(block.times.max()))
 
 
 def drain(store: Store, cutter: Cutter) -> None:

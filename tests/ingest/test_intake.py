@@ -56,6 +56,7 @@ class Desk:
         content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         with self.store.write() as tx:
             self.intake.take(tx, topic, content)
+            self.intake.conclude(tx)
 
     def blocks(self, pipeline: str = "office") -> list[list[float]]:
         return [entry.block.values[:, 0].tolist() for entry in self.store.journal.after(pipeline, 0, 1000)]

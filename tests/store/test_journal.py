@@ -1,14 +1,19 @@
 """The collector's tables: once and only once, bounded, in order."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iot_stream.readings import Block, Label
-from iot_stream.store import Store, journal
+from iot_stream.store import Store, journal, known
 from iot_stream.store.journal import QUARANTINE_BYTES, QUARANTINE_ROWS, Prediction
+from iot_stream.store.known import Device
+from iot_stream.store.segment import pack, unpack
 from iot_stream.windows import Windows
 from tests.streams import START
 
@@ -29,8 +34,9 @@ def block(
 
 
 def append(store: Store, *blocks: Block, pipeline: str = "p") -> list[bool]:
+    """Each in a segment of its own."""
     with store.write() as tx:
-        return [store.journal.append(tx, pipeline, each, START + i) for i, each in enumerate(blocks)]
+        return [store.journal.append(tx, pipeline, [each], START + i)[0] for i, each in enumerate(blocks)]
 
 
 def windows(*starts: int) -> Windows:
@@ -80,6 +86,110 @@ def test_now_is_the_clock_of_the_newest_block(store: Store) -> None:
     assert store.journal.now("p") == 0
     append(store, block(0, "x"), block(2, "x"))
     assert store.journal.now("p") == START + 1
+
+
+def test_blocks_of_one_segment_that_follow_each_other_come_as_one(store: Store) -> None:
+    with store.write() as tx:
+        sent = [block(0, "x"), block(0, "y", device="e"), block(2, "x"), block(5, "x"), block(0, "z")]
+        store.journal.append(tx, "p", sent, START)
+    got = [entry.block for entry in store.journal.after("p", 0, 10)]
+    assert [(each.device, each.boot, each.seq, len(each)) for each in got] == [
+        ("d", "x", 0, 4), ("d", "x", 5, 2), ("d", "z", 0, 2), ("e", "y", 0, 2),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(got[0].times, np.concatenate([sent[0].times, sent[2].times]))
+    np.testing.assert_array_equal(got[0].values, np.concatenate([sent[0].values, sent[2].values]))
+
+
+@given(st.data())
+def test_a_segment_gives_each_devices_readings_in_order(data: st.DataObject) -> None:
+    """Whatever comes together: numbered or not, of one channel or two, as lists or as arrays."""
+    blocks = []
+    for number in range(data.draw(st.integers(1, 12))):
+        count, names = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([("a",), ("b",), ("a", "b")]))
+        times = [START + number * 10 + i for i in range(count)]
+        values = [float(number * 100 + i) for i in range(count * len(names))]
+        device, boot = data.draw(st.sampled_from("de")), data.draw(st.sampled_from(["", "x"]))
+        seq, source = (number * 4, data.draw(st.integers(0, 1))) if boot else (-1, 0)
+        sent = Block(device, names, times, values, boot, seq, source)
+        blocks.append(sent.holding(sent.times, sent.values) if data.draw(st.booleans()) else sent)
+    kept = list(unpack(*pack(blocks)))
+
+    def told(each: Block) -> list[tuple[object, ...]]:
+        where = (each.device, each.channels, each.boot, each.source)
+        rows = zip(each.times.tolist(), each.values.tolist(), strict=True)
+        return [
+            (*where, each.seq + i if each.numbered else -1, time, tuple(row))
+            for i, (time, row) in enumerate(rows)
+        ]
+
+    for device in "de":
+        assert [row for each in kept if each.device == device for row in told(each)] == [
+            row for each in blocks if each.device == device for row in told(each)
+        ]
+
+
+def test_what_is_infinite_is_kept_as_missing(store: Store) -> None:
+    append(store, Block("d", ("a",), [START, START + 1], [1e39, None]))
+    (entry,) = store.journal.after("p", 0, 10)
+    assert np.isnan(entry.block.values).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 5)), max_size=30))
+def test_numbers_are_new_unless_all_of_them_have_been_heard(blocks: list[tuple[int, int]]) -> None:
+    device, heard = Device(), set[int]()
+    for seq, count in blocks:
+        numbers = set(range(seq, seq + count))
+        assert device.news("x", seq, count) == (not numbers <= heard)
+        heard |= numbers
+    assert {n for a, b in batched(device.boots.get("x", [])) for n in range(a, b)} == heard
+
+
+def batched(ranges: list[int]) -> Iterator[tuple[int, int]]:
+    return zip(ranges[::2], ranges[1::2], strict=True)
+
+
+def test_what_is_known_is_bounded() -> None:
+    device = Device()
+    for boot in range(100):
+        device.news(str(boot), 0, 1)
+    for number in range(10_000):
+        device.news("full of gaps", 2 * number, 1)
+    assert len(device.boots) == known.BOOTS
+    assert len(device.boots["full of gaps"]) == 2 * known.RANGES
+    assert device.news("full of gaps", 20_000, 1)
+    assert not device.news("full of gaps", 19_998, 1)
+
+
+def test_another_process_goes_on_from_the_store(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    append(first, block(0, "x"), block())
+    with first.write() as tx:
+        first.journal.save_known(tx, "p")
+    append(first, block(2, "x"), block(at=10))
+    first.close()
+    second = Store(tmp_path)
+    assert second.journal.readings("p") == {"d": 8}
+    redelivered = append(second, block(0, "x"), block(), block(2, "x"), block(at=10), block(4, "x"))
+    assert redelivered == [False] * 4 + [True]
+    assert second.journal.readings("p") == {"d": 10}
+    second.close()
+
+
+def test_what_two_collectors_write_is_known_to_both(tmp_path: Path) -> None:
+    one, other = Store(tmp_path), Store(tmp_path)
+    assert append(one, block(0, "x")) == [True]
+    assert append(other, block(0, "x"), block(2, "x")) == [False, True]
+    assert append(one, block(2, "x"), block(4, "x")) == [False, True]
+    one.close()
+    other.close()
+
+
+def test_what_was_rolled_back_is_new_when_it_comes_again(store: Store) -> None:
+    append(store, block(0, "x"))
+    with suppress(InterruptedError), store.write() as tx:
+        store.journal.append(tx, "p", [block(2, "x"), block()], START)
+        raise InterruptedError
+    assert append(store, block(0, "x"), block(2, "x"), block()) == [False, True, True]
 
 
 # --- windows
@@ -157,6 +267,7 @@ def test_retention_forgets_a_piece_at_a_time_what_is_too_old(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "RETENTION_ROWS", 4)
+    monkeypatch.setattr(journal, "RETENTION_SEGMENTS", 4)
     append(store, *(block(i * 2, "x") for i in range(10)))  # arrived at START … START + 9
     append(store, block(0, "x"), pipeline="q")
     for i in range(10):
@@ -190,8 +301,10 @@ def test_used_falls_when_rows_go_though_the_file_stays(store: Store) -> None:
     append(store, *(block(i * 2, "x") for i in range(2000)))
     full = store.used()
     assert 0 < full <= store.path.stat().st_size + 10_000_000
-    with store.write() as tx:
-        store.journal.retain(tx, "p", START + 10_000)
+    gone = 1
+    while gone:
+        with store.write() as tx:
+            gone = store.journal.retain(tx, "p", START + 10_000)
     assert store.used() < full / 2
 
 

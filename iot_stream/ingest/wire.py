@@ -1,0 +1,229 @@
+"""The collector's own way to the broker, for mqtt:// and mqtts://: any client library costs more for a
+message than all else that the collector does with it (docs/benchmarks.md has the figures).
+
+It comes back by itself with a growing, jittered pause and takes up its session; what was not acknowledged
+comes again on the new connection, and an acknowledgement of a former one is not sent on it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+import threading
+from collections.abc import Sequence
+
+from iot_stream.address import Address
+from iot_stream.errors import BrokerError
+from iot_stream.ingest import packets
+from iot_stream.ingest.inbox import Inbox
+from iot_stream.ingest.packets import MQTT5, MQTT311, ProtocolError, Received
+from iot_stream.ingest.stream import Stream
+from iot_stream.mqtt import MAX_PACKET, RECEIVE_MAXIMUM, SESSION_S
+from iot_stream.presence import Presence
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_S = 30
+ANSWER_S = 10.0
+LONGEST_PAUSE_S = 30.0
+UNSUPPORTED_VERSION = 0x84
+INBOX_MESSAGES = 4 * RECEIVE_MAXIMUM
+INBOX_BYTES = MAX_PACKET
+
+
+class WireReceiver:
+    """A durable session that receives `patterns` at QoS 1. Nothing happens before `start`."""
+
+    def __init__(self, address: Address, client_id: str, patterns: Sequence[str], presence: Presence) -> None:
+        self._address, self._client_id = address, client_id
+        self._patterns, self._presence = patterns, presence
+        self._inbox = Inbox(INBOX_MESSAGES, INBOX_BYTES, self._resume)
+        self._version = MQTT5
+        self._connection = 0
+        self._refusal = ""
+        self._answered = threading.Event()  # yes or no, to the first attempt
+        self._connected = False
+        self._alive = False  # something has come since the last look
+        self._stopping = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._transport: asyncio.Transport | None = None
+        self._connack: asyncio.Future[bytes] | None = None
+        self._ended: asyncio.Future[str] | None = None
+        self._thread = threading.Thread(target=self._work, name="receiver", daemon=True)
+
+    def start(self) -> None:
+        """Connect and go on in the background; raises BrokerError if the broker refuses, is silent or is not
+        there."""
+        self._thread.start()
+        self._answered.wait()
+        if not self._connected:
+            self._end()
+            raise BrokerError(
+                f"no connection to {self._address}: {self._refusal}; is the broker running, are `broker:`'s "
+                f"address, user and password right?"
+            )
+
+    def take(self, most: int, wait_s: float) -> list[Received]:
+        """Up to `most` messages: what comes within `wait_s` of the call."""
+        return self._inbox.take(most, wait_s)
+
+    def acknowledge(self, messages: Sequence[Received]) -> None:
+        """PUBACK in the order of delivery, of those whose connection has not gone."""
+        mids = [m.mid for m in messages if m.mid and m.connection == self._connection]
+        if mids:
+            self._send(packets.pubacks(mids), self._connection)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """At QoS 0; lost while there is no connection."""
+        self._send(packets.publish(topic, payload, self._version), self._connection)
+
+    def stop(self) -> None:
+        """Say that we are offline, disconnect cleanly and end the network thread."""
+        self._send(self._say(online=False) + packets.GOODBYE, self._connection)
+        self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _send(self, data: bytes, connection: int) -> None:
+        self._loop.call_soon_threadsafe(self._write, data, connection)
+
+    # --- on the network thread --------------------------------------------------------------
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._keep_connected())
+        finally:
+            self._loop.close()
+
+    def _write(self, data: bytes, connection: int) -> None:
+        if self._transport and connection == self._connection and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _resume(self) -> None:
+        self._loop.call_soon_threadsafe(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport:
+            self._transport.resume_reading()
+
+    def _took(self, messages: list[Received]) -> None:
+        self._alive = True
+        if not self._inbox.put(messages) and self._transport:
+            self._transport.pause_reading()
+
+    def _told(self, first: int, body: bytes) -> None:
+        self._alive = True
+        kind = first & 0xF0
+        if kind == packets.CONNACK and self._connack and not self._connack.done():
+            self._connack.set_result(body)
+        elif kind == packets.SUBACK:
+            for reason in packets.refused(body, self._version):
+                log.error(
+                    "%s refuses a subscription: %s; may %s read %s?",
+                    self._address,
+                    packets.reason_text(reason),
+                    self._client_id,
+                    ", ".join(self._patterns),
+                )
+        elif kind == packets.DISCONNECT:
+            self._closed(packets.reason_text(body[0]) if body else "the broker said goodbye")
+
+    def _closed(self, why: str) -> None:
+        if self._ended and not self._ended.done():
+            self._ended.set_result(why)
+
+    async def _keep_connected(self) -> None:
+        pause = 1.0
+        while not self._stopping.is_set():
+            try:
+                await self._session()
+                pause = 1.0
+            except (OSError, BrokerError, ProtocolError) as error:
+                silent = isinstance(error, TimeoutError)
+                self._refusal = f"no answer within {ANSWER_S:g} s" if silent else str(error)
+                log.warning("%s, %s: %s; trying again", self._address, self._client_id, self._refusal)
+                self._answered.set()
+            finally:
+                if self._transport:
+                    self._transport.close()
+                    self._transport = None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause * random.uniform(0.5, 1))
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _session(self) -> None:
+        """One connection from its beginning to its end; raises BrokerError if it has none."""
+        connack = await self._open()
+        if connack.reason == UNSUPPORTED_VERSION and self._version == MQTT5:
+            self._version = MQTT311
+            connack = await self._open()
+        if connack.reason:
+            raise BrokerError(f"refused, {packets.reason_text(connack.reason)}")
+        self._write(packets.subscribe(1, self._patterns, self._version), self._connection)
+        self._write(self._say(online=True), self._connection)
+        self._connected = True
+        self._answered.set()
+        assert self._ended
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        heart = asyncio.ensure_future(self._beat(connack.keep_alive or KEEP_ALIVE_S))
+        await asyncio.wait((self._ended, stopped, heart), return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopped, heart):
+            task.cancel()
+        if not self._stopping.is_set():
+            why = self._ended.result() if self._ended.done() else "it is silent"
+            log.warning("connection of %s to %s lost: %s", self._client_id, self._address, why)
+
+    async def _open(self) -> packets.Connack:
+        if self._transport:
+            self._transport.close()
+        self._connection += 1
+        self._ended, self._connack = self._loop.create_future(), self._loop.create_future()
+        stream = Stream(self._version, self._connection, MAX_PACKET, self._took, self._told, self._closed)
+        async with asyncio.timeout(ANSWER_S):
+            self._transport, _ = await self._loop.create_connection(
+                lambda: stream, self._address.host, self._address.port, ssl=_tls(self._address)
+            )
+            self._write(self._hello(), self._connection)
+            await asyncio.wait((self._connack, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        if not self._connack.done():
+            raise BrokerError(self._ended.result())
+        return packets.connack(self._connack.result(), self._version)
+
+    async def _beat(self, keep_alive: int) -> None:
+        """Until nothing comes any more, though it was asked for (3.1.2.10)."""
+        while True:
+            self._alive = False
+            self._write(packets.PINGREQ, self._connection)
+            await asyncio.sleep(keep_alive / 2)
+            if not self._alive and self._transport and self._transport.is_reading():
+                return
+
+    def _hello(self) -> bytes:
+        return packets.connect(
+            self._client_id,
+            self._version,
+            keep_alive=KEEP_ALIVE_S,
+            session_s=SESSION_S,
+            receive_maximum=RECEIVE_MAXIMUM,
+            max_packet=MAX_PACKET,
+            user=self._address.user,
+            password=self._address.password,
+            will=(self._presence.topic, self._presence.payload(online=False)),
+        )
+
+    def _say(self, *, online: bool) -> bytes:
+        payload = self._presence.payload(online=online)
+        return packets.publish(self._presence.topic, payload, self._version, retain=True)
+
+
+def _tls(address: Address) -> ssl.SSLContext | None:
+    if not address.tls:
+        return None
+    context = ssl.create_default_context(cafile=address.ca or None)
+    if address.cert:
+        context.load_cert_chain(address.cert, address.key)
+    return context

@@ -1,0 +1,141 @@
+"""Blocks that came together, as the journal keeps them: many in one row, for a row a block costs more than
+all else that the collector does for it.
+
+`Heads` say whose readings they are and how many; times and values are apart, so that who counts reads none.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream.hygiene import finite
+from iot_stream.readings import Block
+
+DEVICE, CHANNELS, BOOT, SOURCE, STAMPED, READINGS = range(6)
+
+
+class Head(NamedTuple):
+    device: str
+    channels: tuple[str, ...]
+    boot: str
+    source: int
+    seq: int
+    first: int
+    readings: int
+
+
+class Heads(msgspec.Struct, frozen=True, array_like=True):
+    """`table` int32 (blocks, 6): places in `devices`, `channels` and `boots`, source, arrival-stamped or not,
+    number of readings; `numbers` int64 (blocks,); `firsts` int64 (blocks,): time of the first reading."""
+
+    devices: list[str]
+    channels: list[tuple[str, ...]]
+    boots: list[str]
+    table: bytes
+    numbers: bytes
+    firsts: bytes
+
+    def rows(self) -> NDArray[np.int32]:
+        return np.frombuffer(self.table, np.int32).reshape(-1, 6)
+
+    def __iter__(self) -> Iterator[Head]:
+        numbers, firsts = np.frombuffer(self.numbers, np.int64), np.frombuffer(self.firsts, np.int64)
+        for row, seq, first in zip(self.rows().tolist(), numbers.tolist(), firsts.tolist(), strict=True):
+            device, channels, boot, source, _, readings = row
+            yield Head(
+                self.devices[device], self.channels[channels], self.boots[boot], source, seq, first, readings
+            )
+
+
+def pack(blocks: Sequence[Block]) -> tuple[bytes, bytes]:
+    """Heads and readings of blocks, infinite values made missing."""
+    devices: dict[str, int] = {}
+    channels: dict[tuple[str, ...], int] = {}
+    boots: dict[str, int] = {}
+    table: list[int] = []
+    numbers, firsts = [], []
+    for block in blocks:
+        lists = block.lists
+        table += (
+            devices.setdefault(block.device, len(devices)),
+            channels.setdefault(block.channels, len(channels)),
+            boots.setdefault(block.boot, len(boots)),
+            block.source,
+            block.arrival_stamped,
+            len(block),
+        )
+        numbers.append(block.seq)
+        firsts.append(lists[0][0] if lists else int(block.times[0]))
+    heads = Heads(
+        list(devices),
+        list(channels),
+        list(boots),
+        np.array(table, np.int32).tobytes(),
+        np.array(numbers, np.int64).tobytes(),
+        np.array(firsts, np.int64).tobytes(),
+    )
+    times, values = _joined(blocks)
+    return msgspec.msgpack.encode(heads), times.tobytes() + values.tobytes()
+
+
+def _joined(blocks: Sequence[Block]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    pairs = [block.lists for block in blocks]
+    if all(pairs):
+        lists = [pair for pair in pairs if pair]
+        times = np.array(list(chain.from_iterable(pair[0] for pair in lists)), np.int64)
+        with np.errstate(over="ignore"):
+            values = np.array(list(chain.from_iterable(pair[1] for pair in lists)), np.float32)
+    else:
+        times = np.concatenate([block.times for block in blocks])
+        values = np.concatenate([block.values.ravel() for block in blocks])
+    return times, finite(values)
+
+
+def heads_of(packed: bytes) -> Heads:
+    return msgspec.msgpack.decode(packed, type=Heads)
+
+
+def unpack(packed: bytes, readings: bytes) -> Iterable[Block]:
+    """The blocks of each device, in order; what follows each other without a gap comes as one."""
+    heads = heads_of(packed)
+    table, numbers = heads.rows(), np.frombuffer(heads.numbers, np.int64)
+    count = table[:, READINGS].astype(np.int64)
+    width = np.array([len(names) for names in heads.channels])[table[:, CHANNELS]]
+    times = np.frombuffer(readings, np.int64, int(count.sum()))
+    values = np.frombuffer(readings, np.float32, offset=times.nbytes)
+    order = np.argsort(table[:, DEVICE], kind="stable")
+    if bool(np.any(order[1:] < order[:-1])):
+        times = times[_places(count, order)]
+        values = values[_places(count * width, order)]
+        table, numbers, count, width = table[order], numbers[order], count[order], width[order]
+    # Same device, channels, boot, source and stamp; and the next number, or no number at all.
+    alike = np.all(table[1:, :READINGS] == table[:-1, :READINGS], axis=1)
+    follows = np.where(numbers[1:] < 0, numbers[:-1] < 0, numbers[1:] == numbers[:-1] + count[:-1])
+    begins = np.flatnonzero(np.concatenate(([True], ~(alike & follows))))
+    row = np.concatenate(([0], np.cumsum(count)))
+    place = np.concatenate(([0], np.cumsum(count * width)))
+    for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(table)], strict=True):
+        device, channels, boot, source, stamped, _ = table[begin].tolist()
+        names = heads.channels[channels]
+        yield Block(
+            heads.devices[device],
+            names,
+            times[row[begin] : row[end]],
+            values[place[begin] : place[end]].reshape(-1, len(names)),
+            heads.boots[boot],
+            int(numbers[begin]),
+            source,
+            bool(stamped),
+        )
+
+
+def _places(count: NDArray[np.int64], order: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Where the items of blocks of `count` items each lie, when the blocks are put in `order`."""
+    starts = (np.cumsum(count) - count)[order]
+    lengths = count[order]
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
