@@ -21,5 +21,5 @@ CMD ["iot-stream", "--help"]
 FROM light AS service
 ARG PIP_ARGS=""
 USER root
-RUN pip install ${PIP_ARGS} --constraint /app/constraints.txt "/app[train,formats,postgres]"
+RUN pip install ${PIP_ARGS} --constraint /app/constraints.txt "/app[train,formats,postgres,parquet]"
 USER iot

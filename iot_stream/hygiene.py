@@ -19,7 +19,10 @@ AHEAD = 86_400 * SECOND
 
 
 def too_large(payload: bytes) -> DataError:
-    return DataError("too_large", f"{len(payload)} bytes in one message, at most {MAX_PAYLOAD}")
+    return DataError(
+        "too_large",
+        f"{len(payload)} bytes in one message, at most {MAX_PAYLOAD}; send fewer readings at once",
+    )
 
 
 def check_times(block: Block, now: int) -> int:

@@ -8,6 +8,7 @@ taker says so, in order, and a message of a former connection is not acknowledge
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 MAX_PACKET = 64 * 1024 * 1024
 SESSION_S = 7 * 86_400
 RECEIVE_MAXIMUM = 1000
-UNSUPPORTED_VERSION = 132
+SHORT_S = 5  # connections that last no longer, one after the other, have a reason
+AROUND = 12  # bytes of a packet beside topic and payload
+UNSUPPORTED_VERSION, TAKEN_OVER = 132, 142
 MQTT5, MQTT311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 
@@ -47,8 +50,13 @@ class Will:
     payload: bytes
 
 
+def _leave(client: Client, will: Will) -> None:
+    client.will_set(will.topic, will.payload, qos=1, retain=True)
+
+
 class Connection:
-    """One client of the broker. Nothing happens before `start`."""
+    """One client of the broker. Nothing happens before `start`. `will` may be made anew at each attempt to
+    connect."""
 
     def __init__(
         self,
@@ -56,7 +64,7 @@ class Connection:
         client_id: str,
         on_message: Callable[[Message], None],
         *,
-        will: Will | None = None,
+        will: Will | Callable[[], Will] | None = None,
         on_connect: Callable[[], None] | None = None,
         durable: bool = False,
         manual_ack: bool = False,
@@ -75,6 +83,8 @@ class Connection:
         self._answered = threading.Event()  # yes or no, to the first attempt
         self._refusal = ""
         self._generation = 0
+        self._since = 0.0
+        self._short = 0  # connections one after the other that did not last
         self._stopping = False
         self._client = self._make(MQTT5)
 
@@ -101,8 +111,8 @@ class Connection:
             )
         if self.address.websocket:
             client.ws_set_options(path=self.address.websocket)
-        if self._will:
-            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
+        if will := self._will:
+            client.on_pre_connect = lambda client, _: _leave(client, will() if callable(will) else will)
         client.on_connect = self._connected_to_broker
         client.on_disconnect = self._disconnected
         client.on_connect_fail = lambda *_: log.warning("%s is not there; trying again", self.address)
@@ -159,6 +169,7 @@ class Connection:
         self.max_packet = int(getattr(properties, "MaximumPacketSize", 0) or 0)
         with self._lock:
             self._generation += 1
+            self._since = time.monotonic()
             wanted = dict(self._subscriptions)
         for pattern, qos in wanted.items():
             self._ask(pattern, qos)
@@ -185,7 +196,10 @@ class Connection:
     def _disconnected(self, _: Client, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         self._connected.clear()
         if reason.is_failure:
-            log.warning("connection of %s to %s lost: %s", self.client_id, self.address, reason)
+            self._short = self._short + 1 if time.monotonic() - self._since < SHORT_S else 0
+            taken = reason.value == TAKEN_OVER or self._short >= 3  # older mosquittos do not say why
+            twin = "; does another one run under the same name?" if taken else ""
+            log.warning("connection of %s to %s lost: %s%s", self.client_id, self.address, reason, twin)
 
     def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:
         try:
@@ -229,8 +243,13 @@ class Connection:
         """Queue a message; the result tells when it is acknowledged.
 
         At QoS 1 what is published while offline is kept and sent later, up to 65,535 messages; beyond
-        them this raises BrokerError.
+        them, or for more bytes than the broker takes, which would end the connection, it raises BrokerError.
         """
+        if 0 < self.max_packet < len(payload) + len(topic.encode()) + AROUND:
+            most = f"the broker at {self.address} takes at most {self.max_packet}"
+            raise BrokerError(
+                f"{topic}: {len(payload)} bytes, {most}; send less at once, or raise its `max_packet_size`"
+            )
         info = self._client.publish(topic, payload, qos=qos, retain=retain)
         if info.rc == MQTT_ERR_NO_CONN:
             info.rc = MQTT_ERR_SUCCESS  # paho keeps it, yet would raise whenever the result is asked

@@ -20,10 +20,10 @@ _UNFIT = re.compile(r"[/+#\x00-\x1f\x7f]|%(?=[0-9A-F]{2})")  # a % that looks li
 
 def check_device_name(name: str) -> str:
     """`name`, if it can stand as one level of a topic; raises DataError("device_name")."""
-    if not _NAME.fullmatch(name) or len(name.encode("utf-8", "replace")) > 128:
-        raise DataError(
-            "device_name", f"{name[:80]!r}: no '/', '+', '#', control character, at most 128 bytes"
-        )
+    if not _NAME.fullmatch(name):
+        raise DataError("device_name", f"{name[:80]!r}: no '/', '+', '#', control character, and not empty")
+    if (size := len(name.encode("utf-8", "replace"))) > 128:
+        raise DataError("device_name", f"{name[:80]!r}: {size} bytes, at most 128; give it a shorter name")
     return name
 
 

@@ -21,8 +21,13 @@ from iot_stream.derive import Derived, Memory
 from iot_stream.errors import DataError, Refused
 from iot_stream.hygiene import Judge, Limit
 from iot_stream.readings import Times, Values
+from iot_stream.resample import interpolated
+
+OnGrid = tuple[Times, NDArray[np.float64], NDArray[np.bool_]]
+"""Points, their rows, and where one begins a new segment."""
 
 MOST_ROWS = 1_000_000
+NEVER = 2**62
 FARTHEST = 1e6  # standard deviations from the mean
 
 
@@ -31,8 +36,9 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `channels` raw channels that are read; `derive` in order; `inputs` the columns of a window;
     `length` and `hop` in rows; `period` of the grid in ns, 0 to take readings as they come;
-    `gap` in ns beyond which a window is broken, 0 for never; `fill` between readings on a grid:
-    `linear` or `hold`; `required` channels without which a reading does not count; `join` in ns
+    `gap` in ns beyond which a window is broken, 0 for never; `fill` between a channel's readings on a
+    grid: `linear`, for which a point waits until each channel's next has come (at most `gap`), or `hold`;
+    `required` channels without which a reading does not count; `join` in ns
     within which channels that come apart are one reading; `error_values` and `limits`: what a value
     cannot be.
     Raises ValueError if these do not fit together.
@@ -173,6 +179,8 @@ class _Snapshot(msgspec.Struct, array_like=True):
     tail_times: bytes
     tail_rows: bytes
     memory: list[Memory]
+    held_times: bytes
+    held_rows: bytes
 
 
 @dataclass
@@ -188,6 +196,8 @@ class Windower:
     _last_row: NDArray[np.float64] = field(init=False)  # and its values, for the grid
     _seen: NDArray[np.int64] = field(init=False)  # when each channel was last known, for the grid
     _grid: int = 0  # next point of the grid, in periods
+    _held_times: Times = field(init=False)  # readings between which points are still to come: `linear`
+    _held_rows: NDArray[np.float64] = field(init=False)
     _broken: bool = True  # the next point of the grid begins a new segment
     _phase: int = 0  # rows since the segment began, at the head of the tail
     _tail_times: Times = field(init=False)
@@ -200,6 +210,7 @@ class Windower:
         self._open_row = np.full(len(self.cut.channels), np.nan)
         self._seen = np.zeros(len(self.cut.channels), np.int64)
         self._memory = [{} for _ in self.cut.derive]
+        self._let_go()
         self._restart()
 
     def push(self, times: Times, values: Values) -> Windows:
@@ -210,7 +221,8 @@ class Windower:
             times, values = self._joined(times, values)
         times, rows = self._countable(times, values)
         if self.cut.period:
-            times, rows, breaks = self._on_grid(times, rows)
+            resampled = self._between if self.cut.fill == "linear" else self._held
+            times, rows, breaks = resampled(times, rows)
         else:
             breaks = self._gaps(times)
         if not len(times):
@@ -255,7 +267,7 @@ class Windower:
         usable = known[:, needed].all(axis=1) & known.any(axis=1)
         moments = times[usable]
         newer = moments > np.maximum.accumulate(np.concatenate([[self._last], moments[:-1]]))
-        rows = np.where(known, values, np.nan).astype(np.float64)[usable][newer]
+        rows = np.where(known, values, np.nan).astype(np.float64)[usable][newer] + 0.0  # no zero below zero
         self.dropped += len(times) - len(rows)
         return moments[newer], rows
 
@@ -270,10 +282,45 @@ class Windower:
         self._last = int(times[-1])
         return breaks
 
-    def _on_grid(
-        self, times: Times, rows: NDArray[np.float64]
-    ) -> tuple[Times, NDArray[np.float64], NDArray[np.bool_]]:
-        """Readings resampled to the multiples of the period that lie between them."""
+    def _between(self, times: Times, rows: NDArray[np.float64]) -> OnGrid:
+        """Each channel interpolated at the multiples of the period that lie between its readings."""
+        if not len(times):
+            return times, rows, np.zeros(0, bool)
+        new = self._gaps(times)
+        edges = [0, *(np.flatnonzero(new[1:]) + 1).tolist(), len(times)]
+        parts: list[OnGrid] = []
+        for begin, end in pairwise(edges):
+            if new[begin]:
+                parts.append(self._points(closed=True))
+                self._let_go()
+                self._grid, self._broken = -(-int(times[begin]) // self.cut.period), True
+            self._held_times = np.concatenate([self._held_times, times[begin:end]])
+            self._held_rows = np.concatenate([self._held_rows, rows[begin:end]])
+            parts.append(self._points(closed=False))
+        found, resampled, breaks = zip(*parts, strict=True)
+        return np.concatenate(found), np.concatenate(resampled), np.concatenate(breaks)
+
+    def _points(self, *, closed: bool) -> OnGrid:
+        """Points that need not wait; all, where what they lie between is `closed`."""
+        period, times = self.cut.period, self._held_times
+        if not len(times):
+            return np.zeros(0, np.int64), np.zeros((0, len(self.cut.channels))), np.zeros(0, bool)
+        points = period * np.arange(self._grid, int(times[-1]) // period + 1)
+        patience = self.cut.gap or NEVER
+        rows, count, needed = interpolated(points, times, self._held_rows, patience, closed=closed)
+        self._held_times, self._held_rows = times[needed:], self._held_rows[needed:]
+        self._grid += count
+        breaks = np.zeros(count, bool)
+        breaks[:1] = self._broken
+        self._broken = self._broken and not count
+        return points[:count], rows, breaks
+
+    def _let_go(self) -> None:
+        self._held_times = np.zeros(0, np.int64)
+        self._held_rows = np.zeros((0, len(self.cut.channels)))
+
+    def _held(self, times: Times, rows: NDArray[np.float64]) -> OnGrid:
+        """The last reading of each channel at the multiples of the period that lie between readings."""
         period = self.cut.period
         points: list[int] = []
         out: list[NDArray[np.float64]] = []
@@ -283,22 +330,13 @@ class Windower:
             if before < 0 or (self.cut.gap and time - before > self.cut.gap):
                 self._grid, self._broken = -(-time // period), True
                 self._last_row = np.full(len(row), np.nan)
-            if self.cut.fill == "hold":
-                self._seen = np.where(np.isnan(row), self._seen, time)
-                held = time - self._seen > self.cut.gap if self.cut.gap else np.zeros(len(row), bool)
-                row = np.where(
-                    np.isnan(row) & ~held, self._last_row, row
-                )  # a dead channel is not held for ever
+            self._seen = np.where(np.isnan(row), self._seen, time)
+            dead = time - self._seen > self.cut.gap if self.cut.gap else np.zeros(len(row), bool)
+            row = np.where(np.isnan(row) & ~dead, self._last_row, row)  # a dead channel is not held for ever
             while self._grid * period <= time:
                 point = self._grid * period
-                if point == time:
-                    here = row
-                elif self.cut.fill == "hold":
-                    here = self._last_row
-                else:
-                    here = self._last_row + (point - before) / (time - before) * (row - self._last_row)
                 points.append(point)
-                out.append(here)
+                out.append(row if point == time else self._last_row)
                 breaks.append(self._broken)
                 self._broken = False
                 self._grid += 1
@@ -356,6 +394,8 @@ class Windower:
                 self._tail_times.tobytes(),
                 self._tail_rows.tobytes(),
                 self._memory,
+                self._held_times.tobytes(),
+                self._held_rows.tobytes(),
             )
         )
 
@@ -375,4 +415,6 @@ class Windower:
         windower._tail_times = np.frombuffer(state.tail_times, np.int64)
         windower._tail_rows = np.frombuffer(state.tail_rows, np.float32).reshape(-1, len(cut.inputs))
         windower._memory = state.memory
+        windower._held_times = np.frombuffer(state.held_times, np.int64)
+        windower._held_rows = np.frombuffer(state.held_rows, np.float64).reshape(-1, len(cut.channels))
         return windower

@@ -23,6 +23,7 @@ FLOORS = (
         "order",
         "derive",
         "windows",
+        "resample",
         "hygiene",
         "formats",
         "labelling",

@@ -202,4 +202,4 @@ def test_torch_is_in_the_service_image_alone() -> None:
         r"^FROM light AS service$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE
     )
     assert "[train]" not in light
-    assert "/app[train,formats,postgres]" in service
+    assert "/app[train,formats,postgres,parquet]" in service

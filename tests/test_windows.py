@@ -55,6 +55,7 @@ CUTS = {
     "joined on a grid": Cut(
         ("a", "b"), ("b", "a"), 2, 1, join=9 * MS, period=10 * MS, gap=90 * MS, fill="hold"
     ),
+    "apart on a grid": Cut(("a", "b"), ("a", "b"), 2, 1, period=5 * MS, gap=30 * MS, join=2 * MS),
     "sparse grid": Cut(("a", "b"), ("a",), 2, 5, period=20 * MS, gap=300 * MS),
     "derived": Cut(("a", "b"), tuple(d.name for d in EVERY_FUNCTION), 3, 2, derive=EVERY_FUNCTION),
     "derived on a grid": Cut(
@@ -247,9 +248,87 @@ def test_hold_does_not_reach_over_a_gap() -> None:
     np.testing.assert_array_equal(rows, [[1, 7], [2, NAN]])
 
 
-def test_linear_makes_nothing_up_beside_a_missing_value() -> None:
+def test_linear_reaches_over_a_missing_value_as_over_a_pause() -> None:
     rows = on_grid("linear", (0, 0, 0), (20, 2, NAN), (40, 4, 4))
-    np.testing.assert_array_equal(rows, [[0, 0], [1, NAN], [2, NAN], [3, NAN], [4, 4]])
+    np.testing.assert_array_equal(rows, [[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]])
+
+
+def test_linear_makes_nothing_up_where_a_channel_is_silent_for_longer_than_the_gap() -> None:
+    readings = [(time, time / 10, 7.0 if time in (10, 90) else NAN) for time in range(0, 110, 10)]
+    rows = on_grid("linear", *readings, gap=70)
+    np.testing.assert_array_equal(np.array(rows)[:, 0], np.arange(len(rows)))
+    expected = [NAN, 7, *[NAN] * 7, 7]  # before it spoke; the pause of 80 ms; what comes after 90 has to wait
+    np.testing.assert_array_equal(np.array(rows)[:, 1], expected)
+
+
+def test_linear_waits_for_a_channel_no_longer_than_the_gap() -> None:
+    cut = Cut(("a", "b"), ("a", "b"), 1, 1, period=10 * MS, gap=50 * MS)
+    windower = Windower(cut)
+    came = [
+        len(windower.push(np.array([time * MS]), np.array([[1, 1 if time <= 20 else NAN]], np.float32)))
+        for time in range(0, 120, 10)
+    ]
+    assert came == [1, 1, 1, 0, 0, 0, 0, 0, 6, 1, 1, 1]
+
+
+@st.composite
+def apart(draw: st.DrawFn) -> tuple[Times, Values]:
+    """Three channels, each at times of its own, on topics of their own; now and then two at once."""
+    known: dict[int, list[float]] = {}
+    for channel in range(3):
+        steps = draw(st.lists(st.sampled_from([1, 3, 10, 17, 40, 60, 130]), max_size=20))
+        for time in np.cumsum(steps).tolist():
+            known.setdefault(time, [NAN] * 3)[channel] = draw(st.integers(-1000, 1000))
+    times = sorted(known)
+    values = np.array([known[time] for time in times], np.float32).reshape(-1, 3)
+    return START + MS * np.array(times, np.int64), values
+
+
+@pytest.mark.parametrize("fill", ["linear", "hold"])
+@settings(max_examples=200)
+@given(stream=apart(), data=st.data())
+def test_channels_that_come_apart_are_what_numpy_interpolates(
+    fill: str, stream: tuple[Times, Values], data: st.DataObject
+) -> None:
+    gap = 50 * MS
+    cut = Cut(("a", "b", "c"), ("a", "b", "c"), 1, 1, period=10 * MS, gap=gap, fill=fill)
+    times, values = stream
+    expected: list[tuple[int, list[float]]] = []
+    for segment in segments(times, cut.gap):
+        moments, rows = times[segment], values[segment].astype(np.float64)
+        grid = np.arange(-(-moments[0] // cut.period), moments[-1] // cut.period + 1) * cut.period
+        columns = np.full((len(grid), 3), NAN)
+        for channel in range(3):
+            known = ~np.isnan(rows[:, channel])
+            own, said = moments[known] - moments[0], rows[known, channel]
+            if not len(own):
+                continue
+            points = grid - moments[0]
+            after = np.searchsorted(own, points, side="right")
+            before = own[np.maximum(after - 1, 0)]
+            if fill == "linear":
+                found = np.interp(points, own, said, left=NAN, right=NAN)
+                following = own[np.minimum(np.searchsorted(own, points), len(own) - 1)]
+                found[following - before > gap] = NAN
+            else:  # a reading of any channel tells that this one has been silent for too long
+                found = said[np.maximum(after - 1, 0)]
+                newest = (moments - moments[0])[np.searchsorted(moments, grid, side="right") - 1]
+                found[(after == 0) | (newest - before > gap)] = NAN
+            columns[:, channel] = found
+        expected += [(int(time), row) for time, row in zip(grid, columns.tolist(), strict=True)]
+    windower = Windower(cut)
+    found_windows = [
+        windower.push(times[part], values[part]) for part in data.draw(st.composite(pieces)(len(times)))
+    ]
+    if len(times):  # what waits has nothing more to wait for when a new segment begins
+        end = np.array([times[-1] + 10**12])
+        found_windows.append(windower.push(end, np.zeros((1, 3), np.float32)))
+        expected += [(int(end[0]), [0.0] * 3)] if end[0] % cut.period == 0 else []
+    starts = np.concatenate([each.starts for each in found_windows]) if found_windows else np.zeros(0)
+    assert starts.tolist() == [time for time, _ in expected]
+    if expected:
+        x = np.concatenate([each.x for each in found_windows])[:, 0]
+        np.testing.assert_allclose(x, np.array([row for _, row in expected]), rtol=1e-5, atol=1e-3)
 
 
 def test_a_window_never_spans_a_gap() -> None:

@@ -35,8 +35,14 @@ def list_messages(path: Path, pipeline: str | None, device: str, reason: str) ->
     """The newest thousand messages that could not be used, and why."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    for row in store.journal.quarantined(name, device=device, reason=reason):
+    found = store.journal.quarantined(name, device=device, reason=reason)
+    for row in found:
         click.echo(f"{row.id:>6}  {iso(row.at)}  {row.reason:15}  {row.topic}: {row.detail}")
+    if found:
+        click.echo(
+            "`quarantine show NUMBER` shows one as it came; `replay` takes it again, `drop` forgets it",
+            err=True,
+        )
 
 
 @quarantine.command()

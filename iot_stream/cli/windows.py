@@ -7,6 +7,7 @@ import numpy as np
 
 from iot_stream import labelling
 from iot_stream.cli.common import config_option, opened, pick, pipeline_option
+from iot_stream.cli.reasons import meaning
 from iot_stream.clock import iso
 
 
@@ -34,7 +35,7 @@ def stats(path: Path, pipeline: str | None) -> None:
     for cut, device, count, first, last in store.journal.window_stats(name):
         click.echo(f"{device:20} {roles.get(cut, 'former'):8} {count:>9}  {iso(first)} … {iso(last)}")
     for device, reason, count in store.journal.counters(name):
-        click.echo(f"{device:20} {reason:12} {count:>5}")
+        click.echo(f"{device:20} {reason:12} {count:>5}  {meaning(reason)}")
 
 
 @windows.command()

@@ -180,6 +180,8 @@ def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"sources.{i}.zone", partial(time_zone, source.zone)
         yield f"sources.{i}", partial(decoder, source, i)
         yield f"sources.{i}.topic", partial(_source_topic, source)
+        if source.host and source.format != "sparkplug":
+            yield f"sources.{i}.host", partial(_refuse, "is for format sparkplug")
         if bool(source.seq) != bool(source.boot):
             yield (
                 f"sources.{i}.seq",
@@ -227,7 +229,7 @@ def _possible(name: str, recordings: Recordings) -> None:
     if recordings.time and name != "segments":
         raise ConfigError("is for recordings without times, and there is `time`")
     if name == "shuffle" and not recordings.columns_by_name:
-        raise ConfigError("only rows of CSV files can be shuffled")
+        raise ConfigError("only rows of CSV or Parquet files can be shuffled")
     if wanted not in fields and (name == "order" or not recordings.columns_by_name):
         raise ConfigError(f"no field {wanted!r}; there are {', '.join(sorted(fields))}")
 

@@ -56,7 +56,7 @@ class LateLabels(Settings, frozen=True):
 class Recordings(Settings, frozen=True):
     files: Annotated[
         str,
-        Meta(description="CSV, CSV.gz or NPZ; a path with *, or a folder; from the configuration's folder"),
+        Meta(description="CSV, CSV.gz, Parquet, NPZ: a path with *, or a folder, from this file's folder"),
     ] = ""
     world: Annotated[str, Meta(description="A simulated world instead of files: bearing, features")] = ""
     match: Annotated[
@@ -121,5 +121,5 @@ class Recordings(Settings, frozen=True):
 
     @property
     def columns_by_name(self) -> bool:
-        """Whether there may be more columns than the settings name: a CSV file's."""
+        """Whether there may be more columns than the settings name: a table's."""
         return not self.world and not self.files.endswith(".npz")

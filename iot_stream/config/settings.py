@@ -36,9 +36,10 @@ class Window(Settings, frozen=True):
         Duration | None,
         Meta(description="A longer pause breaks the window; default: ten periods of the rate, else never"),
     ] = None
-    fill: Annotated[Literal["linear", "hold"], Meta(description="Between readings, when resampling")] = (
-        "linear"
-    )
+    fill: Annotated[
+        Literal["linear", "hold"],
+        Meta(description="With rate: each channel's last value, or a line to its next, which is waited for"),
+    ] = "linear"
     join: Annotated[
         Duration | None,
         Meta(description="Channels that come apart are one reading if they come within this time"),
@@ -186,7 +187,9 @@ class Pipeline(Settings, frozen=True):
     loss_alarm: Annotated[
         float,
         Meta(
-            gt=0, le=1, description="Warn when more than this share of a device's numbered readings gets lost"
+            gt=0,
+            le=1,
+            description="Warn when more than this share of a device's numbered readings or messages is lost",
         ),
     ] = 0.01
     retention: Annotated[Duration, Meta(description="Readings and windows are kept so long")] = Duration(

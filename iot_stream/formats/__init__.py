@@ -62,6 +62,9 @@ class Conversation(Decoder, Protocol):
     def lost(self) -> dict[str, int]:
         """Messages known to be lost since this was last asked, by device."""
 
+    def heard(self) -> dict[str, int]:
+        """Numbered messages that came since this was last asked, by device."""
+
     def asks(self) -> list[tuple[str, bytes]]:
         """(topic, payload) to be published, since this was last asked."""
 

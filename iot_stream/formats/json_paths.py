@@ -96,7 +96,14 @@ def parse_json(payload: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(payload)
     except (ValueError, RecursionError) as error:
-        raise DataError("malformed", f"{what}: {error}") from error
+        raise DataError("malformed", f"{what}: {fault(payload, error)}") from error
+
+
+def fault(payload: bytes, error: Exception) -> str:
+    """What is wrong with a payload that is no JSON."""
+    if re.search(rb"[:,\[]\s*-?(NaN|nan|Infinity|inf)\b", payload):
+        return f"{error}; JSON has neither NaN nor Infinity: write null"
+    return str(error)
 
 
 class Fields:
@@ -108,6 +115,7 @@ class Fields:
         self._index = index
         self._names = tuple(source.channels)
         self._paths = [Path(path) for path in source.channels.values()]
+        self._where = ", ".join(source.channels.values())
         self._device = Path(source.device) if source.device.startswith("$") else None
         self._constant = "" if self._device else source.device
         self._time = Path(source.time) if source.time else None
@@ -153,7 +161,7 @@ class Fields:
             if self._time:
                 times += self._moments(device, self._time.find(item), len(found))
         if not any(value == value for row in rows for value in row):
-            raise DataError("unknown_channel", f"{device}: none of {', '.join(self._names)} in the message")
+            raise DataError("unknown_channel", f"{device}: no value at {self._where}; is the path right?")
         if self._time is None:  # the newest reading is of now
             times = [heard.arrived - self._step * before for before in reversed(range(len(rows)))]
         if min(times) < 0:

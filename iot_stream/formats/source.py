@@ -42,6 +42,10 @@ class Source(Settings, frozen=True):
         str, Meta(description="Path of a boot id, where the device numbers its readings; with seq")
     ] = ""
     seq: Annotated[str, Meta(description="Path of the number of the (first) reading; with boot")] = ""
+    host: Annotated[
+        str,
+        Meta(description="sparkplug: name under which nodes are told that their primary host is there"),
+    ] = ""
     dtype: Annotated[
         str,
         Meta(

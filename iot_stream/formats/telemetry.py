@@ -7,6 +7,7 @@ import numpy as np
 
 from iot_stream.errors import DataError
 from iot_stream.formats import Heard, format_named
+from iot_stream.formats.json_paths import fault
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block, Times, Values
 from iot_stream.topics import Telemetry
@@ -34,7 +35,7 @@ class TelemetryDecoder:
         except msgspec.ValidationError as error:
             raise DataError("wrong_type", f"telemetry of {device}: {error}") from error
         except ValueError as error:
-            raise DataError("malformed", f"telemetry of {device}: {error}") from error
+            raise DataError("malformed", f"telemetry of {device}: {fault(heard.payload, error)}") from error
         names, columns = tuple(message.channels), list(message.channels.values())
         if names not in self._whole:
             names, columns = self._taken(message.channels)

@@ -10,6 +10,7 @@ from iot_stream.errors import StoreError
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
 from iot_stream.ingest.packets import Received
+from iot_stream.ingest.primary_host import primary_hosts
 from iot_stream.ingest.receiver import Listen, receiver
 from iot_stream.mqtt import RECEIVE_MAXIMUM
 from iot_stream.presence import Presence
@@ -40,6 +41,7 @@ class Collector:
             self._intake.patterns,
             Presence(config.prefix, "collector"),
         )
+        self._hosts = primary_hosts(config)
         self._cutters = self._new_cutters()
 
     def _new_cutters(self) -> list[tuple[str, Cutter]]:
@@ -53,6 +55,8 @@ class Collector:
     def run(self, stopping: threading.Event) -> None:
         """Until `stopping`; then what was taken is written, acknowledged and cut."""
         self._receiver.start()
+        for host in self._hosts:
+            host.start()
         cut = _Share(CUTTING)
         save = _Every(SAVE_S)
         retain = _Every(RETAIN_S)
@@ -75,6 +79,8 @@ class Collector:
                     stopping.wait(RETRY_S)
                     self._cutters = self._new_cutters()  # they must not remember what the store has not
         finally:
+            for host in self._hosts:
+                host.stop()
             self._receiver.stop()
         self._cut_all()
         self._save()

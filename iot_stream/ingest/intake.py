@@ -1,5 +1,6 @@
 """What one message means: readings for the journal, a label, a device's predictions, or bad input."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,13 @@ from iot_stream.formats import Conversation, Decoder, Heard, decoder
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import MAX_PAYLOAD, check_times, too_large
+from iot_stream.ingest.ahead import FutureAlarm
+from iot_stream.ingest.loss import LossAlarm
 from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store, Transaction
 from iot_stream.store.journal import Prediction
+
+log = logging.getLogger(__name__)
 
 TOPICS = 100_000  # that are remembered
 MOST_VALUES = 2_000_000  # that are kept in memory until they are written
@@ -47,6 +52,7 @@ class _Talk:
     source: int
     decoder: Conversation
     kept: bytes
+    alarm: LossAlarm
     written: bytes = b""
 
 
@@ -75,7 +81,8 @@ class Intake:
         for index, source in enumerate(pipeline.sources):
             decode = decoder(source, index)
             if isinstance(decode, Conversation):
-                talk = _Talk(name, index, decode, self._journal.conversation(name, index) or b"")
+                kept = self._journal.conversation(name, index) or b""
+                talk = _Talk(name, index, decode, kept, LossAlarm(pipeline.loss_alarm, "messages"))
                 talk.decoder.restore(talk.kept)
                 self._conversations.append(talk)
             routes.append(_Route(source.topic, name, self._readings(name, decode)))
@@ -118,8 +125,12 @@ class Intake:
         """At the end of a transaction: what is in memory, and what conversations remember, is part of it."""
         self._write(tx)
         for talk in self._conversations:
-            for device, n in talk.decoder.lost().items():
+            lost = talk.decoder.lost()
+            for device, n in lost.items():
                 self._journal.count(tx, talk.pipeline, device_name(device), "lost", n)
+            for device, n in talk.decoder.heard().items():
+                if said := talk.alarm.add(device_name(device), lost.get(device, 0), n):
+                    log.warning("%s: %s", talk.pipeline, said)
             talk.written = talk.decoder.snapshot()
             if talk.written != talk.kept:
                 self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
@@ -167,6 +178,7 @@ class Intake:
 
     def _readings(self, name: str, decode: Decoder) -> Handler:
         clock, pending = self.clocks[name], self._pending[name]
+        future = FutureAlarm()
         stream = clock.kind == "stream"
 
         def handle(tx: Transaction, payload: bytes, places: Places) -> Refusals:
@@ -180,6 +192,8 @@ class Intake:
                 except DataError as error:  # what another device said in this message is as good as ever
                     refusals = [*refusals, (block.device, error)]
                     continue
+                if newest > now and (said := future.look(device, newest, now)):
+                    log.warning("%s: %s", name, said)
                 if stream:
                     clock.advance(newest)
                 pending.append(block if device == block.device else block.renamed(device))

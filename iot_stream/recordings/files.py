@@ -1,26 +1,42 @@
 """Recordings from files.
 
-CSV and CSV.gz (a header; a row number without a name may stand before the columns), and NPZ (one
-array (readings, columns) a key).
+Tables, whose columns have names (CSV, CSV.gz, Parquet), and NPZ (one array (readings, columns) a key).
 """
 
 import csv
-import gzip
 import re
 import zipfile
 from dataclasses import replace
 from glob import glob
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iot_stream.config import Recordings
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats.json_paths import parse_time
-from iot_stream.readings import Times, check_device_name
+from iot_stream.readings import Times, Values, check_device_name
+from iot_stream.recordings.csv_table import CsvTable
+from iot_stream.recordings.parquet_table import ParquetTable
 from iot_stream.recordings.recording import RECORDING_EPOCH, Recording
 
-KINDS = (".csv", ".csv.gz", ".npz")
+KINDS = (".csv", ".csv.gz", ".parquet", ".npz")
+
+
+class Table(Protocol):
+    """Columns by name, each as what the settings take it for; raises ValueError or DataError if it is not."""
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def numbers(self, name: str) -> Values: ...
+
+    def texts(self, name: str) -> NDArray[np.str_]: ...
+
+    def times(self, name: str, zone: str) -> Times: ...
 
 
 def load(settings: Recordings, classes: tuple[str, ...], folder: Path) -> list[Recording]:
@@ -32,7 +48,7 @@ def load(settings: Recordings, classes: tuple[str, ...], folder: Path) -> list[R
     paths = _paths(settings.files, folder)
     for path in paths:
         try:
-            found += _npz(path, settings) if path.suffix == ".npz" else _csv(path, settings, classes)
+            found += _npz(path, settings) if path.suffix == ".npz" else _columns(path, settings, classes)
         except (OSError, EOFError, ValueError, IndexError, csv.Error, zipfile.BadZipFile, DataError) as error:
             raise DataError("malformed", f"{path}: {error}") from error
     if not found:
@@ -73,60 +89,43 @@ def _meaning(settings: Recordings, name: str, text: str) -> str:
     return meanings[text]
 
 
-def _csv(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list[Recording]:
+def _columns(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list[Recording]:
     fields = _fields(settings, path.name)
     if fields is None:
         return []
-    place, body = _table(path)
+    table: Table = ParquetTable(path) if path.suffix == ".parquet" else CsvTable(path)
     for column in (*settings.channels.values(), *filter(None, [settings.time])):
-        if column not in place:
-            raise ConfigError(f"recordings: {path} has no column {column!r}; there are {', '.join(place)}")
-    if settings.label and settings.label not in place and settings.label not in fields:
+        if column not in table.names:
+            raise ConfigError(
+                f"recordings: {path} has no column {column!r}; there are {', '.join(table.names)}"
+            )
+    if settings.label and settings.label not in table.names and settings.label not in fields:
         raise ConfigError(
             f"recordings.label: {path} has neither a column nor a field {settings.label!r}; "
-            f"there are {', '.join([*place, *fields])}"
+            f"there are {', '.join([*table.names, *fields])}"
         )
-    values = [[_number(row[place[column]]) for column in settings.channels.values()] for row in body]
     columns = {
-        name: np.array([_meaning(settings, name, row[place[name]].strip()) for row in body], np.str_)
+        name: np.array([_meaning(settings, name, text) for text in table.texts(name).tolist()], np.str_)
         for name in settings.told_by
-        if name in place
+        if name in table.names
     }
-    texts = columns.get(settings.label, np.full(len(body), ""))
-    labels = [_class(text, classes) for text in texts.tolist()]
+    values = np.empty((len(table), len(settings.channels)), np.float32)
+    for i, column in enumerate(settings.channels.values()):
+        values[:, i] = table.numbers(column)
+    labels = columns.get(settings.label, np.full(len(table), ""))
     whole = Recording(
         settings.device,
         tuple(settings.channels),
-        _times([row[place[settings.time]] for row in body], settings)
-        if settings.time
-        else _paced(len(body), settings),
-        np.array(values, np.float32).reshape(len(body), len(settings.channels)),
-        np.array(labels, np.int64),
+        table.times(settings.time, settings.zone) if settings.time else _paced(len(table), settings),
+        values,
+        np.array([_class(text, classes) for text in labels.tolist()], np.int64),
         fields,
         columns,
     )
-    if settings.device not in place:
+    if settings.device not in table.names:
         return [whole]
     devices = columns[settings.device]
     return [replace(whole.rows(devices == device), device=str(device)) for device in np.unique(devices)]
-
-
-def _table(path: Path) -> tuple[dict[str, int], list[list[str]]]:
-    """Where each column stands, and the rows."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", newline="", encoding="utf-8") as file:
-        header, *body = csv.reader(file)
-    if body and len(body[0]) == len(header) + 1:
-        header = ["", *header]
-    return {name.strip(): i for i, name in enumerate(header)}, body
-
-
-def _times(texts: list[str], settings: Recordings) -> Times:
-    return np.array([parse_time(text, settings.zone) for text in texts], np.int64)
-
-
-def _number(text: str) -> float:
-    return float(text) if text.strip() else np.nan
 
 
 def _class(text: str, classes: tuple[str, ...]) -> int:

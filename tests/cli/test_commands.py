@@ -131,7 +131,7 @@ def test_device_add_writes_a_file_that_a_device_reads(tmp_path: Path) -> None:
     (tmp_path / "pump-01.json").write_text(text)
     settings = DeviceSettings.load(tmp_path / "pump-01.json")
     assert (settings.device, settings.pipeline, settings.prefix) == ("pump-01", NAME, "p")
-    assert "at most 128 bytes" in run("device", "add", "a/b", "--config", str(path), code=2).stderr
+    assert "no '/', '+', '#'" in run("device", "add", "a/b", "--config", str(path), code=2).stderr
 
 
 def test_config_check_says_what_a_file_means(tmp_path: Path) -> None:

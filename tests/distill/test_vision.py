@@ -74,7 +74,7 @@ def test_the_head_is_replaced_not_followed(arch: str, millions: float) -> None:
     model = build(arch, LENGTH, CHANNELS, CLASSES)
     assert [m.out_features for m in model.modules() if isinstance(m, nn.Linear)] == [CLASSES]
     assert parameters(model) / 1e6 == pytest.approx(millions, abs=0.05)
-    assert options(arch) == {"size": 32, "weights": "none"}
+    assert options(arch) == {"size": 32, "width": 0, "weights": "none"}
 
 
 @both
@@ -106,16 +106,34 @@ class Seen(nn.Module):
 def test_a_window_is_one_channel_of_the_image_three_times() -> None:
     net = Seen()
     square = torch.arange(2 * 4 * 4.0).reshape(2, 4, 4)
-    OnImage(net, 4)(square)
+    OnImage(net, 4, 0, 4)(square)
     assert net.image.shape == (2, 3, 4, 4)
     assert all(torch.equal(net.image[:, k], square) for k in range(3))
-    OnImage(net, 6)(torch.full((1, 32, 10), 2.5))
+    OnImage(net, 6, 0, 10)(torch.full((1, 32, 10), 2.5))
     torch.testing.assert_close(net.image, torch.full((1, 3, 6, 6), 2.5))
-    OnImage(net, 8)(torch.tensor([[[0.0, 1.0]]]))
+    OnImage(net, 8, 0, 2)(torch.tensor([[[0.0, 1.0]]]))
     rows = net.image[0, 0]
     assert (rows == rows[0]).all()
     assert (rows[0].diff() >= 0).all()
     assert (rows[0, 0], rows[0, -1]) == (0.0, 1.0)
+
+
+def test_a_reading_that_is_a_picture_keeps_its_shape() -> None:
+    net = Seen()
+    pictures = torch.arange(2 * 2 * 12.0).reshape(2, 2, 12)  # two windows of two frames 4x3
+    OnImage(net, 6, 4, 12)(pictures)
+    upright = torch.nn.functional.interpolate(
+        pictures.reshape(2, 1, 6, 4), (6, 6), mode="bilinear", align_corners=False
+    )
+    torch.testing.assert_close(net.image[:, :1], upright)
+    torch.testing.assert_close(net.image[:, 1], net.image[:, 2])
+
+
+@both
+def test_a_width_that_is_none_names_the_remedy(arch: str) -> None:
+    build(arch, 1, 192, CLASSES, width=16)
+    with pytest.raises(ModelError, match="width 7 does not divide 192 channels; of frames 16x12 it is 16"):
+        build(arch, 1, 192, CLASSES, width=7)
 
 
 @both

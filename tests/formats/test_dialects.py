@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from iot_stream.clock import SECOND
 from iot_stream.config import Source
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import FORMATS, Decoder, Heard, arrays, decoder, format_of, frames, senml, sparkplug
+from iot_stream.formats import FORMATS, Decoder, Heard, arrays, decoder, format_of, frames, senml
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, ndata
 from iot_stream.formats.telemetry import encode
 from iot_stream.readings import Block
 from iot_stream.units import Duration
@@ -131,7 +132,7 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "sparkplug": [
         sample(
-            sparkplug.ndata([sparkplug.Metric("x", -12, sparkplug.Datatype.INT32)], 1424357000000, 1),
+            ndata([Metric("x", -12, Datatype.INT32)], 1424357000000, 1),
             {"group": "g", "type": "NDATA", "node": "e"},
             format="sparkplug",
         )

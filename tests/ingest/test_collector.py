@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -25,7 +24,7 @@ from iot_stream.ingest.wire import WireReceiver
 from iot_stream.mqtt import Connection
 from iot_stream.readings import Label
 from iot_stream.service.broker import Broker, find_mosquitto
-from iot_stream.store import Store
+from iot_stream.store import Store, Transaction
 from iot_stream.windows import Windower
 from tests.streams import START
 from tests.waiting import wait_until

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 import pytest
 
 from iot_stream.config import Config
-from iot_stream.formats.sparkplug import Datatype, Metric, dbirth, ddata, nbirth, parse
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth, parse
 from iot_stream.mqtt import Connection, Message
 from iot_stream.service.broker import Broker
 from tests.ingest.test_collector import collecting
@@ -72,3 +72,21 @@ def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
         values = [entry.block.values[:, 0].tolist() for entry in store.journal.after("press", 0, 10)]
         assert [value for block in values for value in block] == [-12.0, -13.0, -16.0, -17.0]
         node.connection.stop()
+
+
+def test_loss_above_the_bound_is_warned_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every twentieth message of a node gets lost."""
+    with collecting(path) as (config, store):
+        node = Node(config)
+        node.says("NBIRTH", nbirth([], T))
+        node.says("DBIRTH", dbirth([P], T, 1))
+        sent = [i for i in range(2, 110) if i % 20]
+        for i in sent:
+            node.says("DDATA", ddata([P], T + 1000 * i, i))
+        wait_until(
+            lambda: store.journal.readings("press").get("plant%2Fedge%2Fpress-1") == 1 + len(sent), "all"
+        )
+        node.connection.stop()
+    (said,) = [record.getMessage() for record in caplog.records if "loses" in record.getMessage()]
+    assert said.startswith("press: plant%2Fedge loses ")
+    assert "of its messages on the way, 1.0% are allowed: is the broker overloaded" in said

@@ -23,3 +23,12 @@ def test_devices_are_apart_and_few_readings_tell_nothing() -> None:
     assert alarm.look("a", 0, 0) == ""
     assert alarm.look("b", 90, 900) == ""
     assert alarm.look("c", 110, 900).startswith("c loses 10.9%")
+
+
+def test_who_is_told_of_every_message_looks_at_a_hundred() -> None:
+    alarm = LossAlarm(0.05, "messages")
+    said = [alarm.add("node", lost=int(i % 10 == 9), heard=1) for i in range(300)]
+    assert [i for i, text in enumerate(said) if text] == [90]  # 91 heard, 9 lost
+    assert said[90].startswith("node loses 9.0% of its messages on the way, 5.0% are allowed")
+    over = [alarm.add("node", lost=0, heard=1) for _ in range(3000)]
+    assert [text for text in over if text] == ["node loses no more than is allowed again"]

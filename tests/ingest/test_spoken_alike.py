@@ -12,8 +12,8 @@ import pytest
 from iot_stream import recordings
 from iot_stream.clock import SECOND
 from iot_stream.config import load
-from iot_stream.formats import arrays, channel_topics, senml, sparkplug, telemetry, zigbee2mqtt
-from iot_stream.formats.sparkplug import Datatype, Metric
+from iot_stream.formats import arrays, channel_topics, senml, telemetry, zigbee2mqtt
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth
 from iot_stream.mqtt import Connection
 from iot_stream.readings import Times, Values
 from iot_stream.service.broker import Broker
@@ -119,10 +119,13 @@ def as_sparkplug(root: str, times: Times, values: Values) -> Messages:
         return [Metric(f"Room/{name}", value, Datatype.FLOAT, i) for i, (name, value) in pairs]
 
     stamps = (times // 10**6).tolist()
-    yield f"{root}/plant/NBIRTH/edge", sparkplug.nbirth([], stamps[0])
-    yield f"{root}/plant/DBIRTH/edge/d", sparkplug.dbirth(metrics(0), stamps[0], 1)
+    yield f"{root}/plant/NBIRTH/edge", nbirth([], stamps[0])
+    yield f"{root}/plant/DBIRTH/edge/d", dbirth(metrics(0), stamps[0], 1)
     for row in range(1, ROWS):
-        yield f"{root}/plant/DDATA/edge/d", sparkplug.ddata(metrics(row), stamps[row], (row + 1) % 256)
+        yield (
+            f"{root}/plant/DDATA/edge/d",
+            ddata(metrics(row), stamps[row], (row + 1) % 256),
+        )
 
 
 def as_esphome(root: str, times: Times, values: Values) -> Messages:

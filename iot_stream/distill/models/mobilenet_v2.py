@@ -12,13 +12,14 @@ from iot_stream.distill.models.image import RANDOM, OnImage, initialise
 @ARCHITECTURES.register("mobilenet_v2")
 def mobilenet_v2(
     length: int,  # noqa: ARG001 the image has one size; every architecture is built with it
-    channels: int,  # noqa: ARG001
+    channels: int,
     classes: int,
     *,
     size: int = 32,
+    width: int = 0,
     weights: str = RANDOM,
 ) -> nn.Module:
-    """`size` of the image, `weights`: none, download (ImageNet), or a file."""
+    """`size` of the image, `weights`: none, download (ImageNet), or a file; `width` of frames, 0: none."""
     from torchvision import models  # 170 MB that only its users pay
 
     # No dropout: it would draw from the global generator, and no seed would decide a student.
@@ -27,4 +28,4 @@ def mobilenet_v2(
     initialise(
         net, weights, "classifier.", lambda: pretrained.get_state_dict(progress=False, check_hash=True)
     )
-    return OnImage(net, size)
+    return OnImage(net, size, width, channels)
