@@ -30,25 +30,29 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     lines.values,
     binary.arrays,
 )
+MOST_SOURCES = 100
 _ASIDE = ("tasmota/discovery/",)  # what devices are, for Home Assistant
 
 
 @dataclass(frozen=True)
 class Findings:
-    """`unknown` are topics that no source reads."""
+    """`unknown` are topics that no source reads; `cut`: there may be more sources."""
 
     found: list[Finding]
     unknown: list[Topic]
     announced: Announced
+    cut: bool = False
 
 
 def recognise(heard: Sequence[Topic]) -> Findings:
     """Sources for what was heard; never raises for what is in it."""
     said = announced(heard)
     left = [topic for topic in heard if topic.kept and topic.name not in said.topics and not _is_aside(topic)]
-    found = []
+    found: list[Finding] = []
     for recogniser in RECOGNISERS:
         for guess in recogniser(left):
+            if len(found) >= MOST_SOURCES:
+                return Findings(found, left, said, cut=True)
             if finding := prove(guess, heard):
                 found.append(finding)
                 taken = {topic.name for topic in guess.topics}

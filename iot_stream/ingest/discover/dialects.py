@@ -12,7 +12,7 @@ from iot_stream.formats.shelly import NOTIFICATIONS
 from iot_stream.formats.source import Source
 from iot_stream.formats.sparkplug import TYPES, units
 from iot_stream.ingest.discover.heard import Topic
-from iot_stream.ingest.discover.names import unit_of, zone_note
+from iot_stream.ingest.discover.names import zone_note
 from iot_stream.ingest.discover.proof import Guess
 from iot_stream.ingest.discover.templates import alike, without_device
 
@@ -73,13 +73,8 @@ def zigbee2mqtt(topics: Sequence[Topic]) -> Iterator[Guess]:
         said = [told for topic in own for told in topic.objects()]
         arrived = own[0].kept[0].arrived if own and own[0].kept else 0
         note = zone_note((told.get("last_seen"), arrived) for told in said)
-        keys = {key for told in said for key in told}
-        yield Guess(
-            Source(format="zigbee2mqtt", topic=f"{base}/{{device...}}"),
-            own,
-            notes=(note,) if note else (),
-            units={key: unit_of(key) for key in keys},
-        )
+        source = Source(format="zigbee2mqtt", topic=f"{base}/{{device...}}")
+        yield Guess(source, own, notes=(note,) if note else ())
 
 
 def tasmota(topics: Sequence[Topic]) -> Iterator[Guess]:

@@ -1,6 +1,6 @@
 """JSON and CBOR by their fields: where the readings are, their time, whose they are, and what is a number."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from iot_stream.formats.values import UNKNOWN
 from iot_stream.ingest.discover.heard import Kept, Topic
 from iot_stream.ingest.discover.names import (
     DEVICES,
+    LABELS,
     TIMES,
     channel_names,
     is_moment,
@@ -30,6 +31,7 @@ from iot_stream.units import Duration
 DEEPEST = 4
 MOST_ITEMS = 400  # that are looked at
 MOST_FIELDS = 300
+FEW = 5  # words that are states rather than texts
 VECTOR = 4  # numbers in one list that are rather x, y, z than readings one after the other
 
 Fields = dict[str, list[Any]]  # path → values
@@ -90,7 +92,9 @@ def _shape(name: str, messages: list[Any]) -> tuple[Shape, Fields] | None:
                 found.setdefault(path, []).append(value)
     lists = {path for path, values in found.items() if all(isinstance(value, list) for value in values)}
     time = _time(found)
-    device = next((path for path in _by_names(found, DEVICES) if _names_devices(found[path])), "")
+    labels = [path for path in _by_names(found, LABELS) if len(set(map(str, found[path]))) > 1]
+    whose = [*_by_names(found, DEVICES), *labels]
+    device = next((path for path in whose if _names_devices(found[path])), "")
     numbers = [
         path
         for path, values in found.items()
@@ -195,22 +199,28 @@ def _names_devices(values: list[Any]) -> bool:
 
 
 def _grouped(looked: list[Looked]) -> list[list[Looked]]:
+    """Topics whose messages have most of their channels in common, and all else."""
     groups: list[list[Looked]] = []
+    having: dict[tuple[object, ...], list[list[Looked]]] = defaultdict(list)  # a channel of the first in it
     for each in looked:
-        for group in groups:
-            if _similar(group[0], each):
-                group.append(each)
-                break
+        keys = [_kind(each, channel) for channel in sorted(each.shape.channels)]
+        near = (group for key in keys for group in having[key] if _similar(group[0], each))
+        if group := next(near, None):
+            group.append(each)
         else:
             groups.append([each])
+            for key in keys:
+                having[key].append(groups[-1])
     return groups
 
 
+def _kind(looked: Looked, channel: str) -> tuple[object, ...]:
+    return (*looked.shape._replace(channels=frozenset((channel,))), len(looked.topic.levels))
+
+
 def _similar(one: Looked, other: Looked) -> bool:
-    a, b = one.shape, other.shape
-    common = len(a.channels & b.channels)
-    same = a._replace(channels=b.channels) == b and len(one.topic.levels) == len(other.topic.levels)
-    return same and 2 * common >= min(len(a.channels), len(b.channels))
+    a, b = one.shape.channels, other.shape.channels
+    return 2 * len(a & b) >= min(len(a), len(b))
 
 
 def _guess(template: str, part: str, group: list[Looked]) -> Guess:
@@ -310,5 +320,8 @@ def _told(group: list[Looked], shape: Shape) -> Iterator[tuple[object, int]]:
 
 
 def _shown(values: list[Any]) -> str:
-    text = str(values[-1])
-    return text if len(text) < 30 else f"{text[:27]}…"
+    """The last value, or the few words that there are."""
+    words = sorted({value for value in values if isinstance(value, str)})
+    few = 1 < len(words) <= FEW and len(words) < len(values)
+    text = f"{', '.join(words)}: name them in `values`" if few else str(values[-1])
+    return text if len(text) < 80 else f"{text[:27]}…"

@@ -11,6 +11,7 @@ from iot_stream.hygiene import MAX_PAYLOAD
 MOST_TOPICS = 5000
 MOST_KEPT = 40  # messages of a topic
 MOST_OF_TOPIC = 256 * 1024  # bytes of a topic's messages, but for the first
+MOST_MESSAGES = 50_000  # of all topics, but for the first of each
 MOST_BYTES = 64 * 1024 * 1024  # of all
 
 
@@ -71,6 +72,7 @@ class Ear:
         self.beyond = 0
         self._topics: dict[str, Topic] = {}
         self._bytes = 0
+        self._kept = 0
 
     def hear(self, name: str, payload: bytes, arrived: int, *, retained: bool = False) -> None:
         if not name or name.startswith("$"):  # no Unicode, or what the broker says of itself
@@ -84,10 +86,12 @@ class Ear:
             topic = self._topics[name] = Topic(name)
         topic.count += 1
         size = len(payload)
-        fits = not topic.kept or topic.size + size <= MOST_OF_TOPIC
-        if len(topic.kept) < MOST_KEPT and fits and size <= MAX_PAYLOAD and self._bytes + size <= MOST_BYTES:
+        room = len(topic.kept) < MOST_KEPT and self._kept < MOST_MESSAGES
+        fits = not topic.kept or (room and topic.size + size <= MOST_OF_TOPIC)
+        if fits and size <= MAX_PAYLOAD and self._bytes + size <= MOST_BYTES:
             topic.kept.append(Kept(self.messages, payload, arrived, retained))
             topic.size += size
+            self._kept += 1
             self._bytes += size
 
     @property

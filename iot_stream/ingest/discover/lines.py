@@ -1,6 +1,7 @@
 """Text: lines of columns (CSV), and single values on a topic each."""
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from io import StringIO
@@ -19,6 +20,7 @@ from iot_stream.units import Duration
 WIDEST = 200  # columns
 LONGEST = 200  # letters of a value
 
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 Table = list[list[str]]
 
 
@@ -85,6 +87,8 @@ def _table(topic: Topic) -> Table:
     found = [row for row in found if any(field.strip() for field in row)]
     width = len(found[0]) if found else 0
     same = 1 < width <= WIDEST and all(len(row) == width for row in found)
+    if all(_DECIMAL_COMMA.fullmatch(text.strip()) for text in topic.texts()):
+        return []
     numbers = any(if_number(field, {}) == if_number(field, {}) for row in found for field in row)
     return found if same and numbers else []
 

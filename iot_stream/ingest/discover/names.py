@@ -30,14 +30,16 @@ WORDS = frozenset((
 
 TIMES = (
     "time", "ts", "timestamp", "datetime", "date", "last_seen", "at", "t", "time_stamp", "utc", "when",
-    "created_at", "received_at", "measured_at", "sampled_at", "event_time",
+    "created_at", "tst", "received_at", "measured_at", "sampled_at", "event_time",
 )  # fmt: skip
 DEVICES = (
     "device", "device_id", "dev", "dev_eui", "deveui", "devid", "device_name", "deviceid", "sensor",
-    "sensor_id", "node", "node_id", "machine", "asset", "serial", "sn", "mac", "id", "name",
+    "sensor_id", "node", "node_id", "host", "machine", "asset", "serial", "sn", "mac", "id",
 )  # fmt: skip
+LABELS = ("name", "alias", "label")
+"""Fields that name a device where they tell several apart."""
 _HEALTH = re.compile(
-    r"link_?quality|lqi|rssi|.*_rssi|snr|signal(_.*)?|wifi.*|battery.*|uptime.*|heap.*|free_?(mem|heap).*|ram_.*"
+    r"link_?quality|lqi|rssi|.*_rssi|snr|signal(_.*)?|wifi.*|batt(ery.*)?|uptime.*|heap.*|free_?(mem|heap).*|ram_.*"
     r"|(fw|sw|hw|firmware|software|hardware)(_.*)?|.*version|update.*|seq|sequence|boot|f_?cnt|f_?port|counter"
     r"|id|.*_id|msg_?id|.*timestamp|time|ts|last_.*|epoch|loadavg|mqtt_count|restart.*|reset.*|retr(y|ies).*|port|sleep"
     r"|bdseq|schema"

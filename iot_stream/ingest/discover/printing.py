@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from iot_stream.ingest.discover import Findings
+from iot_stream.ingest.discover import MOST_SOURCES, Findings
 from iot_stream.ingest.discover.announced import Announced
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.names import unit_of
@@ -64,10 +64,11 @@ def _heard(finding: Finding) -> str:
     devices = finding.devices
     named = ", ".join(devices[:NAMED]) + (", …" if len(devices) > NAMED else "")
     whose = f"{len(devices)} devices" if len(devices) > 1 else "1 device"
-    time = "times are of arrival" if finding.arrival_stamped else "times are told"
+    time = "some times are told" if len(finding.stamped) > 1 else "times are told"
+    time = "times are of arrival" if finding.stamped == {True} else time
     return (
         f"{finding.source.format}: {whose} ({named}), {rate(finding.rates)}; {time}; "
-        f"{finding.decoded} of {finding.messages} messages kept of it gave readings"
+        f"{finding.decoded} of its {finding.messages} messages gave readings"
     )
 
 
@@ -111,6 +112,8 @@ def _rest(findings: Findings) -> Iterator[str]:
     for sensor in silent[:MOST_LISTED]:
         unit = f", {sensor.unit}" if sensor.unit else ""
         yield f"  {comment(f'{sensor.device}: {sensor.name}{unit}, on {sensor.topic}')}"
+    if findings.cut:
+        yield f"there are more than {MOST_SOURCES} kinds of topics; listen to part of them with --topic"
     if findings.unknown:
         yield "not recognised:"
     for topic in findings.unknown[:MOST_LISTED]:
@@ -131,6 +134,8 @@ def hint(topic: Topic) -> str:
     if topic.parsed():
         return f"JSON without a number that measures something: {payload[:60].decode(errors='replace')}"
     if texts := topic.texts():
+        if re.fullmatch(r"-?\d+,\d+", texts[0].strip()):
+            return f"{texts[0].strip()}: a decimal comma? No format reads those"
         return f"text: {texts[0][:60]!r}; a state? name its words in `values`"
     own = "Protocol Buffers, encrypted? `format: module:function` is a decoder of your own"
     return f"{len(payload)} bytes, as {payload[:12].hex(' ')}: {own}"

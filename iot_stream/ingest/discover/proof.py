@@ -53,7 +53,8 @@ class Series:
 
 @dataclass
 class Finding:
-    """A source that reads what was heard, and what it reads. `times`: of readings, by device and channel."""
+    """A source that reads what was heard, and what it reads. `times`: of readings, by device and
+    channel. `stamped`: whether their times are of arrival."""
 
     source: Source
     guess: Guess
@@ -61,7 +62,7 @@ class Finding:
     times: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     messages: int = 0
     decoded: int = 0
-    arrival_stamped: bool = False
+    stamped: set[bool] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
     example: str = ""
     left_out: tuple[str, ...] = ()
@@ -82,7 +83,7 @@ class Finding:
     def take(self, block: Block) -> None:
         device = device_name(block.device)
         channels = self.times.setdefault(device, {})
-        self.arrival_stamped = self.arrival_stamped or block.arrival_stamped
+        self.stamped.add(block.arrival_stamped)
         for i, name in enumerate(block.channels):
             column = block.values[:, i]
             self.series.setdefault(name, Series()).add(device, column)
