@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cbor2
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iot_stream.clock import SECOND, wall
+from iot_stream.config import load
 from iot_stream.formats import sparkplug
 from iot_stream.formats.source import Source
-from iot_stream.ingest.discover import Findings, heard, recognise
+from iot_stream.ingest.discover import MOST_SOURCES, Findings, heard, recognise
 from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.printing import block
 
@@ -202,7 +204,11 @@ def test_what_iot_stream_says_of_itself_is_no_sensor() -> None:
 
 # --- whatever comes
 
-names = st.text(st.characters(exclude_characters="+#\x00", exclude_categories=["Cs"]), max_size=8)
+letters = st.characters(exclude_characters="+#\x00", exclude_categories=["Cs"])
+awkward = st.sampled_from(
+    ["x[0-3]", "a.b", 'a"b', "a]b", "yes", "1", "time", "id", "{device}", "a...", "é", "\x85", "a: b"]
+)
+names = st.text(letters, max_size=8) | awkward
 topics = st.lists(
     st.one_of(
         st.sampled_from(["zigbee2mqtt", "tele", "SENSOR", "state", "sensor", "spBv1.0", "DDATA", "status"]),
@@ -224,20 +230,40 @@ payloads = st.one_of(
 )
 
 
+CONFIG = """\
+pipelines:
+  p:
+    window: {length: 4}
+    task: {classify: [a, b]}
+"""
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(topics, payloads), max_size=12))
-def test_whatever_is_heard_is_printed_as_a_list_of_sources(said: list[tuple[str, bytes]]) -> None:
+def test_whatever_is_heard_is_printed_as_sources_of_a_configuration(said: list[tuple[str, bytes]]) -> None:
     findings = listened(said)
-    printed = block(findings)
-    told = yaml.safe_load(printed)
-    sure = [finding for finding in findings.found if finding.guess.sure]
-    assert (
-        [source["topic"] for source in told["sources"]] == [f.source.topic for f in sure]
-        if sure
-        else told is None
-    )
-    for source, finding in zip(told["sources"] if sure else [], sure, strict=True):
-        assert source["channels"] == finding.source.channels
+    sure = [finding.source for finding in findings.found if finding.guess.sure]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "iot-stream.yml"
+        path.write_text(CONFIG + block(findings), "utf-8")
+        read = load(path).pipelines["p"].sources if sure else ()
+    assert [source.channels for source in read] == [source.channels for source in sure]
+    assert [(s.topic, s.format, s.time, s.device) for s in read] == [
+        (s.topic, s.format, s.time, s.device) for s in sure
+    ]
+
+
+def test_kinds_of_topics_without_end_are_cut() -> None:
+    findings = listened((f"r{i}/a/b", {f"k{i}": 1.5}) for i in range(MOST_SOURCES + 5))
+    assert (len(findings.found), len(findings.unknown), findings.cut) == (MOST_SOURCES, 5, True)
+    assert "--topic" in block(findings)
+
+
+def test_what_cannot_be_read_has_a_hint() -> None:
+    printed = block(listened([("hall", b"21,5"), ("door", {"event": "bell"}), ("a/b{c}", b"hello")]))
+    assert "hall: 21,5: a decimal comma?" in printed
+    assert "door: JSON without a number that measures something" in printed
+    assert "a/b{c}: its topic has braces or dots" in printed
 
 
 def test_the_ear_is_bounded() -> None:

@@ -47,17 +47,19 @@ class Findings:
 def recognise(heard: Sequence[Topic]) -> Findings:
     """Sources for what was heard; never raises for what is in it."""
     said = announced(heard)
-    left = [topic for topic in heard if topic.kept and topic.name not in said.topics and not _is_aside(topic)]
+    others = [topic for topic in heard if topic.name not in said.topics and not _is_aside(topic)]
+    unsayable = [topic for topic in others if topic.unsayable]
+    left = [topic for topic in others if topic.kept and not topic.unsayable]
     found: list[Finding] = []
     for recogniser in RECOGNISERS:
         for guess in recogniser(left):
             if len(found) >= MOST_SOURCES:
-                return Findings(found, left, said, cut=True)
+                return Findings(found, [*left, *unsayable], said, cut=True)
             if finding := prove(guess, heard):
                 found.append(finding)
                 taken = {topic.name for topic in guess.topics}
                 left = [topic for topic in left if topic.name not in taken]
-    return Findings(found, left, said)
+    return Findings(found, [*left, *unsayable], said)
 
 
 def _is_aside(topic: Topic) -> bool:

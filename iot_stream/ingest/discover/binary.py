@@ -47,5 +47,6 @@ def arrays(topics: Sequence[Topic]) -> Iterator[Guess]:
 
 
 def _measured(payload: bytes) -> bool:
-    sizes = np.abs(np.frombuffer(payload, "<f4").astype(np.float64))
+    with np.errstate(invalid="ignore"):  # a NaN of another kind
+        sizes = np.abs(np.frombuffer(payload, "<f4").astype(np.float64))
     return bool(np.all((sizes == 0) | ((sizes > LIKELY[0]) & (sizes < LIKELY[1]))))

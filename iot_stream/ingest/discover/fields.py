@@ -20,6 +20,7 @@ from iot_stream.ingest.discover.names import (
     TIMES,
     channel_names,
     is_moment,
+    is_range,
     measures_nothing,
     pieces,
     zone_note,
@@ -156,7 +157,14 @@ def _leafs(value: Any, path: str, deeper: int) -> Iterator[tuple[str, Any]]:
 
 def _step(key: object) -> str:
     """How a path writes a key; empty where none can."""
-    if not isinstance(key, str) or not key or len(key) > 100 or '"' in key or not key.isprintable():
+    if (
+        not isinstance(key, str)
+        or not key
+        or len(key) > 100
+        or '"' in key
+        or not key.isprintable()
+        or is_range(key)
+    ):
         return ""
     return f'["{key}"]' if set(key) & set(".[] ") else f".{key}"
 

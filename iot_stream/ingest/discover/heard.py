@@ -38,6 +38,11 @@ class Topic:
         return self.name.split("/")
 
     @property
+    def unsayable(self) -> bool:
+        """Whether a template would take it for more than it is."""
+        return bool(set(self.name) & set("{}")) or "..." in self.name
+
+    @property
     def payloads(self) -> Iterator[bytes]:
         """Those kept that are not empty."""
         return (kept.payload for kept in self.kept if kept.payload)

@@ -45,6 +45,7 @@ _HEALTH = re.compile(
     r"|bdseq|schema"
 )
 _OF_DEVICE = re.compile(r"(battery|devicepower|wifi|update|rx_metadata|tx_info|settings)(_\d+)?$")
+_RANGE = re.compile(r"\[\d+-\d+\]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PIECES = re.compile(r"[^\w]+")
 _OFFSET = re.compile(r"(Z|[+-]\d\d(:?\d\d)?)$", re.IGNORECASE)
@@ -60,6 +61,11 @@ def measures_nothing(place: str) -> bool:
     measured."""
     *outer, last = pieces(place)
     return bool(_HEALTH.fullmatch(last)) or any(map(_OF_DEVICE.match, outer))
+
+
+def is_range(place: str) -> bool:
+    """Whether a configuration would take a name for several, as s[00-15]."""
+    return bool(_RANGE.search(place))
 
 
 def pieces(place: str) -> list[str]:

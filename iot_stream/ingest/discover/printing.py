@@ -129,8 +129,8 @@ def hint(topic: Topic) -> str:
         return "nothing in its messages"
     if len(topic.levels) > 3 and topic.levels[2] in ("NDATA", "DDATA"):
         return "Sparkplug without a birth; `format: sparkplug` asks for one, or listen while the node starts"
-    if "{" in topic.name or "}" in topic.name:
-        return "its topic has braces, which templates cannot say"
+    if topic.unsayable:
+        return "its topic has braces or dots that templates cannot say"
     if topic.parsed():
         return f"JSON without a number that measures something: {payload[:60].decode(errors='replace')}"
     if texts := topic.texts():

@@ -15,7 +15,7 @@ from iot_stream.formats import Decoder, Heard, decoder
 from iot_stream.formats.source import Source
 from iot_stream.hygiene import check_size, clean
 from iot_stream.ingest.discover.heard import Kept, Topic
-from iot_stream.ingest.discover.names import channel_names, measures_nothing
+from iot_stream.ingest.discover.names import channel_names, is_range, measures_nothing
 from iot_stream.readings import Block, Values, device_name
 
 MOST_CHANNELS = 500
@@ -104,7 +104,8 @@ def prove(guess: Guess, heard: Sequence[Topic]) -> Finding | None:
 def _named(guess: Guess, first: Finding, heard: Sequence[Topic]) -> Finding | None:
     """The same with channels of their own, without those that measure nothing or are not always numbers."""
     health = [place for place in first.series if measures_nothing(place)]
-    places = [place for place in first.series if place not in health][:MOST_CHANNELS]
+    measured = (place for place in first.series if place not in health and not is_range(place))
+    places = list(measured)[:MOST_CHANNELS]
     if not places:
         return None
     found = _read(guess, _with(guess.source, places, guess.part), heard)

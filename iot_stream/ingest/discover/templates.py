@@ -84,7 +84,7 @@ def _parted(topics: list[Topic]) -> list[Alike]:
             for part in parts
             for each in _parted_once(part)
         ]
-    return [Alike("/".join([*_literal(levels[: differ[0]]), REST]), topics)]
+    return [Alike("/".join([*levels[: differ[0]], REST]), topics)]
 
 
 def _parted_once(topics: list[Topic]) -> list[Alike]:
@@ -95,13 +95,8 @@ def _parted_once(topics: list[Topic]) -> list[Alike]:
     unique = [i for i in differ if len({topic.levels[i] for topic in topics}) == len(topics)]
     if unique:
         return [Alike(_with(levels, {**dict.fromkeys(differ, "+"), unique[0]: DEVICE}), topics)]
-    return [Alike("/".join([*_literal(levels[: differ[0]]), REST]), topics)]
+    return [Alike("/".join([*levels[: differ[0]], REST]), topics)]
 
 
 def _with(levels: Sequence[str], places: dict[int, str]) -> str:
-    return "/".join(places.get(i, level) for i, level in enumerate(_literal(levels)))
-
-
-def _literal(levels: Sequence[str]) -> list[str]:
-    """Levels that a template can hold as they are; + for one with braces."""
-    return ["+" if "{" in level or "}" in level else level for level in levels]
+    return "/".join(places.get(i, level) for i, level in enumerate(levels))
