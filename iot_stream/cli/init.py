@@ -109,7 +109,8 @@ def init(
         return given or (default if yes else str(click.prompt(question, default)).strip())
 
     access = Broker(url=ask("Broker", broker, "mqtt://localhost:1883"))
-    if user := ask("User name there, or none", user, "none").replace("none", ""):
+    user = ask("User name there, or none", user, "none")
+    if user != "none":
         access = Broker(access.url, user, ask("Password, or where it is", password, "${MQTT_PASSWORD}"))
     address = access.address()
     if listen is None:
@@ -126,7 +127,7 @@ def init(
     else:
         spoken, usual = _source(dialect, topic, channels, ask), "none"
     named = _names(ask("What is to be told apart (classes), or none yet", classes, "none"))
-    size = length or int(ask("Readings in a window", "", "64"))
+    size = _whole(ask("Readings in a window", str(length or ""), "64"))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
     text = _written(access, pipeline, spoken, named, size, grid)
     _save(path, text)
@@ -207,6 +208,12 @@ def _written(access: Broker, pipeline: str, spoken: str, named: list[str], lengt
         teacher="mlp" if small else "resnet1d",
         student="mlp" if small else "mobilenet1d",
     )
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(f"{text!r} is no number of readings; write 64, say")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:

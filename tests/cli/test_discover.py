@@ -81,11 +81,22 @@ def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
     before = path.read_text()
     assert "--force" in run("init", "--yes", "--config", str(path), code=2).stderr
     assert path.read_text() == before
-    options = ["--format", "json", "--topic", "lab/{device}/air", "--channels", "co2,humidity=$.air.rh"]
+    login = ["--user", "nonesuch", "--password", "it's"]
+    options = [
+        *login,
+        "--format",
+        "json",
+        "--topic",
+        "lab/{device}/air",
+        "--channels",
+        "co2,humidity=$.air.rh",
+    ]
     options += ["--classes", "empty,occupied", "--length", "10", "--rate", "1/min", "--pipeline", "lab"]
     out = run("init", "--yes", "--force", "--config", str(path), *options).stdout
     assert "iot-stream serve" in out
-    pipeline = load(path).pipelines["lab"]
+    config = load(path)
+    assert (config.address.user, config.address.password) == ("nonesuch", "it's")
+    pipeline = config.pipelines["lab"]
     assert pipeline.classes == ("empty", "occupied")
     assert dict(pipeline.sources[0].channels) == {"co2": "$.co2", "humidity": "$.air.rh"}
     assert (pipeline.window.length, int(pipeline.window.rate or 0)) == (10, 60 * 10**9)
