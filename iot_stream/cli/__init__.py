@@ -27,6 +27,8 @@ COMMANDS = {
     "keys": "keys",
     "device": "device",
     "config": "config",
+    "discover": "discover",
+    "init": "init",
 }
 
 
@@ -63,7 +65,8 @@ def main(quiet: bool) -> None:
 
     \b
     See it work:        iot-stream demo
-    With your sensors:  iot-stream config check --config my.yml
+    With your sensors:  iot-stream init --config my.yml
+                        iot-stream config check --config my.yml
                         iot-stream keys init --config my.yml
                         iot-stream serve --config my.yml
                         iot-stream device add pump-01 --config my.yml > pump-01.json

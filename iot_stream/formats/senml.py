@@ -88,6 +88,12 @@ class SenmlDecoder:
             raise DataError("unknown_channel", f"{what}: none of {wanted} among {len(pack)} records")
         return [own.block(self._index, relative) for (_, relative), own in rows.items()]
 
+    def units(self, payload: bytes) -> dict[str, str]:
+        """Channel → unit, where a pack tells it; raises DataError."""
+        pack = _resolved(self._records(payload, "pack"), "pack")
+        told = {parted(each.base + each.name, each.unit)[1]: each.unit for each in pack}
+        return told | {each.name: each.unit for each in pack if each.name}
+
     def _records(self, payload: bytes, what: str) -> list[dict[str, Any]]:
         try:
             pack = _JSON.decode(payload)

@@ -17,6 +17,7 @@ MOST = 100_000  # metrics in a message, and in all births together
 LONGEST = 1024  # bytes of a name
 BIRTH_NUMBER, REBIRTH = "bdSeq", "Node Control/Rebirth"
 DOUBTFUL = (0, 500)  # qualities: bad, stale
+UNITS = frozenset(("engunit", "unit", "units", "engineering unit", "engineering units"))  # properties
 
 
 class Datatype(IntEnum):
@@ -116,6 +117,23 @@ def _doubtful(metric: Any) -> bool:
     return False
 
 
+def units(payload: bytes, what: str) -> dict[str, str]:
+    """Metric → unit, where the properties of a birth's metrics tell it; raises DataError."""
+    classes, found = schema(), {}
+    parse(payload, what)
+    try:
+        for each in classes["Payload"].FromString(payload).metrics:
+            metric = classes["Metric"].FromString(each)
+            told = classes["PropertySet"].FromString(metric.properties)
+            for key, value in zip(told.keys, told.values, strict=False):
+                unit = classes["PropertyValue"].FromString(value).string_value
+                if str(key).lower() in UNITS and metric.name and isinstance(unit, str):
+                    found[metric.name] = unit
+    except classes["DecodeError"] as error:
+        raise DataError("malformed", f"{what}: {error}") from error
+    return found
+
+
 def signed(datatype: int, value: Value) -> Value:
     """A value as its datatype has it: negative ones come in two's complement, of 32 bits or of their own."""
     bits = SIGNED.get(datatype)
@@ -166,7 +184,7 @@ _SCHEMA = {
         " double_value:13:double boolean_value:14:bool string_value:15:string"
     ),
     "PropertySet": "keys:1:string* values:2:bytes*",
-    "PropertyValue": "int_value:3:uint32",
+    "PropertyValue": "int_value:3:uint32 string_value:8:string",
 }
 
 

@@ -1,0 +1,74 @@
+"""What speaks on a broker, as the sources of a configuration."""
+
+import logging
+import threading
+
+import click
+
+from iot_stream.address import Address, Broker
+from iot_stream.cli.common import until_stopped
+from iot_stream.errors import DataError
+from iot_stream.ingest.discover import Findings, recognise
+from iot_stream.ingest.discover.heard import Ear
+from iot_stream.ingest.discover.listening import listen
+from iot_stream.ingest.discover.printing import block
+
+
+@click.command()
+@click.option("--broker", default="mqtt://localhost:1883", show_default=True, help="As in the configuration.")
+@click.option("--user", default="", help="User name.")
+@click.option("--password", default="", help="Password; '${NAME}' takes it from the environment.")
+@click.option("--ca", default="", help="File of the certificate authority, for mqtts and wss.")
+@click.option("--cert", default="", help="File of a certificate to log in with; with --key.")
+@click.option("--key", default="", help="File of the certificate's private key.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 86_400), default=20, show_default=True, help="How long to listen."
+)
+@click.option("--topic", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
+def discover(
+    broker: str,
+    user: str,
+    password: str,
+    ca: str,
+    cert: str,
+    key: str,
+    seconds: float,
+    filters: tuple[str, ...],
+) -> None:
+    """Listen to a broker; print the sources that read what is said on it.
+
+    Ctrl-C ends earlier. What is printed stands in a pipeline as it is; each source in it has been tried on
+    what was heard. Sensors that speak seldom need more --seconds. Nothing is published.
+    """
+    logging.getLogger("iot_stream.mqtt").setLevel(logging.WARNING)
+    address = Broker(url=broker, user=user, password=password, ca=ca, cert=cert, key=key).address()
+    ear, findings = listened(address, filters or ("#",), seconds, until_stopped())
+    click.echo(f"    # heard on {address}: {ear.messages} messages on {len(ear.topics)} topics")
+    if ear.beyond:
+        click.echo(
+            f"    # {ear.beyond} messages on further topics were passed over; say --topic to part them"
+        )
+    click.echo(block(findings), nl=False)
+
+
+def listened(
+    address: Address, filters: tuple[str, ...], seconds: float, stopping: threading.Event
+) -> tuple[Ear, Findings]:
+    """Raises ConfigError, BrokerError, and DataError where there was silence."""
+    click.echo(f"listening to {address} for {seconds:g} s …", err=True)
+    ear, said = Ear(), 0
+
+    def progress() -> None:
+        nonlocal said
+        if len(ear.topics) > said:
+            said = len(ear.topics)
+            click.echo(f"heard {ear.messages} messages on {said} topics", err=True)
+
+    listen(ear, address, filters, seconds, stopping, progress)
+    if not ear.topics:
+        raise DataError(
+            "silence",
+            f"nothing was said on {', '.join(filters)} of {address} in {seconds:g} s; listen for longer with "
+            "--seconds, and see whether the user may read these topics",
+        )
+    return ear, recognise(ear.topics)

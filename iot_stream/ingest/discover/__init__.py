@@ -1,0 +1,82 @@
+"""What speaks on a broker, and the sources that read it: listen, recognise, prove, print.
+
+A recogniser for each dialect, the most telling first, guesses sources from the topics that those before it
+have left. What it guesses counts only when the dialect's own decoder reads what was heard.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from iot_stream import topics as table
+from iot_stream.ingest.discover import binary, dialects, fields, lines
+from iot_stream.ingest.discover.announced import Announced, announced
+from iot_stream.ingest.discover.heard import Topic
+from iot_stream.ingest.discover.proof import Finding, Guess, prove
+
+Recogniser = Callable[[Sequence[Topic]], Iterator[Guess]]
+
+RECOGNISERS: tuple[Recogniser, ...] = (
+    dialects.telemetry,
+    dialects.sparkplug,
+    dialects.zigbee2mqtt,
+    dialects.shelly,
+    dialects.statestream,
+    dialects.esphome,
+    dialects.tasmota,
+    dialects.senml,
+    binary.frames,
+    fields.fields,
+    lines.csv_lines,
+    lines.values,
+    binary.arrays,
+)
+MOST_SOURCES = 100
+_ASIDE = ("tasmota/discovery/",)  # what devices are, for Home Assistant
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`unknown` are topics that no source reads; `cut`: there may be more sources."""
+
+    found: list[Finding]
+    unknown: list[Topic]
+    announced: Announced
+    cut: bool = False
+
+
+def recognise(heard: Sequence[Topic]) -> Findings:
+    """Sources for what was heard; never raises for what is in it."""
+    said = announced(heard)
+    others = [topic for topic in heard if topic.name not in said.topics and not _is_aside(topic)]
+    unsayable = [topic for topic in others if topic.unsayable]
+    left = [topic for topic in others if topic.kept and not topic.unsayable]
+    found: list[Finding] = []
+    for recogniser in RECOGNISERS:
+        for guess in recogniser(left):
+            if len(found) >= MOST_SOURCES:
+                return Findings(found, [*left, *unsayable], said, cut=True)
+            if finding := prove(guess, heard):
+                found.append(finding)
+                taken = {topic.name for topic in guess.topics}
+                left = [topic for topic in left if topic.name not in taken]
+    return Findings(found, [*left, *unsayable], said)
+
+
+def _is_aside(topic: Topic) -> bool:
+    """What iot-stream says beside telemetry, and what devices say of themselves to Home Assistant."""
+    if topic.name.startswith(_ASIDE):
+        return True
+    for row in table.TABLE.values():
+        if row is table.TELEMETRY or row.levels(topic.name) is None:
+            continue
+        if row.payload is bytes or any(_reads(row.payload, payload) for payload in topic.payloads):
+            return True
+    return False
+
+
+def _reads(kind: type[object], payload: bytes) -> bool:
+    try:
+        table.decode(kind, payload)
+    except ValueError:
+        return False
+    return True

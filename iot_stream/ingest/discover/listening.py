@@ -1,0 +1,53 @@
+"""Listens to a broker for a bounded time."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from iot_stream.address import Address
+from iot_stream.clock import wall
+from iot_stream.errors import ConfigError
+from iot_stream.ingest.discover.heard import Ear
+from iot_stream.mqtt import Connection, Message
+
+
+def listen(
+    ear: Ear,
+    address: Address,
+    filters: Sequence[str],
+    seconds: float,
+    stopping: threading.Event,
+    each_second: Callable[[], None] = lambda: None,
+) -> None:
+    """The ear hears what comes within `seconds`, or until `stopping`; raises ConfigError and BrokerError.
+
+    QoS 0, and nothing is published: listening leaves no trace.
+    """
+    for each in filters:
+        _check(each)
+
+    def hear(message: Message) -> None:
+        ear.hear(message.topic, message.payload, wall(), retained=message.retained)
+
+    connection = Connection(address, f"iot-stream-discover-{uuid.uuid4().hex[:8]}", hear)
+    for each in filters:
+        connection.subscribe(each, qos=0)
+    connection.start()
+    try:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not stopping.wait(min(left, 1)):
+            each_second()
+    finally:
+        connection.stop()
+
+
+def _check(pattern: str) -> None:
+    *levels, last = pattern.split("/")
+    wrong = any("#" in level for level in levels) or any(
+        len(level) > 1 and set(level) & set("+#") for level in (*levels, last)
+    )
+    if wrong or not pattern:
+        raise ConfigError(
+            f"{pattern!r} is no topic to listen to: + stands for one level, a last # for all left"
+        )

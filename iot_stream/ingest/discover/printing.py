@@ -1,0 +1,159 @@
+"""Findings as a block `sources:` for a pipeline, with what was heard as comments."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from iot_stream.ingest.discover import MOST_SOURCES, Findings
+from iot_stream.ingest.discover.announced import Announced
+from iot_stream.ingest.discover.heard import Topic
+from iot_stream.ingest.discover.names import unit_of
+from iot_stream.ingest.discover.proof import Finding, shown_range
+
+MOST_LISTED = 20
+NAMED = 5  # devices
+PLAIN = re.compile(r"[A-Za-z_$][\w./$-]*")
+RESERVED = frozenset(("yes", "no", "on", "off", "true", "false", "null", "none"))
+
+
+def block(findings: Findings) -> str:
+    """Valid YAML; indented to stand under a pipeline. Empty where nothing is sure."""
+    sure = [finding for finding in findings.found if finding.guess.sure]
+    guesses = [finding for finding in findings.found if not finding.guess.sure]
+    lines = ["sources:"] if sure else ["# sources:"]
+    for finding in sure:
+        lines += _source(finding, findings.announced)
+    for finding in guesses:
+        lines += [
+            line if line.lstrip().startswith("#") else f"  # {line[2:]}"
+            for line in _source(finding, findings.announced)
+        ]
+    lines += (f"  # {line}" for line in _rest(findings))
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def _source(finding: Finding, announced: Announced) -> Iterator[str]:
+    source, guess = finding.source, finding.guess
+    yield f"  # {comment(_heard(finding))}"
+    for note in guess.notes:
+        yield f"  # {comment(note)}"
+    if finding.refused:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in finding.refused.most_common())
+        yield f"  # refused: {comment(f'{reasons}, as {finding.example}')}"
+    yield f"  - topic: {scalar(source.topic)}"
+    yield f"    format: {scalar(source.format)}"
+    for name in ("device", "time", "readings", "boot", "seq"):
+        if told := getattr(source, name):
+            yield f"    {name}: {scalar(told)}"
+    if source.step:
+        yield f"    step: {source.step / 1e6:.6g} ms"
+    if source.format == "array":
+        yield f"    dtype: {scalar(source.dtype)}"
+    yield "    channels:"
+    units = {**guess.units, **announced.units(source, guess.topics)}
+    for name, place in source.channels.items():
+        yield f"      {scalar(name)}: {scalar(place)}{_measured(finding, name, units.get(place, ''))}"
+    for each in finding.left_out[:MOST_LISTED]:
+        yield f"      # left out: {comment(each)}"
+    if len(finding.left_out) > MOST_LISTED:
+        yield f"      # left out: {len(finding.left_out) - MOST_LISTED} others"
+
+
+def _heard(finding: Finding) -> str:
+    devices = finding.devices
+    named = ", ".join(devices[:NAMED]) + (", …" if len(devices) > NAMED else "")
+    whose = f"{len(devices)} devices" if len(devices) > 1 else "1 device"
+    time = "some times are told" if len(finding.stamped) > 1 else "times are told"
+    time = "times are of arrival" if finding.stamped == {True} else time
+    return (
+        f"{finding.source.format}: {whose} ({named}), {rate(finding.rates)}; {time}; "
+        f"{finding.decoded} of its {finding.messages} messages gave readings"
+    )
+
+
+def _measured(finding: Finding, name: str, unit: str) -> str:
+    series = finding.series.get(name)
+    if series is None:
+        return ""
+    usual = f"{unit_of(name)}?" if unit_of(name) else ""
+    told = f"{shown_range(series)} {unit or usual}".rstrip()
+    few = len(series.devices) < len(finding.devices)
+    return f"  # {comment(told)}" + (f"; of {len(series.devices)} of the devices" if few else "")
+
+
+def rate(rates: Sequence[float]) -> str:
+    """Readings a second, minute or hour of a device."""
+    if not rates:
+        return "heard once each"
+    spread = max(rates) > 2 * min(rates)
+    return ("about " if spread else "") + f"{written_rate(rate_of(rates))} each"
+
+
+def rate_of(rates: Sequence[float]) -> float:
+    """That of most devices."""
+    return float(np.median(rates))
+
+
+def written_rate(hertz: float, digits: int = 3) -> str:
+    for seconds, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        if hertz * seconds >= 1 or unit == "h":
+            break
+    whole = hertz * seconds
+    return f"{float(f'{whole:.{digits}g}'):g}/{unit}"
+
+
+def _rest(findings: Findings) -> Iterator[str]:
+    silent = findings.announced.silent(
+        [topic for each in findings.found for topic in each.guess.topics] + findings.unknown
+    )
+    if silent:
+        yield "announced to Home Assistant, but not heard; listen for longer:"
+    for sensor in silent[:MOST_LISTED]:
+        unit = f", {sensor.unit}" if sensor.unit else ""
+        yield f"  {comment(f'{sensor.device}: {sensor.name}{unit}, on {sensor.topic}')}"
+    if findings.cut:
+        yield f"there are more than {MOST_SOURCES} kinds of topics; listen to part of them with --topic"
+    if findings.unknown:
+        yield "not recognised:"
+    for topic in findings.unknown[:MOST_LISTED]:
+        yield f"  {comment(f'{topic.name}: {hint(topic)}')}"
+    if len(findings.unknown) > MOST_LISTED:
+        yield f"  and {len(findings.unknown) - MOST_LISTED} other topics"
+
+
+def hint(topic: Topic) -> str:
+    """What a payload may be that no source reads."""
+    payload = next(topic.payloads, b"")
+    if not payload:
+        return "nothing in its messages"
+    if len(topic.levels) > 3 and topic.levels[2] in ("NDATA", "DDATA"):
+        return "Sparkplug without a birth; `format: sparkplug` asks for one, or listen while the node starts"
+    if topic.unsayable:
+        return "its topic has braces or dots that templates cannot say"
+    if topic.parsed():
+        return f"JSON without a number that measures something: {payload[:60].decode(errors='replace')}"
+    if texts := topic.texts():
+        if re.fullmatch(r"-?\d+,\d+", texts[0].strip()):
+            return f"{texts[0].strip()}: a decimal comma? No format reads those"
+        return f"text: {texts[0][:60]!r}; a state? name its words in `values`"
+    own = "Protocol Buffers, encrypted? `format: module:function` is a decoder of your own"
+    return f"{len(payload)} bytes, as {payload[:12].hex(' ')}: {own}"
+
+
+def scalar(text: str) -> str:
+    """Text as YAML reads it back."""
+    if PLAIN.fullmatch(text) and text.isascii() and text.lower() not in RESERVED:
+        return text
+    return '"' + "".join(_escaped(letter) for letter in text) + '"'
+
+
+def _escaped(letter: str) -> str:
+    if letter in '"\\':
+        return f"\\{letter}"
+    return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
+
+
+def comment(text: str) -> str:
+    """Text that stays within its line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:300]

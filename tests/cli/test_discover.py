@@ -1,0 +1,139 @@
+"""`iot-stream discover` and `iot-stream init`: bounded, clear when there is silence, never overwriting."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iot_stream.address import Broker as BrokerSettings
+from iot_stream.config import load
+from iot_stream.mqtt import Connection
+from iot_stream.service.broker import Broker
+from tests.cli.test_commands import run
+
+READING = json.dumps({"co2": 812, "temp": 21.5, "ts": "2024-03-01T08:00:00Z", "rssi": -60}).encode()
+
+
+@pytest.fixture
+def sensors(broker: Broker, prefix: str) -> Iterator[list[str]]:
+    """Topics of three rooms, whose newest readings are retained."""
+    topics = [f"{prefix}/room{i}/air" for i in range(3)]
+    speaker = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-rooms", lambda _: None)
+    speaker.start()
+    for topic in topics:
+        speaker.publish_and_wait(topic, READING, retain=True)
+    yield topics
+    for topic in topics:
+        speaker.publish_and_wait(topic, b"", retain=True)
+    speaker.stop()
+
+
+def test_retained_readings_are_found(broker: Broker, prefix: str, sensors: list[str]) -> None:
+    out = run("discover", "--broker", broker.url, "--seconds", "1", "--topic", f"{prefix}/#").stdout
+    assert f"{len(sensors)} messages on {len(sensors)} topics" in out
+    assert f'topic: "{prefix}/{{device}}/air"' in out
+    assert "3 devices (room0, room1, room2)" in out
+    assert "co2: $.co2  # 812 ppm?" in out
+
+
+def test_silence_ends_in_time_and_says_what_to_do(broker: Broker, prefix: str) -> None:
+    began = time.monotonic()
+    said = run(
+        "discover", "--broker", broker.url, "--seconds", "0.5", "--topic", f"{prefix}/#", code=6
+    ).stderr
+    assert time.monotonic() - began < 20
+    assert f"nothing was said on {prefix}/#" in said
+    assert "--seconds" in said
+    assert "is the broker running" in run("discover", "--broker", "mqtt://localhost:1", code=3).stderr
+
+
+def test_ctrl_c_ends_earlier_and_prints_what_there_is(
+    broker: Broker, prefix: str, sensors: list[str]
+) -> None:
+    command = [sys.executable, "-m", "iot_stream.cli", "discover", "--seconds", "600", "--broker", broker.url]
+    process = subprocess.Popen(
+        [*command, "--topic", f"{prefix}/#", "--topic", f"{prefix}-more"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stderr is not None
+    assert "listening" in process.stderr.readline()
+    while f"on {len(sensors)} topics" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert f"on {len(sensors)} topics" in out
+
+
+def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    run("init", "--yes", "--config", str(path))
+    assert "x y" in run("config", "check", "--config", str(path)).stdout
+    before = path.read_text()
+    assert "--force" in run("init", "--yes", "--config", str(path), code=2).stderr
+    assert path.read_text() == before
+    login = ["--user", "nonesuch", "--password", "it's"]
+    options = [
+        *login,
+        "--format",
+        "json",
+        "--topic",
+        "lab/{device}/air",
+        "--channels",
+        "co2,humidity=$.air.rh",
+    ]
+    options += ["--classes", "empty,occupied", "--length", "10", "--rate", "1/min", "--pipeline", "lab"]
+    out = run("init", "--yes", "--force", "--config", str(path), *options).stdout
+    assert "iot-stream serve" in out
+    config = load(path)
+    assert (config.address.user, config.address.password) == ("nonesuch", "it's")
+    pipeline = config.pipelines["lab"]
+    assert pipeline.classes == ("empty", "occupied")
+    assert dict(pipeline.sources[0].channels) == {"co2": "$.co2", "humidity": "$.air.rh"}
+    assert (pipeline.window.length, int(pipeline.window.rate or 0)) == (10, 60 * 10**9)
+
+
+def test_init_leaves_nothing_behind_that_would_not_do(tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    said = run("init", "--yes", "--config", str(path), "--classes", "one", code=2).stderr
+    assert "is not written" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_takes_what_it_hears(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1", "--filter", f"{prefix}/#"]
+    run("init", "--yes", "--config", str(path), *heard, "--channels", "co2")
+    (source,) = load(path).pipelines["main"].sources
+    assert (source.topic, dict(source.channels)) == (f"{prefix}/{{device}}/air", {"co2": "$.co2"})
+    assert len(sensors) == 3
+    run("config", "check", "--config", str(path))
+
+
+def test_init_asks(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    answers = [broker.url, "", "y", "1", "temp,co2", "empty,occupied", "16", "2/min"]
+    heard = ["--seconds", "1", "--filter", f"{prefix}/#"]
+    asked = subprocess.run(
+        [sys.executable, "-m", "iot_stream.cli", "init", "--config", str(path), *heard],
+        input="\n".join(answers) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert "3 devices): co2 temp" in asked.stdout or "3 devices): temp co2" in asked.stdout
+    pipeline = load(path).pipelines["main"]
+    assert set(pipeline.sources[0].channels) == {"temp", "co2"}
+    assert (pipeline.window.length, int(pipeline.window.rate or 0)) == (16, 30 * 10**9)
+    assert len(sensors) == 3

@@ -1,0 +1,279 @@
+"""What is made of topics and payloads: devices, channels, times, and what is left out."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cbor2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iot_stream.clock import SECOND, wall
+from iot_stream.config import load
+from iot_stream.formats import sparkplug_payload as sparkplug
+from iot_stream.formats.source import Source
+from iot_stream.ingest.discover import MOST_SOURCES, Findings, heard, recognise
+from iot_stream.ingest.discover.heard import Ear
+from iot_stream.ingest.discover.printing import block
+
+Said = Iterable[tuple[str, object]]
+
+
+def listened(said: Said) -> Findings:
+    """Messages a second apart, the last one now."""
+    ear, messages = Ear(), list(said)
+    for before, (topic, told) in zip(range(len(messages), 0, -1), messages, strict=True):
+        payload = told if isinstance(told, bytes) else json.dumps(told).encode()
+        ear.hear(topic, payload, wall() - before * SECOND)
+    return recognise(ear.topics)
+
+
+def only(said: Said) -> Source:
+    (finding,) = listened(said).found
+    assert finding.guess.sure
+    return finding.source
+
+
+def places(source: Source) -> dict[str, str]:
+    return dict(source.channels)
+
+
+def test_many_devices_on_alike_topics_are_one_source() -> None:
+    said = [
+        (f"plant/p{i}/state", {"flow": i + k, "time": 1_700_000_000 + k}) for i in range(50) for k in range(3)
+    ]
+    source = only(said)
+    assert (source.topic, source.time, places(source)) == (
+        "plant/{device}/state",
+        "$.time",
+        {"flow": "$.flow"},
+    )
+    (finding,) = listened(said).found
+    assert len(finding.devices) == 50
+    assert finding.rates == [1.0] * 50
+
+
+def test_devices_may_be_the_first_level_or_lie_deeper() -> None:
+    assert only((f"pump{i}/data", {"flow": 1.5}) for i in range(3)).topic == "{device}/data"
+    assert (
+        only((f"site/hall{i % 2}/pump{i}/data", {"flow": 1.5}) for i in range(6)).topic
+        == "site/+/{device}/data"
+    )
+    same = [(f"site/hall{i}/pump{k}", {"flow": 1.5}) for i in range(2) for k in range(2)]
+    assert {finding.source.topic for finding in listened(same).found} == {
+        "site/{device}/pump0",
+        "site/{device}/pump1",
+    }
+
+
+def test_a_device_alone_is_guessed_by_what_levels_mean() -> None:
+    assert only([("home/kitchen/state", {"co2": 800})]).topic == "home/{device}/state"
+    assert only([("boiler", {"heat": 80})]).topic == "{device}"
+
+
+def test_parts_of_a_device_are_parted_and_their_channels_told_apart() -> None:
+    said = [
+        (f"plant/p{i}/{part}", {"x": 0.5, "y": 1.5, "ts": "2024-03-01T08:00:00Z"})
+        for i in range(3)
+        for part in ("acc", "gyro")
+    ]
+    found = {f.source.topic: places(f.source) for f in listened(said).found}
+    assert found == {
+        "plant/{device}/acc": {"acc_x": "$.x", "acc_y": "$.y"},
+        "plant/{device}/gyro": {"gyro_x": "$.x", "gyro_y": "$.y"},
+    }
+    one = [(f"home/kitchen/{name}", {"value": 1.5}) for name in ("temperature", "humidity")]
+    assert {f.source.topic: places(f.source) for f in listened(one).found} == {
+        "home/{device}/temperature": {"temperature": "$.value"},
+        "home/{device}/humidity": {"humidity": "$.value"},
+    }
+
+
+def test_what_measures_nothing_is_left_out_and_said() -> None:
+    said = [
+        (
+            "lab/a/up",
+            {"temp": 21.5, "rssi": -70, "version": 3, "battery": 97, "note": "ok", "open": "yes", "seq": k},
+        )
+        for k in range(4)
+    ]
+    source = only(said)
+    assert places(source) == {"temp": "$.temp", "open": "$.open"}
+    printed = block(listened(said))
+    for left in ("$.rssi (-70)", "$.version (3)", "$.battery (97)", "$.note (ok)", "$.seq (3)"):
+        assert f"# left out: {left}" in printed
+
+
+def test_a_list_of_readings_says_whose_they_are() -> None:
+    rows = [{"id": name, "at": 1_700_000_000 + k, "v": 1.5} for name in ("a", "b") for k in range(3)]
+    source = only([("readings", {"gateway": "g", "list": rows})])
+    assert (source.topic, source.readings, source.device, source.time) == (
+        "readings",
+        "$.list",
+        "$.id",
+        "$.at",
+    )
+    assert only([("readings", rows)]).readings == "$"
+
+
+def test_lists_are_columns_and_their_step_is_estimated() -> None:
+    said = [("plant/p/burst", {"x": [0.5] * 10, "y": [1.5] * 10}) for _ in range(5)]
+    source = only(said)
+    assert places(source) == {"x": "$.x", "y": "$.y"}
+    assert 0.09 * SECOND < int(source.step or 0) < 0.11 * SECOND
+    timed = [("plant/p/burst", {"t": [1_700_000_000 + k for k in range(10)], "x": [0.5] * 10})]
+    assert (only(timed).time, only(timed).step) == ("$.t", None)
+
+
+def test_a_short_list_is_a_vector() -> None:
+    assert places(only([("plant/p/acc", {"acc": [0.5, 0.25, 9.75]})] * 3)) == {
+        "acc_0": "$.acc[0]",
+        "acc_1": "$.acc[1]",
+        "acc_2": "$.acc[2]",
+    }
+
+
+def test_times_without_a_zone_are_pointed_out() -> None:
+    printed = block(listened([("lab/a/up", {"temp": 21.5, "when": "2024-03-01T08:00:00"})]))
+    assert "name no zone and are read as UTC" in printed
+    assert "name no zone" not in block(
+        listened([("lab/a/up", {"temp": 21.5, "when": "2024-03-01T08:00:00Z"})])
+    )
+
+
+def test_a_small_t_may_be_a_temperature() -> None:
+    source = only([("lab/a/up", {"t": 21.5, "h": 60})])
+    assert (source.time, places(source)) == ("", {"t": "$.t", "h": "$.h"})
+
+
+def test_cbor_with_numbers_for_keys() -> None:
+    assert places(only([("node/a", cbor2.dumps({1: 21.5, "co2": 800}))])) == {"n1": "$.1", "co2": "$.co2"}
+
+
+def test_lines_without_a_header_are_told_by_number() -> None:
+    source = only([("log/a", f"{1_700_000_000 + k},21.5,pump,7".encode()) for k in range(3)])
+    assert (source.format, source.time, source.device, places(source)) == (
+        "csv",
+        "0",
+        "2",
+        {"c1": "1", "c3": "3"},
+    )
+
+
+def test_single_values_know_device_and_channel() -> None:
+    said = [
+        (f"home/{room}/{name}", b"21.5") for room in ("kitchen", "hall") for name in ("temperature", "light")
+    ]
+    source = only(said)
+    assert (source.format, source.topic) == ("topic_per_channel", "home/{device}/{channel}")
+    assert set(source.channels) == {"temperature", "light"}
+    alone = only([("greenhouse/moisture", b"40"), ("greenhouse/lamp", b"ON")])
+    assert (alone.topic, alone.device) == ("greenhouse/{channel}", "greenhouse")
+
+
+def test_a_word_that_is_no_state_costs_its_channel_only() -> None:
+    said = [
+        ("zigbee2mqtt/a", {"power": 3, "mode": "on"}),
+        ("zigbee2mqtt/b/c", {"power": 4, "mode": "auto", "linkquality": 90}),
+    ]
+    source = only(said)
+    assert (source.topic, places(source)) == ("zigbee2mqtt/{device...}", {"power": "power"})
+    assert "left out: mode (not always a number" in block(listened(said))
+
+
+def test_sparkplug_tells_units_and_wants_a_birth() -> None:
+    metric = sparkplug.Metric("Inputs/Pressure", 3.5, sparkplug.Datatype.FLOAT)
+    unit = b"\x0a\x07engUnit\x12\x05\x42\x03bar"  # properties: keys, values with a string each
+    said = sparkplug.dbirth([metric], 1_700_000_000_000, 1)
+    start = said.index(b"\x0a\x0fInputs/Pressure") - 2
+    size = said[start + 1]
+    inner = said[start + 2 : start + 2 + size] + b"\x4a" + bytes([len(unit)]) + unit
+    birth = said[:start] + b"\x12" + bytes([len(inner)]) + inner + said[start + 2 + size :]
+    printed = block(listened([("spBv1.0/g/DBIRTH/n/d", birth)]))
+    assert "pressure: Inputs/Pressure  # 3.5 bar" in printed
+    unborn = sparkplug.ddata([metric._replace(alias=7)], 1_700_000_000_000, 1)
+    silent = listened([("spBv1.0/g/DDATA/n/d", unborn)])
+    assert not any(finding.guess.sure for finding in silent.found)
+
+
+def test_what_iot_stream_says_of_itself_is_no_sensor() -> None:
+    findings = listened([("iot/p/device/d/prediction", {"time": 1, "class": "a", "p": 0.5, "version": 1})])
+    assert (findings.found, findings.unknown) == ([], [])
+
+
+# --- whatever comes
+
+letters = st.characters(exclude_characters="+#\x00", exclude_categories=["Cs"])
+awkward = st.sampled_from(
+    ["x[0-3]", "a.b", 'a"b', "a]b", "yes", "1", "time", "id", "{device}", "a...", "é", "\x85", "a: b"]
+)
+names = st.text(letters, max_size=8) | awkward
+topics = st.lists(
+    st.one_of(
+        st.sampled_from(["zigbee2mqtt", "tele", "SENSOR", "state", "sensor", "spBv1.0", "DDATA", "status"]),
+        names,
+    ),
+    min_size=1,
+    max_size=5,
+).map("/".join)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(), st.text(max_size=12)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+payloads = st.one_of(
+    st.binary(max_size=60),
+    values.map(lambda value: json.dumps(value).encode()),
+    st.lists(values, max_size=3).map(cbor2.dumps),
+    st.text(max_size=40).map(str.encode),
+)
+
+
+CONFIG = """\
+pipelines:
+  p:
+    window: {length: 4}
+    task: {classify: [a, b]}
+"""
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(topics, payloads), max_size=12))
+def test_whatever_is_heard_is_printed_as_sources_of_a_configuration(said: list[tuple[str, bytes]]) -> None:
+    findings = listened(said)
+    sure = [finding.source for finding in findings.found if finding.guess.sure]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "iot-stream.yml"
+        path.write_text(CONFIG + block(findings), "utf-8")
+        read = load(path).pipelines["p"].sources if sure else ()
+    assert [source.channels for source in read] == [source.channels for source in sure]
+    assert [(s.topic, s.format, s.time, s.device) for s in read] == [
+        (s.topic, s.format, s.time, s.device) for s in sure
+    ]
+
+
+def test_kinds_of_topics_without_end_are_cut() -> None:
+    findings = listened((f"r{i}/a/b", {f"k{i}": 1.5}) for i in range(MOST_SOURCES + 5))
+    assert (len(findings.found), len(findings.unknown), findings.cut) == (MOST_SOURCES, 5, True)
+    assert "--topic" in block(findings)
+
+
+def test_what_cannot_be_read_has_a_hint() -> None:
+    printed = block(listened([("hall", b"21,5"), ("door", {"event": "bell"}), ("a/b{c}", b"hello")]))
+    assert "hall: 21,5: a decimal comma?" in printed
+    assert "door: JSON without a number that measures something" in printed
+    assert "a/b{c}: its topic has braces or dots" in printed
+
+
+def test_the_ear_is_bounded() -> None:
+    ear = Ear()
+    for i in range(heard.MOST_TOPICS + 10):
+        ear.hear(f"t/{i}", b"1", wall())
+    for _ in range(heard.MOST_KEPT + 10):
+        ear.hear("t/0", b"1", wall())
+    for _ in range(10):
+        ear.hear("t/1", bytes(heard.MOST_OF_TOPIC // 2), wall())
+    assert (len(ear.topics), ear.beyond) == (heard.MOST_TOPICS, 10)
+    assert [len(topic.kept) for topic in ear.topics[:2]] == [heard.MOST_KEPT, 2]
+    assert ear.topics[0].count == heard.MOST_KEPT + 11
