@@ -13,9 +13,10 @@ class Presence:
     def __init__(self, prefix: str, part: str) -> None:
         self.topic = topics.SERVICE.of(prefix=prefix, part=part)
         self.instance = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.fault = ""  # why it holds its work back, while it does
 
     def payload(self, *, online: bool) -> bytes:
-        return topics.encode(topics.Service(online, self.instance, socket.gethostname(), wall()))
+        return topics.encode(topics.Service(online, self.instance, socket.gethostname(), wall(), self.fault))
 
     @property
     def will(self) -> Will:

@@ -94,12 +94,16 @@ class RoundEvent(msgspec.Struct, omit_defaults=True):
 
 
 class Service(msgspec.Struct, omit_defaults=True):
-    """Retained, Last Will `online: false`: which part of the service runs where."""
+    """Retained, Last Will `online: false`: which part of the service runs where.
+
+    `fault` says why it holds its work back, while it does.
+    """
 
     online: bool
     instance: str
     host: str = ""
     since: int = 0
+    fault: str = ""
 
 
 @dataclass(frozen=True)

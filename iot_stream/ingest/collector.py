@@ -26,6 +26,8 @@ SAVE_S = 2.0
 RETAIN_S = 10.0
 CUTTING = 0.1  # share of the time for windows while messages wait: the more at once, the cheaper
 RETRY_S = 1.0
+TAKING_WAITS = "not acknowledging, the broker keeps what comes"
+CUTTING_WAITS = "windows have to wait"
 PIECE = 10  # segments that go at once when the store is full
 
 
@@ -35,11 +37,9 @@ class Collector:
         self._config = config
         self._store = store
         self._intake = Intake(config, store)
+        self._presence = Presence(config.prefix, "collector")
         self._receiver = listen(
-            config.address,
-            f"{config.prefix}-collector",
-            self._intake.patterns,
-            Presence(config.prefix, "collector"),
+            config.address, f"{config.prefix}-collector", self._intake.patterns, self._presence
         )
         self._hosts = primary_hosts(config)
         self._cutters = self._new_cutters()
@@ -69,15 +69,16 @@ class Collector:
                     if cut.due() or not batch:
                         self._cut_all()
                         cut.rest()
+                        self._go_on(CUTTING_WAITS)
                     if save.due():
                         self._save()
                         self._obey()
                     if more or retain.due():
                         more = self._retain()
                 except StoreError as error:
-                    log.error("windows have to wait: %s; trying again", error)  # noqa: TRY400  as below
+                    self._hold(CUTTING_WAITS, error)
                     stopping.wait(RETRY_S)
-                    self._cutters = self._new_cutters()  # they must not remember what the store has not
+                    self._cutters = []  # they must not remember what the store has not
         finally:
             for host in self._hosts:
                 host.stop()
@@ -95,15 +96,31 @@ class Collector:
                     self._intake.conclude(tx)
             except StoreError as error:
                 self._intake.take_back()
-                log.error("not acknowledging: %s; trying again", error)  # noqa: TRY400  no trace for a full disk
+                self._hold(TAKING_WAITS, error)
                 stopping.wait(RETRY_S)
                 continue
+            self._go_on(TAKING_WAITS)
             self._receiver.acknowledge(batch)
             for topic, payload in self._intake.committed():
                 self._receiver.publish(topic, payload)
             return
 
+    def _hold(self, what: str, error: StoreError) -> None:
+        """Say once, in the log and on the broker, that there is no going on."""
+        fault = f"{what}: {error}"
+        if fault != self._presence.fault:
+            log.error("%s; trying again", fault)
+            self._presence.fault = fault
+            self._receiver.say_again()
+
+    def _go_on(self, what: str) -> None:
+        if self._presence.fault.startswith(what):
+            log.warning("going on: the store takes what comes again")
+            self._presence.fault = ""
+            self._receiver.say_again()
+
     def _cut_all(self) -> None:
+        self._cutters = self._cutters or self._new_cutters()
         for _, cutter in self._cutters:
             more = 1
             while more:

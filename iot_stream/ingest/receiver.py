@@ -28,6 +28,9 @@ class Receiver(Protocol):
     def publish(self, topic: str, payload: bytes) -> None:
         """At QoS 0."""
 
+    def say_again(self) -> None:
+        """Our presence, which has changed."""
+
     def stop(self) -> None:
         """Say that we are offline, and disconnect; what was not acknowledged comes again to the next."""
 
@@ -83,6 +86,9 @@ class WebsocketReceiver:
 
     def publish(self, topic: str, payload: bytes) -> None:
         self._connection.publish(topic, payload, qos=0)
+
+    def say_again(self) -> None:
+        self._presence.say_online(self._connection)
 
     def stop(self) -> None:
         self._presence.say_offline(self._connection)

@@ -79,6 +79,10 @@ class WireReceiver:
         """At QoS 0; lost while there is no connection."""
         self._send(packets.publish(topic, payload, self._version), self._connection)
 
+    def say_again(self) -> None:
+        """Our presence, which has changed."""
+        self._send(self._say(online=True), self._connection)
+
     def stop(self) -> None:
         """Say that we are offline, disconnect cleanly and end the network thread."""
         self._end(self._say(online=False) + packets.GOODBYE)

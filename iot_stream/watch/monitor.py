@@ -31,7 +31,8 @@ def describe(topic: str, payload: bytes) -> str | None:
             return f"device   {levels['device']}: {state}, version {status.version}"
         if levels := topics.SERVICE.levels(topic):
             service = topics.decode(topics.Service, payload)
-            return f"service  {levels['part']}: {'running' if service.online else 'stopped'}"
+            state = (service.fault or "running") if service.online else "stopped"
+            return f"service  {levels['part']}: {state}"
     except msgspec.DecodeError as error:
         return f"unclear  {topic}: {error}"
     return None

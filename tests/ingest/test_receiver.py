@@ -101,11 +101,14 @@ def test_what_was_not_acknowledged_comes_again_and_the_rest_does_not(
     way: tuple[int, Address], prefix: str
 ) -> None:
     port, address = way
-    with listening(address, prefix) as first, client(port, f"{prefix}-a") as (a, _):
+    with listening(address, prefix) as first, client(port, f"{prefix}-a") as (a, heard):
+        a.subscribe(f"{prefix}/echo")
         for i in range(10):
             a.publish_and_wait(f"{prefix}/data/{i}", b"%d" % i)
         taken = take(first, 10)
         first.acknowledge(taken[:6])
+        first.publish(f"{prefix}/echo", b"")
+        wait_until(lambda: bool(heard), "what it said after the acknowledgements")
     with listening(address, prefix) as second:
         again = take(second, 4)
         assert [(m.topic, m.payload) for m in again] == [

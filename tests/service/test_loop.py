@@ -48,7 +48,7 @@ def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: 
                     lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 90
                 )
                 with fleet(
-                    path, tmp_path, "--scenario", str(scenario), "--devices", "8", "--seconds", "18"
+                    path, tmp_path, "--scenario", str(scenario), "--devices", "8", "--seconds", "24"
                 ) as running:
                     running.wait(90)
                     assert running.returncode == 0, (tmp_path / "simulator.log").read_text()

@@ -34,6 +34,7 @@ class Watched:
     def __init__(self, inner: Receiver, wanted: int) -> None:
         self._inner, self._wanted = inner, wanted
         self.take, self.publish, self.stop = inner.take, inner.publish, inner.stop
+        self.say_again = inner.say_again
         self.committed: list[tuple[int, int]] = []
         self._count = 0
         self.done = threading.Event()
