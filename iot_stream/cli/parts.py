@@ -42,12 +42,22 @@ def serve(path: Path, quiet: bool) -> None:
 @click.command()
 @config_option
 @supervised_option
-def collect(path: Path, supervised: bool) -> None:
-    """Take readings from the broker into durable windows."""
+@click.option(
+    "--shared",
+    metavar="NAME",
+    default="",
+    help="Share the work with other collectors of this configuration, each of its own NAME.",
+)
+def collect(path: Path, supervised: bool, shared: str) -> None:
+    """Take readings from the broker into durable windows.
+
+    With --shared several collectors, also on several machines, take each a part of the messages (the broker
+    shares them out) into one PostgreSQL store; one of them at a time cuts the windows.
+    """
     from iot_stream.ingest.collector import Collector
 
     config, store = opened(path)
-    Collector(config, store).run(until_part_stopped(supervised))
+    Collector(config, store, name=shared).run(until_part_stopped(supervised))
 
 
 @click.command()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from iot_stream.config import Config
 from iot_stream.errors import StoreError
+from iot_stream.ingest import share
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
 from iot_stream.ingest.packets import Received
@@ -32,17 +33,27 @@ PIECE = 10  # segments that go at once when the store is full
 
 
 class Collector:
-    def __init__(self, config: Config, store: Store, listen: Listen = receiver) -> None:
-        """`listen` makes the receiver."""
+    def __init__(self, config: Config, store: Store, listen: Listen = receiver, *, name: str = "") -> None:
+        """`listen` makes the receiver; a `name` tells it from others with which it shares the work.
+
+        Raises ConfigError if that cannot be.
+        """
+        if name:
+            share.check(config, name)
         self._config = config
         self._store = store
         self._intake = Intake(config, store)
-        self._presence = Presence(config.prefix, "collector")
+        part, patterns = share.part(name), self._intake.patterns
+        self._presence = Presence(config.prefix, part)
         self._receiver = listen(
-            config.address, f"{config.prefix}-collector", self._intake.patterns, self._presence
+            config.address,
+            f"{config.prefix}-{part}",
+            share.shared(patterns, config) if name else patterns,
+            self._presence,
         )
         self._hosts = primary_hosts(config)
-        self._cutters = self._new_cutters()
+        self._cutters: list[tuple[str, Cutter]] = []
+        self._leading = False
 
     def _new_cutters(self) -> list[tuple[str, Cutter]]:
         """As the store has them."""
@@ -54,6 +65,7 @@ class Collector:
 
     def run(self, stopping: threading.Event) -> None:
         """Until `stopping`; then what was taken is written, acknowledged and cut."""
+        self._lead()
         self._receiver.start()
         for host in self._hosts:
             host.start()
@@ -71,9 +83,10 @@ class Collector:
                         cut.rest()
                         self._go_on(CUTTING_WAITS)
                     if save.due():
+                        self._lead()
                         self._save()
                         self._obey()
-                    if more or retain.due():
+                    if self._leading and (more or retain.due()):
                         more = self._retain()
                 except StoreError as error:
                     self._hold(CUTTING_WAITS, error)
@@ -119,8 +132,15 @@ class Collector:
             self._presence.fault = ""
             self._receiver.say_again()
 
+    def _lead(self) -> None:
+        """Who shares the work leaves to one what must be done by one: cutting, commands, retention."""
+        self._leading = self._store.leads(f"{self._config.prefix} collector")
+        if not self._leading:
+            self._cutters = []
+
     def _cut_all(self) -> None:
-        self._cutters = self._cutters or self._new_cutters()
+        if self._leading and not self._cutters:
+            self._cutters = self._new_cutters()
         for _, cutter in self._cutters:
             more = 1
             while more:
@@ -138,6 +158,8 @@ class Collector:
 
     def _obey(self) -> None:
         """Commands that are ours: try quarantined messages again, or drop them."""
+        if not self._leading:
+            return
         for command in self._store.registry.open_commands("quarantine_replay", "quarantine_drop"):
             if command.pipeline in self._config.pipelines:
                 rows = self._store.journal.quarantined(command.pipeline, **command.arguments)

@@ -36,6 +36,9 @@ class Store(Database):
     def read(self, query: str, *arguments: Any) -> list[Any]:
         return self._database.read(query, *arguments)
 
+    def leads(self, work: str) -> bool:
+        return self._database.leads(work)
+
     def used(self) -> int:
         return self._database.used()
 

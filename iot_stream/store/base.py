@@ -57,6 +57,13 @@ class Database(ABC):
         return rows[0][0] if rows else None
 
     @abstractmethod
+    def leads(self, work: str) -> bool:
+        """Whether this process, of all that have the store open, is to do what only one may do at a time.
+
+        It stays so while the store is reached; when the process ends another one leads.
+        """
+
+    @abstractmethod
     def used(self) -> int:
         """Bytes in use; files may be larger, for what is deleted leaves room in them that is used again."""
 

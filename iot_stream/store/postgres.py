@@ -1,5 +1,6 @@
 """PostgreSQL: one connection a process, which comes back when the server does."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +35,7 @@ SESSION = [
     "SELECT set_config('synchronous_commit', 'on', false)"
     " WHERE current_setting('synchronous_commit') = 'off'",
 ]
+LEADERS = 0x696F74  # the advisory locks of those who lead, beside the number of what
 WRITERS = 0x696F74  # the advisory lock of those who write; any number that nobody else in the database takes
 SAMPLE_PAGES = 1000
 ROW_BYTES = 100  # of a row's header and its entries in indexes, about
@@ -46,7 +48,7 @@ class Postgres(Database):
         self.place = without_password(url)
         self._url = url
         self._lock = threading.RLock()
-        self._writing = False
+        self._writing = self._leading = False
         with self._lock, self._told("; is the server running, is there such a user and database?"):
             self._connection = self._connected()
         try:
@@ -114,6 +116,7 @@ class Postgres(Database):
         except psycopg.OperationalError:
             if self._writing or not self._connection.closed:
                 raise
+            self._leading = False  # the lock went with the connection
             self._connection = self._connected_again()
             return self._connection.execute(query, arguments)
 
@@ -134,6 +137,12 @@ class Postgres(Database):
         except psycopg.Error as error:
             first = next(iter(str(error).splitlines()), type(error).__name__)
             raise StoreError(f"store {self.place}: {first}{remedy}") from error
+
+    def leads(self, work: str) -> bool:
+        if not self._leading or self._connection.closed:
+            lock = int.from_bytes(hashlib.sha256(work.encode()).digest()[:4])
+            self._leading = bool(self.one("SELECT pg_try_advisory_lock(?, ?)", LEADERS, lock - 2**31))
+        return self._leading
 
     def used(self) -> int:
         """What the rows take, reckoned from a sample of each table's pages.

@@ -76,6 +76,10 @@ class SQLite(Database):
         )
         return (pages - free) * size
 
+    def leads(self, work: str) -> bool:  # noqa: ARG002
+        """Always: a collector on one machine has no other beside it."""
+        return True
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()

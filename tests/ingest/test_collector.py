@@ -101,19 +101,19 @@ def collecting(
     assert not failed
 
 
-def presence(config: Config) -> bool | None:
+def presence(config: Config, part: str = "collector") -> bool | None:
     """Whether the collector is online, by its retained presence."""
-    found = service(config)
+    found = service(config, part)
     return found.online if found else None
 
 
-def service(config: Config) -> topics.Service | None:
+def service(config: Config, part: str = "collector") -> topics.Service | None:
     """What the collector's retained presence says."""
     said: list[bytes] = []
     watcher = Connection(
         config.address, f"{config.prefix}-watch", lambda message: said.append(message.payload)
     )
-    watcher.subscribe(topics.SERVICE.of(prefix=config.prefix, part="collector"))
+    watcher.subscribe(topics.SERVICE.of(prefix=config.prefix, part=part))
     echo = f"{config.prefix}/echo"
     watcher.subscribe(echo)
     watcher.start()

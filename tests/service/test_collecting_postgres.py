@@ -44,10 +44,13 @@ def config(broker: Broker, prefix: str, tmp_path: Path, postgres_server: Server)
 
 
 @contextmanager
-def collecting(config: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-m", "iot_stream.cli", "collect", "--config", str(config)])
+def collecting(config: Path, name: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A collector; with a name, one of several."""
+    command = [sys.executable, "-m", "iot_stream.cli", "collect", "--config", str(config)]
+    process = subprocess.Popen([*command, "--shared", name] if name else command)
+    part = f"collector-{name}" if name else "collector"
     try:
-        wait_until(lambda: process.poll() is not None or presence(load(config)) is True, "it is online")
+        wait_until(lambda: process.poll() is not None or presence(load(config), part) is True, "it is online")
         yield process
     finally:
         if process.poll() is None:
@@ -112,6 +115,37 @@ def test_two_collectors_share_a_database(config: Path, broker: Broker, prefix: s
         wait_until(lambda: store.journal.readings("q") == {"d": 500}, "the other's readings are stored")
         wait_until(lambda: {n for _, _, n, *_ in store.journal.window_stats("q")} == {249}, "and cut")
     assert store.journal.counters("p") == store.journal.counters("q") == []
+    store.close()
+
+
+def test_collectors_share_the_work_and_one_takes_over_from_another(config: Path) -> None:
+    # What a collector has been given waits for it: windows wait for that no longer than the lateness.
+    config.write_text(config.read_text().replace("lateness: 100 ms", "lateness: 1 h"))
+    known = load(config)
+    store = Store(known.store_place)
+    with publisher(known) as device, collecting(config, "b") as other:
+        with collecting(config, "a") as one:
+            for process in (one, other):  # while one does nothing, the other does its half
+                before = store.journal.readings("p").get("d", 0)
+                os.kill(process.pid, signal.SIGSTOP)
+                for _ in range(100):
+                    device.telemetry()
+                wait_until(lambda: store.journal.readings("p").get("d", 0) >= before + 250, "a half")  # noqa: B023
+                assert store.journal.readings("p")["d"] < device.sent
+                os.kill(process.pid, signal.SIGCONT)
+                check_nothing_lost_or_doubled(known, store, device)
+            with talking(device, 200):
+                os.kill(one.pid, signal.SIGKILL)
+                one.wait(10)
+        with collecting(config, "a"):  # for what the broker had given it already
+            check_nothing_lost_or_doubled(known, store, device)
+            os.kill(other.pid, signal.SIGKILL)  # of the two the one that cut last
+            other.wait(10)
+            for _ in range(20):
+                device.telemetry()
+            with collecting(config, "b"):
+                check_nothing_lost_or_doubled(known, store, device)
+    assert wrong(store) <= {"duplicate"}
     store.close()
 
 

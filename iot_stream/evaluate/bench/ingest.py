@@ -41,7 +41,7 @@ def _row(transport: str, task: Task, folder: Path) -> Row:
     bare = _pass(transport, "bare", task, folder)
     ours = _pass(transport, "ours", task, folder)
     paced = _pass(transport, "ours", task | PACED, folder)
-    late = sorted(_latencies(paced["sent_at"], paced["committed"]))
+    late = sorted(latencies(paced["sent_at"], paced["committed"]))
     return {
         "transport": transport,
         "devices": task["devices"],
@@ -96,7 +96,7 @@ def _nobody_listens(qos: int, messages: int, folder: Path) -> float:
     return messages / float(sent["ended"] - sent["began"]) * 1e9
 
 
-def _latencies(sent_at: list[int], committed: Iterable[tuple[int, int]]) -> list[float]:
+def latencies(sent_at: list[int], committed: Iterable[tuple[int, int]]) -> list[float]:
     """Of each message, in ms; they are committed in the order in which they were sent."""
     late, first = [], 0
     for at, count in committed:

@@ -1,0 +1,49 @@
+"""Benchmarks run as they are; how fast they find us is not for a test."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from iot_stream.cli.bench import bench
+from iot_stream.evaluate.bench import ingest
+from iot_stream.evaluate.bench.ingest import COLUMNS, latencies
+from iot_stream.service.broker import find_mosquitto
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["mosquitto", "direct"])
+def test_bench_ingest_counts_all_and_says_what_it_found(
+    tmp_path: Path, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "READINGS", (10,))
+    monkeypatch.setattr(ingest, "DEVICES", (100,))
+    monkeypatch.setattr(ingest, "PACED", {"messages": 200, "rate": 1000, "chunk": 1})
+    if transport == "mosquitto" and find_mosquitto() is None:
+        pytest.skip("needs mosquitto")
+    target = tmp_path / "figures.json"
+    command = ["ingest", "--messages", "1000", "--transport", transport, "--json", str(target)]
+    done = CliRunner().invoke(bench, [*command, "--folder", str(tmp_path / "bench")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    figures = json.loads(target.read_text())
+    assert [(row["qos"], row["readings_per_message"], row["devices"]) for row in figures["rows"]] == [
+        (0, 10, 100),
+        (1, 10, 100),
+    ]
+    for row in figures["rows"]:
+        assert row.keys() >= set(COLUMNS)
+        assert row["transport"] == transport
+        assert (row["lost"], row["doubled"]) == (0, 0)
+        assert row["readings_per_s"] == pytest.approx(
+            row["ours_per_s"] * row["readings_per_message"], abs=row["readings_per_message"]
+        )
+        assert row["ratio"] == pytest.approx(row["ours_per_s"] / row["bare_per_s"], abs=0.001)
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+    assert ("broker_per_s" in figures) == (transport == "mosquitto")
+    assert list((tmp_path / "bench").iterdir()) == []
+
+
+def test_latency_is_from_each_messages_publish_to_its_commit() -> None:
+    sent_at = [0, 1_000_000, 2_000_000, 3_000_000]
+    assert latencies(sent_at, [(5_000_000, 3), (6_000_000, 4)]) == [5.0, 4.0, 3.0, 3.0]
