@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/installed-run
 DEV := $(VENV)/installed-dev
 
-.PHONY: help demo demo-office test test-long results check-style check clean
+.PHONY: help demo demo-office test test-long results bench check-style check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make test         the tests that CI runs"
 	@echo "make test-long    all tests, also those that take minutes"
 	@echo "make results      all replays of docs/results.md, three seeds each; with -j2 in half an hour"
+	@echo "make bench        the benchmarks of docs/benchmarks.md; five minutes"
 	@echo "make check        lint, format, types and the fast tests"
 	@echo "make clean        removes what these made: .venv, runs and caches"
 	@echo
@@ -57,6 +58,11 @@ always:
 docs/results/%.json: $(RUN) always
 	$(BIN)/iot-stream replay --config examples/$(subst .,/,$*).yml $(DATA_$(firstword $(subst ., ,$*))) \
 		--seeds 3 --json $@ --report runs/results/$*.html
+
+# The figures of docs/benchmarks.md; on a machine with nothing else to do.
+bench: $(RUN)
+	$(BIN)/iot-stream bench ingest --json docs/benchmarks/ingest.json
+	$(BIN)/python docs/generate.py
 
 check-style: $(DEV)
 	$(BIN)/ruff check .

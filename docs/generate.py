@@ -1,7 +1,8 @@
 """Writes the generated parts of the documentation: `python docs/generate.py`.
 
-`configuration.md` comes whole from the settings' descriptions, `results.md` from the JSON of replays,
-`protocol.md`'s tables from `iot_stream/topics.py`; a test fails when they are not up to date.
+`configuration.md` comes whole from the settings' descriptions, `results.md` and `benchmarks.md` from the JSON
+of replays and benchmarks, `protocol.md`'s tables from `iot_stream/topics.py`; a test fails when they are not
+up to date.
 """
 
 import inspect
@@ -11,8 +12,9 @@ import typing
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import benchmarks  # beside this file, as is results
 import msgspec
-import results  # beside this file
+import results
 
 from iot_stream import config, topics
 from iot_stream.units import Duration, Rate, Size
@@ -190,6 +192,7 @@ def pages() -> dict[Path, str]:
     """Each generated page as it should be."""
     path = HERE / "protocol.md"
     return {
+        HERE / "benchmarks.md": benchmarks.page(),
         HERE / "configuration.md": configuration(),
         HERE / "results.md": results.page(),
         path: protocol(path.read_text()),
