@@ -105,6 +105,7 @@ class WireReceiver:
         try:
             self._loop.run_until_complete(self._keep_connected())
         finally:
+            self._answered.set()  # whatever ended this thread, `start` does not wait for it
             self._loop.close()
 
     def _write(self, data: bytes, connection: int) -> None:
@@ -143,7 +144,7 @@ class WireReceiver:
                 await self._session()
                 self._short = self._short + 1 if self._loop.time() - began < SHORT_S else 0
                 pause = pause if self._short else 1.0
-            except (OSError, BrokerError, ProtocolError) as error:
+            except (OSError, UnicodeError, BrokerError, ProtocolError) as error:
                 silent = isinstance(error, TimeoutError)
                 self._refusal = f"no answer within {ANSWER_S:g} s" if silent else str(error)
                 log.warning("%s, %s: %s; trying again", self._address, self._client_id, self._refusal)

@@ -232,6 +232,11 @@ def test_nobody_there_is_an_error_with_the_address(prefix: str) -> None:
         receiver(Address("127.0.0.1", 1), "c", ["#"], Presence(prefix, "collector")).start()
 
 
+def test_a_host_that_can_be_none_is_an_error_in_time(prefix: str) -> None:
+    with pytest.raises(BrokerError, match="label"):
+        receiver(Address("x" * 70, 1883), "c", ["#"], Presence(prefix, "collector")).start()
+
+
 def test_two_with_one_name_are_told(tmp_path: Path, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
     with start(tmp_path / "broker") as broker:
         address = Address("127.0.0.1", broker.port)
