@@ -15,7 +15,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1, description="ns since 1970 UTC")]
 
 
-class Telemetry(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class Telemetry(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Readings of one device: numbered from `seq` within `boot`, columns of equal length.
 
     Times in nanoseconds since 1970 UTC: either `time` of the first reading with `step` between

@@ -3,13 +3,14 @@
 A decoder is made once for each source of a configuration; `decode` raises only DataError, whatever the bytes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
+from iot_stream.columns import Columns
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block
@@ -48,6 +49,16 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
 class Decoder(Protocol):
     def decode(self, heard: Heard) -> list[Block]:
         """Readings of the devices that the message speaks of, under the names that it gives them."""
+
+
+@runtime_checkable
+class Together(Decoder, Protocol):
+    """A dialect that reads many messages at once for less than each by itself."""
+
+    def decode_together(
+        self, payloads: Sequence[bytes], places: Sequence[Mapping[str, str]]
+    ) -> Columns | None:
+        """A block of each; None where one of them must be looked at by itself, with `decode`."""
 
 
 @runtime_checkable

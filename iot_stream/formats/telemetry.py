@@ -1,10 +1,12 @@
 """iot-stream's own telemetry: numbered readings in columns (`topics.Telemetry`)."""
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import msgspec
 import numpy as np
 
+from iot_stream.columns import Columns, floats
 from iot_stream.errors import DataError
 from iot_stream.formats import Heard, format_named
 from iot_stream.formats.json_paths import fault
@@ -54,11 +56,49 @@ class TelemetryDecoder:
             times = self._times(device, message, count, heard.arrived)
         return [Block(device, names, times, values, message.boot, seq, self._index, stamped)]
 
+    def decode_together(
+        self, payloads: Sequence[bytes], places: Sequence[Mapping[str, str]]
+    ) -> Columns | None:
+        lines = b"\n".join(payloads)
+        try:
+            messages = self._decoder.decode_lines(lines)
+        except ValueError:
+            return None
+        # A message that spans lines is one less, and with no more line ends than joints none is one more.
+        if len(messages) != len(payloads) or lines.count(b"\n") != len(payloads) - 1:
+            return None
+        channels = [message.channels for message in messages]
+        names = [tuple(each) for each in channels]
+        first = [message.time for message in messages]
+        if not self._whole.issuperset(names) or min(first) < 0 or any(message.times for message in messages):
+            return None
+        counts = [len(next(iter(each.values()))) for each in channels]
+        try:
+            if max(counts) == min(counts) == 1:
+                values = [value for each in channels for (value,) in each.values()]
+                times = np.array(first, np.int64)
+            else:
+                values = [v for each in channels for row in zip(*each.values(), strict=True) for v in row]
+                times = _evenly(first, [message.step for message in messages], counts)
+        except ValueError:
+            return None
+        return Columns(
+            [levels.get("device", "") for levels in places],
+            names,
+            [message.boot for message in messages],
+            [message.seq if message.boot else -1 for message in messages],
+            [self._index] * len(messages),
+            [False] * len(messages),
+            counts,
+            times,
+            floats(values),
+        )
+
     def _taken(self, channels: dict[str, Column]) -> tuple[tuple[str, ...], list[Column]]:
         """Names and columns of those that are wanted."""
         if self._wanted and not channels.keys() <= self._wanted:
             channels = {name: column for name, column in channels.items() if name in self._wanted}
-        elif len(self._whole) < SETS:
+        elif channels and len(self._whole) < SETS:
             self._whole.add(tuple(channels))
         return tuple(channels), list(channels.values())
 
@@ -76,6 +116,16 @@ class TelemetryDecoder:
         if message.times:
             return message.times
         return [first + message.step * row for row in range(count)]
+
+
+def _evenly(firsts: list[int], steps: list[int], counts: list[int]) -> Times:
+    """`counts` times each, one after the other; raises ValueError where that cannot be."""
+    lasts = [first + step * (count - 1) for first, step, count in zip(firsts, steps, counts, strict=True)]
+    if min(counts) < 1 or min(steps) < 0 or max(lasts) > MAX_TIME:
+        raise ValueError
+    before = np.cumsum(counts) - counts
+    place = np.arange(sum(counts)) - np.repeat(before, counts)
+    return np.asarray(np.repeat(np.array(firsts, np.int64), counts) + place * np.repeat(steps, counts))
 
 
 def encode(channels: tuple[str, ...], times: Times, values: Values, boot: str, seq: int) -> bytes:

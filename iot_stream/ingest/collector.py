@@ -24,6 +24,7 @@ GROUP = 5000  # messages in a transaction at most
 ENOUGH = RECEIVE_MAXIMUM // 2  # for one: the broker sends on while they are written
 GROUP_S = 0.02
 SAVE_S = 2.0
+SAVING = 0.03  # share of the time for that, at most: with many devices it is much
 RETAIN_S = 10.0
 CUTTING = 0.1  # share of the time for windows while messages wait: the more at once, the cheaper
 RETRY_S = 1.0
@@ -70,7 +71,7 @@ class Collector:
         for host in self._hosts:
             host.start()
         cut = _Share(CUTTING)
-        save = _Every(SAVE_S)
+        save = _Share(SAVING, SAVE_S)
         retain = _Every(RETAIN_S)
         more = False
         try:
@@ -86,6 +87,7 @@ class Collector:
                         self._lead()
                         self._save()
                         self._obey()
+                        save.rest()
                     if self._leading and (more or retain.due()):
                         more = self._retain()
                 except StoreError as error:
@@ -104,8 +106,7 @@ class Collector:
         while batch and not stopping.is_set():
             try:
                 with self._store.write() as tx:
-                    for message in batch:
-                        self._intake.take(tx, message.topic, message.payload)
+                    self._intake.take_all(tx, batch)
                     self._intake.conclude(tx)
             except StoreError as error:
                 self._intake.take_back()
@@ -198,11 +199,14 @@ class Collector:
 
 
 class _Share:
-    """True as long as what follows, up to `rest`, takes no more than this share of the time."""
+    """True as long as what follows, up to `rest`, takes no more than this share of the time; not sooner than
+    `least` seconds after the last."""
 
-    def __init__(self, share: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._share, self._monotonic = share, monotonic
-        self._began = self._next = monotonic()
+    def __init__(
+        self, share: float, least: float = 0.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._share, self._least, self._monotonic = share, least, monotonic
+        self._began = self._next = monotonic() + least
 
     def due(self) -> bool:
         self._began = self._monotonic()
@@ -210,7 +214,7 @@ class _Share:
 
     def rest(self) -> None:
         now = self._monotonic()
-        self._next = now + (now - self._began) * (1 / self._share - 1)
+        self._next = now + max(self._least, (now - self._began) * (1 / self._share - 1))
 
 
 class _Every:

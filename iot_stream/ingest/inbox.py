@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 
 from iot_stream.ingest.packets import Received
 
@@ -15,8 +14,8 @@ class Inbox:
     def __init__(self, most_messages: int, most_bytes: int, when_room: Callable[[], None]) -> None:
         self._most_messages, self._most_bytes = most_messages, most_bytes
         self._when_room = when_room
-        self._messages: deque[Received] = deque()
-        self._bytes = 0
+        self._reads: deque[list[Received]] = deque()  # what one read of the socket brought, each
+        self._messages = self._bytes = 0
         self._wanted = 1
         self._full = False
         self._changed = threading.Condition()
@@ -28,10 +27,11 @@ class Inbox:
     def put(self, messages: list[Received]) -> bool:
         """Takes them all; False where it is full by now, and no more should come."""
         with self._changed:
-            self._messages.extend(messages)
-            self._bytes += sum([len(message.payload) for message in messages])
-            self._full = len(self._messages) >= self._most_messages or self._bytes >= self._most_bytes
-            if len(self._messages) >= self._wanted or self._full:
+            self._reads.append(messages)
+            self._messages += len(messages)
+            self._bytes += _size(messages)
+            self._full = self._messages >= self._most_messages or self._bytes >= self._most_bytes
+            if self._messages >= self._wanted or self._full:
                 self._changed.notify()
             return not self._full
 
@@ -40,19 +40,28 @@ class Inbox:
         deadline = time.monotonic() + wait_s
         with self._changed:
             self._wanted = enough or most
-            while len(self._messages) < self._wanted and not self._full:
+            while self._messages < self._wanted and not self._full:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            taken = list(islice(self._messages, most))
-            for _ in taken:
-                self._messages.popleft()
-            self._bytes -= sum([len(message.payload) for message in taken])
-            room = self._full and 2 * len(self._messages) <= self._most_messages
-            room = room and 2 * self._bytes <= self._most_bytes
-            if room:
+            taken: list[Received] = []
+            while self._reads and len(taken) < most:
+                read = self._reads.popleft()
+                if (room := most - len(taken)) < len(read):
+                    self._reads.appendleft(read[room:])
+                    read = read[:room]
+                taken += read
+            self._messages -= len(taken)
+            self._bytes -= _size(taken)
+            room_again = self._full and 2 * self._messages <= self._most_messages
+            room_again = room_again and 2 * self._bytes <= self._most_bytes
+            if room_again:
                 self._full = False
-        if room:
+        if room_again:
             self._when_room()
         return taken
+
+
+def _size(messages: list[Received]) -> int:
+    return sum([len(message.payload) for message in messages])

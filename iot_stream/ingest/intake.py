@@ -9,14 +9,16 @@ import msgspec
 
 from iot_stream import topics
 from iot_stream.clock import Clock, wall
+from iot_stream.columns import Columns
 from iot_stream.config import Config, Labels, Pipeline
 from iot_stream.errors import DataError
-from iot_stream.formats import Conversation, Decoder, Heard, decoder
+from iot_stream.formats import Conversation, Decoder, Heard, Together, decoder
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
-from iot_stream.hygiene import MAX_PAYLOAD, check_times, too_large
+from iot_stream.hygiene import EARLIEST, MAX_PAYLOAD, check_times, too_large
 from iot_stream.ingest.ahead import FutureAlarm
 from iot_stream.ingest.loss import LossAlarm
+from iot_stream.ingest.packets import Received
 from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store, Transaction
 from iot_stream.store.journal import Prediction
@@ -25,19 +27,24 @@ log = logging.getLogger(__name__)
 
 TOPICS = 100_000  # that are remembered
 MOST_VALUES = 2_000_000  # that are kept in memory until they are written
+CHUNK = 250  # messages that are read together: as much as a cache holds
+MOST_BYTES = 8_000_000  # of messages that are decoded together
 
 
 Places = Mapping[str, str]
 Refusals = Sequence[tuple[str, DataError]]
 Handler = Callable[[Transaction, bytes, Places], Refusals]
 """Of a payload, and what the route's template has in braces; returns what was refused of it, by device."""
+Many = Callable[[Transaction, list[bytes], list[Places]], bool]
+"""The same of many; False, with nothing done, where each of them must be looked at by itself."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Route:
     template: str
     pipeline: str
     handle: Handler
+    handle_many: Many | None = None
 
     @property
     def pattern(self) -> str:
@@ -65,7 +72,7 @@ class Intake:
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
         self._conversations: list[_Talk] = []
-        self._pending: dict[str, list[Block]] = {name: [] for name in config.pipelines}
+        self._pending: dict[str, list[Block | Columns]] = {name: [] for name in config.pipelines}
         self._values = 0  # that are pending
         self._known: dict[str, list[tuple[_Route, Places]]] = {}
         self._routes = [
@@ -85,7 +92,8 @@ class Intake:
                 talk = _Talk(name, index, decode, kept, LossAlarm(pipeline.loss_alarm, "messages"))
                 talk.decoder.restore(talk.kept)
                 self._conversations.append(talk)
-            routes.append(_Route(source.topic, name, self._readings(name, decode)))
+            many = self._many_readings(name, decode) if isinstance(decode, Together) else None
+            routes.append(_Route(source.topic, name, self._readings(name, decode), many))
         topic = pipeline.labels.topic if pipeline.labels else topics.LABEL.of(**levels)
         routes.append(_Route(topic, name, self._labels(name, labels)))
         routes.append(_Route(topics.PREDICTION.of(**levels), name, self._predictions(name, pipeline)))
@@ -94,6 +102,30 @@ class Intake:
     @property
     def patterns(self) -> list[str]:
         return sorted({route.pattern for route in self._routes})
+
+    def take_all(self, tx: Transaction, messages: Sequence[Received]) -> None:
+        """As `take` of each; what one decoder can read together is read together, for half the cost."""
+        for begin in range(0, len(messages), CHUNK):
+            self._take_chunk(tx, messages[begin : begin + CHUNK])
+
+    def _take_chunk(self, tx: Transaction, messages: Sequence[Received]) -> None:
+        waiting: dict[_Route, tuple[list[Received], list[bytes], list[Places]]] = {}
+        for message in messages:
+            found = self._known.get(message.topic) or self._matching(message.topic)
+            if len(found) == 1 and found[0][0].handle_many:
+                route, places = found[0]
+                queue = waiting.get(route)
+                if queue is None:
+                    queue = waiting[route] = ([], [], [])
+                queue[0].append(message)
+                queue[1].append(message.payload)
+                queue[2].append(places)
+            else:
+                self.take(tx, message.topic, message.payload)
+        for route, (own, payloads, levels) in waiting.items():
+            if len(own) == 1 or not route.handle_many or not route.handle_many(tx, payloads, levels):
+                for message in own:
+                    self.take(tx, message.topic, message.payload)
 
     def take(self, tx: Transaction, topic: str, payload: bytes, pipeline: str = "") -> int:
         """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
@@ -136,13 +168,14 @@ class Intake:
                 self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
 
     def _write(self, tx: Transaction) -> None:
-        for name, blocks in self._pending.items():
-            if blocks:
+        for name, pending in self._pending.items():
+            if pending:
+                blocks = Columns.joined(pending)
                 news = self._journal.append(tx, name, blocks, self.clocks[name].now())
                 if not all(news):
                     known = Counter[str]()
-                    for block, new in zip(blocks, news, strict=True):
-                        known[block.device] += 0 if new else len(block)
+                    for device, count, new in zip(blocks.devices, blocks.counts, news, strict=True):
+                        known[device] += 0 if new else count
                     for device, n in (+known).items():
                         self._journal.count(tx, name, device, "duplicate", n)
         self._put_down()
@@ -205,6 +238,27 @@ class Intake:
 
         return handle
 
+    def _many_readings(self, name: str, decode: Together) -> Many:
+        clock, pending = self.clocks[name], self._pending[name]
+
+        def handle(tx: Transaction, payloads: list[bytes], places: list[Places]) -> bool:
+            if sum(map(len, payloads)) > MOST_BYTES:
+                return False
+            blocks = decode.decode_together(payloads, places)
+            if blocks is None or not all(map(_is_name, set(blocks.devices))):
+                return False
+            newest = int(blocks.times.max())
+            if blocks.times.min() < EARLIEST or newest > wall():
+                return False
+            clock.advance(newest)
+            pending.append(blocks)
+            self._values += blocks.values.size
+            if self._values > MOST_VALUES:
+                self._write(tx)
+            return True
+
+        return handle
+
     def _labels(self, name: str, read: Callable[[str, bytes], Label]) -> Handler:
         def handle(tx: Transaction, payload: bytes, places: Places) -> Refusals:
             label = read(_device_of(places), payload)
@@ -228,6 +282,13 @@ class Intake:
             return ()
 
         return handle
+
+
+def _is_name(device: str) -> bool:
+    try:
+        return device_name(device) == device
+    except DataError:
+        return False
 
 
 def _device_of(places: Places) -> str:

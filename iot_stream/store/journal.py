@@ -1,7 +1,7 @@
 """The collector's tables: readings, windows, labels, predictions, and what was wrong."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from iot_stream.columns import Columns
 from iot_stream.readings import Block, Label, Times, Values
 from iot_stream.store.base import Database, Transaction
 from iot_stream.store.known import Device, Known
@@ -88,27 +89,20 @@ class Journal:
 
     # --- readings ---------------------------------------------------------------------------
 
-    def append(self, tx: Transaction, pipeline: str, blocks: Sequence[Block], arrived: int) -> list[bool]:
+    def append(self, tx: Transaction, pipeline: str, blocks: Columns, arrived: int) -> list[bool]:
         """Within a transaction: keep blocks that came together; False for those that are there already (a
         redelivery)."""
         known = self._up_to_date(pipeline)
-        news = [
-            known.news(
-                block.device,
-                block.channels,
-                block.boot,
-                block.source,
-                block.seq,
-                int(block.raw_times[0]),
-                len(block.raw_times),
+        news = known.news(
+            zip(
+                blocks.devices, blocks.channels, blocks.boots, blocks.sources,
+                blocks.seqs, blocks.firsts.tolist(), blocks.counts, strict=True,
             )
-            for block in blocks
-        ]
-        fresh = [block for block, new in zip(blocks, news, strict=True) if new]
-        if fresh:
+        )  # fmt: skip
+        if any(news):
             added = tx.execute(
                 "INSERT INTO journal (pipeline, arrived, heads, readings) VALUES (?,?,?,?) RETURNING id",
-                (pipeline, arrived, *pack(fresh)),
+                (pipeline, arrived, *pack(blocks if all(news) else blocks.rows(news))),
             ).fetchone()
             known.position = added[0]
         return news
@@ -127,8 +121,7 @@ class Journal:
         if known is None or not later or later[0][0] != known.position:
             known = self._known[pipeline] = self._load(pipeline)
         for position, heads in self._heads(pipeline, known.position):
-            for head in heads:
-                known.news(*head)
+            known.news(heads)
             known.position = position
         return known
 

@@ -17,6 +17,7 @@ BOOTS = 16  # of a device's source, of which numbers are remembered
 RANGES = 1000  # of one boot; beyond, the oldest gap counts as heard
 RECENT = 20_000  # unnumbered blocks, of all devices; a broker brings again what was in flight only
 
+Row = tuple[str, tuple[str, ...], str, int, int, int, int]  # a `Head`, or as one
 Ranges = list[int]  # begin, end, begin, end, … ascending; an end is not heard itself
 
 
@@ -60,29 +61,24 @@ class Known:
         self.changed: set[tuple[str, int]] = set()
         self._recent: dict[tuple[object, ...], None] = {}
 
-    def news(
-        self,
-        device: str,
-        channels: tuple[str, ...],
-        boot: str,
-        source: int,
-        seq: int,
-        first: int,
-        readings: int,
-    ) -> bool:
-        """Whether the block of this head is not in the journal yet; then it counts as being there."""
-        key = (device, source)
-        self.changed.add(key)
-        found = self.devices.get(key)
-        if found is None:
-            found = self.devices[key] = Device()
-        if seq >= 0:
-            fresh = found.news(boot, seq, readings)
-        else:
-            fresh = self._unheard(device, source, channels, first, readings)
-        if fresh:
-            found.readings += readings
-        return fresh
+    def news(self, heads: Iterable[Row]) -> list[bool]:
+        """Whether each block is not in the journal yet; then it counts as being there. Rows as `Head`."""
+        found, changed, devices = [], set(), self.devices
+        for device, channels, boot, source, seq, first, readings in heads:
+            key = device, source
+            changed.add(key)
+            known = devices.get(key)
+            if known is None:
+                known = devices[key] = Device()
+            if seq < 0:
+                fresh = self._unheard(device, source, channels, first, readings)
+            else:
+                fresh = known.news(boot, seq, readings)
+            if fresh:
+                known.readings += readings
+            found.append(fresh)
+        self.changed |= changed
+        return found
 
     def _unheard(self, *key: object) -> bool:
         if key in self._recent:

@@ -4,18 +4,20 @@ all else that the collector does for it.
 `Heads` say whose readings they are and how many; times and values are apart, so that who counts reads none.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from iot_stream.columns import Columns
 from iot_stream.hygiene import finite
 from iot_stream.readings import Block
 
 DEVICE, CHANNELS, BOOT, SOURCE, STAMPED, READINGS = range(6)
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 class Head(NamedTuple):
@@ -51,45 +53,21 @@ class Heads(msgspec.Struct, frozen=True, array_like=True):
             )
 
 
-def pack(blocks: Sequence[Block]) -> tuple[bytes, bytes]:
-    """Heads and readings of blocks, infinite values made missing."""
-    devices = {name: i for i, name in enumerate(dict.fromkeys(block.device for block in blocks))}
-    channels = {names: i for i, names in enumerate(dict.fromkeys(block.channels for block in blocks))}
-    boots = {boot: i for i, boot in enumerate(dict.fromkeys(block.boot for block in blocks))}
-    times = [block.raw_times for block in blocks]
-    table = np.array(
-        [
-            [devices[block.device] for block in blocks],
-            [channels[block.channels] for block in blocks],
-            [boots[block.boot] for block in blocks],
-            [block.source for block in blocks],
-            [block.arrival_stamped for block in blocks],
-            [len(each) for each in times],
-        ],
-        np.int32,
-    ).T
-    heads = Heads(
-        list(devices),
-        list(channels),
-        list(boots),
-        table.tobytes(),
-        np.array([block.seq for block in blocks], np.int64).tobytes(),
-        np.array([each[0] for each in times], np.int64).tobytes(),
-    )
-    return msgspec.msgpack.encode(heads), _readings(blocks)
+def pack(blocks: Columns) -> tuple[bytes, bytes]:
+    """Heads and readings of blocks, infinite values made missing. Readings are all times, then all values."""
+    devices, device = _numbered(blocks.devices)
+    channels, names = _numbered(blocks.channels)
+    boots, boot = _numbered(blocks.boots)
+    table = np.array([device, names, boot, blocks.sources, blocks.stamped, blocks.counts], np.int32).T
+    seqs = np.array(blocks.seqs, np.int64)
+    heads = Heads(devices, channels, boots, table.tobytes(), seqs.tobytes(), blocks.firsts.tobytes())
+    return msgspec.msgpack.encode(heads), blocks.times.tobytes() + finite(blocks.values).tobytes()
 
 
-def _readings(blocks: Sequence[Block]) -> bytes:
-    """All times, then all values."""
-    values = [block.raw_values for block in blocks]
-    if all(isinstance(each, list) for each in values):
-        with np.errstate(over="ignore"):
-            flat = np.array(list(chain.from_iterable(values)), np.float32)
-        times = np.array(list(chain.from_iterable([block.raw_times for block in blocks])), np.int64)
-    else:
-        flat = np.concatenate([block.values.ravel() for block in blocks])
-        times = np.concatenate([block.times for block in blocks])
-    return times.tobytes() + finite(flat).tobytes()
+def _numbered(names: list[Name]) -> tuple[list[Name], list[int]]:
+    """The different names, and of each the place among them."""
+    places = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return list(places), [places[name] for name in names]
 
 
 def heads_of(packed: bytes) -> Heads:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iot_stream.columns import Columns
 from iot_stream.config import load
 from iot_stream.readings import Block
 from iot_stream.store import Store
@@ -28,7 +29,7 @@ def config(tmp_path: Path) -> Path:
     store = Store(load(path).store_folder)
     with store.write() as tx:
         block = Block("kitchen", ("co2",), np.array([START]), np.ones((1, 1), np.float32))
-        store.journal.append(tx, "office", [block], START)
+        store.journal.append(tx, "office", Columns.of([block]), START)
     store.close()
     return path
 

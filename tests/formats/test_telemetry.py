@@ -1,6 +1,7 @@
 """iot-stream's own telemetry: what a device encodes is what the collector reads."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from iot_stream.columns import Columns
 from iot_stream.config import Source
 from iot_stream.errors import DataError
-from iot_stream.formats import Heard, decoder
+from iot_stream.formats import Heard, Together, decoder
 from iot_stream.formats.telemetry import encode
 from iot_stream.readings import Block
 from tests.streams import START
@@ -86,3 +88,55 @@ def test_what_is_wrong_has_a_reason(payload: bytes, reason: str) -> None:
     with pytest.raises(DataError) as error:
         read(payload)
     assert error.value.reason == reason
+
+
+PIECES = (
+    b'{"channels":{"a":[1.5],"b":[null]},"boot":"x","seq":%d,"time":1423000000000000000}',
+    b'{"channels":{"a":[2]},"boot":"x","seq":%d,"time":1423000000000000000,"step":7}',
+    b'{"channels":{"a":[1,2,3],"b":[4,1e300,6]},"boot":"","seq":%d,"time":1423000000000000000,"step":1000}',
+    b'{"channels":{"b":[1,2],"a":[4,5]},"boot":"y","seq":%d,"time":1423000000000000000}',
+)
+ODD = (
+    b'{"channels":{"a":[1,2],"b":[3]},"boot":"x","seq":1,"time":1423000000000000000}',
+    b'{"channels":{"a":[],"b":[]},"boot":"x","seq":1,"time":1423000000000000000}',
+    b'{"channels":{"a":[1],"b":[2]},"boot":"x","seq":1}',
+    b'{"channels":{"a":[1],"b":[2]},"boot":"x","seq":1,"times":[1423000000000000000]}',
+    b'{"channels":{"a":[1,2]},"time":9223372036854775807,"step":9223372036854775807}',
+    b'{"channels":{"a":[1]},\n"time":1423000000000000000}',
+    b'{"channels":{"a":[1]},',
+    b'"time":1423000000000000000}',
+    b'{"channels":{"a":[1]}}\n{"channels":{"a":[1]}}',
+    b'{"channels":{}}',
+    b"",
+    b"\xff",
+)
+
+
+@given(st.data())
+def test_read_together_or_one_by_one_is_the_same(data: st.DataObject) -> None:
+    """Or they are not read together at all, as where any of them is refused."""
+    together, apart = (decoder(Source(channels={"a": "", "b": ""}), 5) for _ in range(2))
+    assert isinstance(together, Together)
+    for piece in PIECES:  # what it has not seen before it does not read together
+        together.decode(Heard(piece % 0, 0, {"device": "d"}))
+    plain = st.builds(lambda piece, seq: piece % seq, st.sampled_from(PIECES), st.integers(-1, 9))
+    among = plain | st.sampled_from(ODD) if data.draw(st.booleans()) else plain
+    payloads = data.draw(st.lists(among, min_size=1))
+    places = [{"device": f"d{i % 3}"} for i in range(len(payloads))]
+    columns = together.decode_together(payloads, places)
+    try:
+        blocks = [
+            block
+            for payload, levels in zip(payloads, places, strict=True)
+            for block in apart.decode(Heard(payload, 0, levels))
+        ]
+    except DataError:
+        assert columns is None
+        return
+    if all(payload not in ODD for payload in payloads):
+        assert columns is not None
+    if columns is not None:
+        one_by_one = Columns.of(blocks)
+        np.testing.assert_array_equal(columns.times, one_by_one.times)
+        np.testing.assert_array_equal(columns.values, one_by_one.values)
+        assert replace(columns, times=one_by_one.times, values=one_by_one.values) == one_by_one

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iot_stream import recordings
+from iot_stream.columns import Columns
 from iot_stream.config import Config, Pipeline, load
 from iot_stream.formats import Heard, decoder
 from iot_stream.formats.telemetry import encode
@@ -77,7 +78,7 @@ def journal(store: Store, pipeline: Pipeline, messages: list[Message], device: s
         for source, payload in messages:
             (block,) = decoder(pipeline.sources[source], source).decode(Heard(payload, 0, {"device": device}))
             block = clean(block, 0)
-            store.journal.append(tx, "p", [block], int(block.times.max()))
+            store.journal.append(tx, "p", Columns.of([block]), int(block.times.max()))
 
 
 def drain(store: Store, cutter: Cutter) -> None:

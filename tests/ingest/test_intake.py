@@ -16,6 +16,7 @@ from iot_stream.errors import ConfigError
 from iot_stream.formats.telemetry import encode
 from iot_stream.hygiene import MAX_PAYLOAD
 from iot_stream.ingest.intake import Intake
+from iot_stream.ingest.packets import Received
 from iot_stream.readings import Label
 from iot_stream.store import Store
 from iot_stream.store.journal import Prediction
@@ -216,3 +217,42 @@ def test_a_wrong_path_is_found_before_any_message(tmp_path: Path) -> None:
 )
 def test_no_message_stops_the_flow(desk: Desk, topic: str, payload: bytes) -> None:
     desk.take(topic, payload)
+
+
+def test_many_messages_are_taken_as_each_by_itself(tmp_path: Path) -> None:
+    """Readings of several devices, some twice, among labels, bad ones, an unfit name and one from 1970."""
+    good = [(f"iot/office/device/d{i % 3}/telemetry", telemetry(i // 3, float(i))) for i in range(600)]
+    odd = [
+        (TELEMETRY, b"{"),
+        (TELEMETRY, telemetry(600, 7, time=7)),
+        (LABEL, json.dumps({"time": START, "value": "occupied"}).encode()),
+        ("zigbee/lamp", json.dumps({"co2": 7, "ts": START}).encode()),
+        (f"iot/office/device/{'x' * 200}/telemetry", telemetry(0, 1)),
+        ("nobody/asked", b"?"),
+    ]
+    messages = good[:300] + good[280:560]
+    for place, each in enumerate(odd):
+        messages.insert(97 * place, each)
+    kept = []
+    for name in ("together", "apart"):
+        (tmp_path / name).mkdir()
+        desk = Desk(tmp_path / name)
+        with desk.store.write() as tx:
+            if name == "together":
+                desk.intake.take_all(tx, [Received(*message, 0, 1) for message in messages])
+            else:
+                for message in messages:
+                    desk.intake.take(tx, *message)
+            desk.intake.conclude(tx)
+        readings = {
+            (block.device, block.boot, block.seq + row, value)
+            for entry in desk.store.journal.after("office", 0, 1000)
+            for block in [entry.block]
+            for row, value in enumerate(block.values[:, 0].tolist())
+        }
+        kept.append(
+            (readings, desk.counters(), sorted(desk.quarantined()), desk.store.journal.labels("office"))
+        )
+        desk.store.close()
+    assert kept[0] == kept[1]
+    assert len(kept[0][0]) == 561

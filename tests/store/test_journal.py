@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iot_stream.columns import Columns
 from iot_stream.readings import Block, Label
 from iot_stream.store import Store, journal, known
 from iot_stream.store.journal import QUARANTINE_BYTES, QUARANTINE_ROWS, Prediction
@@ -29,7 +30,10 @@ def block(
 def append(store: Store, *blocks: Block, pipeline: str = "p") -> list[bool]:
     """Each in a segment of its own."""
     with store.write() as tx:
-        return [store.journal.append(tx, pipeline, [each], START + i)[0] for i, each in enumerate(blocks)]
+        return [
+            store.journal.append(tx, pipeline, Columns.of([each]), START + i)[0]
+            for i, each in enumerate(blocks)
+        ]
 
 
 def windows(*starts: int) -> Windows:
@@ -84,7 +88,7 @@ def test_now_is_the_clock_of_the_newest_block(store: Store) -> None:
 def test_blocks_of_one_segment_that_follow_each_other_come_as_one(store: Store) -> None:
     with store.write() as tx:
         sent = [block(0, "x"), block(0, "y", device="e"), block(2, "x"), block(5, "x"), block(0, "z")]
-        store.journal.append(tx, "p", sent, START)
+        store.journal.append(tx, "p", Columns.of(sent), START)
     got = [entry.block for entry in store.journal.after("p", 0, 10)]
     assert [(each.device, each.boot, each.seq, len(each)) for each in got] == [
         ("d", "x", 0, 4), ("d", "x", 5, 2), ("d", "z", 0, 2), ("e", "y", 0, 2),
@@ -105,7 +109,7 @@ def test_a_segment_gives_each_devices_readings_in_order(data: st.DataObject) -> 
         seq, source = (number * 4, data.draw(st.integers(0, 1))) if boot else (-1, 0)
         sent = Block(device, names, times, values, boot, seq, source)
         blocks.append(sent.holding(sent.times, sent.values) if data.draw(st.booleans()) else sent)
-    kept = list(unpack(*pack(blocks)))
+    kept = list(unpack(*pack(Columns.of(blocks))))
 
     def told(each: Block) -> list[tuple[object, ...]]:
         where = (each.device, each.channels, each.boot, each.source)
@@ -180,7 +184,7 @@ def test_what_two_collectors_write_is_known_to_both(place: Path | str) -> None:
 def test_what_was_rolled_back_is_new_when_it_comes_again(store: Store) -> None:
     append(store, block(0, "x"))
     with suppress(InterruptedError), store.write() as tx:
-        store.journal.append(tx, "p", [block(2, "x"), block()], START)
+        store.journal.append(tx, "p", Columns.of([block(2, "x"), block()]), START)
         raise InterruptedError
     assert append(store, block(0, "x"), block(2, "x"), block()) == [False, True, True]
 
