@@ -35,7 +35,7 @@ def list_messages(path: Path, pipeline: str | None, device: str, reason: str) ->
     """The newest thousand messages that could not be used, and why."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    found = store.journal.quarantined(name, device=device, reason=reason)
+    found = store.faults.quarantined(name, device=device, reason=reason)
     for row in found:
         click.echo(f"{row.id:>6}  {iso(row.at)}  {row.reason:15}  {row.topic}: {row.detail}")
     if found:
@@ -53,7 +53,7 @@ def show(number: int, path: Path, pipeline: str | None) -> None:
     """Message NUMBER as it came."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    found = store.journal.quarantined(name, ids=[number])
+    found = store.faults.quarantined(name, ids=[number])
     if not found:
         raise ConfigError(f"{name} has no message {number}; `iot-stream quarantine list` shows them")
     (row,) = found

@@ -25,7 +25,7 @@ def stats(path: Path, pipeline: str | None) -> None:
     name, settings = pick(config, pipeline)
     roles = {settings.cut(settings.teacher).id: "teacher", settings.cut(settings.student).id: "student"}
     click.echo(f"{'device':20} {'kind':8} {'count':>9}  first … last")
-    lost = {device: n for device, reason, n in store.journal.counters(name) if reason == "lost"}
+    lost = {device: n for device, reason, n in store.faults.counters(name) if reason == "lost"}
     for device, count in sorted(store.journal.readings(name).items()):
         share = lost.get(device, 0) / (lost.get(device, 0) + count)
         alarm = (
@@ -34,7 +34,7 @@ def stats(path: Path, pipeline: str | None) -> None:
         click.echo(f"{device:20} {'readings':8} {count:>9}{alarm}")
     for cut, device, count, first, last in store.journal.window_stats(name):
         click.echo(f"{device:20} {roles.get(cut, 'former'):8} {count:>9}  {iso(first)} … {iso(last)}")
-    for device, reason, count in store.journal.counters(name):
+    for device, reason, count in store.faults.counters(name):
         click.echo(f"{device:20} {reason:12} {count:>5}  {meaning(reason)}")
 
 

@@ -50,7 +50,7 @@ def read(store: Store, name: str, pipeline: Pipeline, ledger: Ledger, broker: st
         store.registry.rounds(name),
         versions,
         store.registry.events(name),
-        store.journal.counters(name),
+        store.faults.counters(name),
         store.journal.numbers(name),
         sum(store.journal.readings(name).values()),
         broker,

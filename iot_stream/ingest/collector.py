@@ -16,7 +16,7 @@ from iot_stream.ingest.receiver import Listen, receiver
 from iot_stream.mqtt import RECEIVE_MAXIMUM
 from iot_stream.presence import Presence
 from iot_stream.store import Store
-from iot_stream.store.journal import Quarantined
+from iot_stream.store.faults import Quarantined
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Collector:
             return
         for command in self._store.registry.open_commands("quarantine_replay", "quarantine_drop"):
             if command.pipeline in self._config.pipelines:
-                rows = self._store.journal.quarantined(command.pipeline, **command.arguments)
+                rows = self._store.faults.quarantined(command.pipeline, **command.arguments)
                 again = command.kind == "quarantine_replay"
                 outcome = self._again(command.pipeline, rows) if again else self._drop(rows)
                 self._store.registry.close_command(command.id, "done", outcome)
@@ -172,7 +172,7 @@ class Collector:
         whole = [row for row in rows if row.whole]
         refused = 0
         with self._store.write() as tx:
-            self._store.journal.drop_quarantined(tx, [row.id for row in whole])
+            self._store.faults.drop_quarantined(tx, [row.id for row in whole])
             for row in whole:
                 refused += bool(self._intake.take(tx, row.topic, row.payload, pipeline))
             self._intake.conclude(tx)
@@ -182,7 +182,7 @@ class Collector:
 
     def _drop(self, rows: list[Quarantined]) -> str:
         with self._store.write() as tx:
-            self._store.journal.drop_quarantined(tx, [row.id for row in rows])
+            self._store.faults.drop_quarantined(tx, [row.id for row in rows])
         return f"{len(rows)} messages dropped"
 
     def _retain(self) -> bool:

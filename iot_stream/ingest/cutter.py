@@ -56,7 +56,8 @@ class _Device:
 class Cutter:
     def __init__(self, store: Store, name: str, pipeline: Pipeline, cut: Cut, wait: int) -> None:
         """`wait` in ns: how long a row waits for channels of another source."""
-        self._journal, self._scope = store.journal, store.scope
+        self._journal, self._faults = store.journal, store.faults
+        self._scope, self._memory = store.scope, store.memory
         self._name = name
         self._cut = cut
         self._sources = pipeline.sources_of(cut)
@@ -66,8 +67,8 @@ class Cutter:
         self._devices: dict[str, _Device] = {}
         self._replacements: dict[str, list[int]] = {}
         self._changed: set[str] = set()
-        self._position = self._journal.position(name, cut.id)
-        for device, payload in self._journal.cutter_states(name, cut.id).items():
+        self._position = self._memory.position(name, cut.id)
+        for device, payload in self._memory.cutter_states(name, cut.id).items():
             state = msgspec.msgpack.decode(payload, type=_State)
             known = self._device(device)
             known.sorter.restore(state.sorter)
@@ -138,12 +139,12 @@ class Cutter:
             device.heard = 0
             for key, now in counts.items():
                 if now > device.counted.get(key, 0) and key[1] in self._counts:
-                    self._journal.count(tx, self._name, name, key[0], now - device.counted.get(key, 0))
+                    self._faults.count(tx, self._name, name, key[0], now - device.counted.get(key, 0))
             device.counted = counts
             states[name] = msgspec.msgpack.encode(
                 _State(device.sorter.snapshot(), device.windower.snapshot(), device.since)
             )
-        self._journal.save_cutters(tx, self._name, self._cut.id, self._position, states)
+        self._memory.save_cutters(tx, self._name, self._cut.id, self._position, states)
         self._changed.clear()
 
 

@@ -67,7 +67,7 @@ class Intake:
     """Routes messages of all pipelines into the journal; each bad one is counted and quarantined."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        self._journal = store.journal
+        self._journal, self._faults, self._memory = store.journal, store.faults, store.memory
         self.clocks = {name: Clock(pipeline.clock) for name, pipeline in config.pipelines.items()}
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
@@ -88,7 +88,7 @@ class Intake:
         for index, source in enumerate(pipeline.sources):
             decode = decoder(source, index)
             if isinstance(decode, Conversation):
-                kept = self._journal.conversation(name, index) or b""
+                kept = self._memory.conversation(name, index) or b""
                 talk = _Talk(name, index, decode, kept, LossAlarm(pipeline.loss_alarm, "messages"))
                 talk.decoder.restore(talk.kept)
                 self._conversations.append(talk)
@@ -159,13 +159,13 @@ class Intake:
         for talk in self._conversations:
             lost = talk.decoder.lost()
             for device, n in lost.items():
-                self._journal.count(tx, talk.pipeline, device_name(device), "lost", n)
+                self._faults.count(tx, talk.pipeline, device_name(device), "lost", n)
             for device, n in talk.decoder.heard().items():
                 if said := talk.alarm.add(device_name(device), lost.get(device, 0), n):
                     log.warning("%s: %s", talk.pipeline, said)
             talk.written = talk.decoder.snapshot()
             if talk.written != talk.kept:
-                self._journal.save_conversation(tx, talk.pipeline, talk.source, talk.written)
+                self._memory.save_conversation(tx, talk.pipeline, talk.source, talk.written)
 
     def _write(self, tx: Transaction) -> None:
         for name, pending in self._pending.items():
@@ -177,7 +177,7 @@ class Intake:
                     for device, count, new in zip(blocks.devices, blocks.counts, news, strict=True):
                         known[device] += 0 if new else count
                     for device, n in (+known).items():
-                        self._journal.count(tx, name, device, "duplicate", n)
+                        self._faults.count(tx, name, device, "duplicate", n)
         self._put_down()
 
     def _put_down(self) -> None:
@@ -206,8 +206,8 @@ class Intake:
         payload: bytes,
         error: DataError,
     ) -> None:
-        self._journal.count(tx, pipeline, device, error.reason)
-        self._journal.quarantine(tx, wall(), pipeline, device, topic, error.reason, error.detail, payload)
+        self._faults.count(tx, pipeline, device, error.reason)
+        self._faults.quarantine(tx, wall(), pipeline, device, topic, error.reason, error.detail, payload)
 
     def _readings(self, name: str, decode: Decoder) -> Handler:
         clock, pending = self.clocks[name], self._pending[name]

@@ -7,7 +7,9 @@ from typing import Any
 
 from iot_stream.errors import ConfigError
 from iot_stream.store.base import Database, Transaction
+from iot_stream.store.faults import Faults
 from iot_stream.store.journal import Journal
+from iot_stream.store.memory import Memory
 from iot_stream.store.registry import Registry
 from iot_stream.store.scope import Scope
 from iot_stream.store.sqlite import SQLite
@@ -16,14 +18,16 @@ __all__ = ["Store", "Transaction"]
 
 
 class Store(Database):
-    """`journal`: readings, windows, labels, predictions; `registry`: models, rounds, releases,
-    devices; `scope`: what may be learnt from."""
+    """`journal`: readings, windows, labels, predictions; `faults`: what was wrong with them; `memory`: the
+    collector's; `registry`: models, rounds, releases, devices; `scope`: what may be learnt from."""
 
     def __init__(self, place: Path | str) -> None:
         """Opens or makes the store: SQLite in a folder, PostgreSQL at a URL; raises StoreError."""
         self._database = SQLite(place) if isinstance(place, Path) else _postgres(place)
         self.place = self._database.place
         self.journal = Journal(self._database)
+        self.faults = Faults(self._database)
+        self.memory = Memory(self._database)
         self.registry = Registry(self._database)
         self.scope = Scope(self._database)
 

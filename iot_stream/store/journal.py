@@ -1,4 +1,4 @@
-"""The collector's tables: readings, windows, labels, predictions, and what was wrong."""
+"""What has come and what was made of it: readings, windows, labels, predictions."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,8 +16,6 @@ from iot_stream.store.known import Device, Known
 from iot_stream.store.segment import Heads, heads_of, pack, unpack
 from iot_stream.windows import Windows
 
-QUARANTINE_ROWS = 1000
-QUARANTINE_BYTES = 65_536
 RETENTION_ROWS = 5000
 RETENTION_SEGMENTS = 100
 REMINDED = 1000  # segments: no broker has more in flight that it could bring again
@@ -62,23 +60,6 @@ class Prediction(NamedTuple):
     version: int
     value: int
     p: float
-
-
-class Quarantined(NamedTuple):
-    """A message that could not be used; `payload` its first bytes, of `size`."""
-
-    id: int
-    at: int
-    device: str
-    topic: str
-    reason: str
-    detail: str
-    size: int
-    payload: bytes
-
-    @property
-    def whole(self) -> bool:
-        return len(self.payload) == self.size
 
 
 class Journal:
@@ -203,49 +184,6 @@ class Journal:
             if head.seq >= 0
         ]
 
-    # --- conversations ----------------------------------------------------------------------
-
-    def conversation(self, pipeline: str, source: int) -> bytes | None:
-        query = "SELECT snapshot FROM conversations WHERE pipeline = ? AND source = ?"
-        found: bytes | None = self._store.one(query, pipeline, source)
-        return found
-
-    def save_conversation(self, tx: Transaction, pipeline: str, source: int, snapshot: bytes) -> None:
-        tx.execute(
-            "INSERT INTO conversations VALUES (?,?,?)"
-            " ON CONFLICT (pipeline, source) DO UPDATE SET snapshot = excluded.snapshot",
-            (pipeline, source, snapshot),
-        )
-
-    # --- cutters ----------------------------------------------------------------------------
-
-    def position(self, pipeline: str, cut: str) -> int:
-        return (
-            self._store.one("SELECT journal FROM positions WHERE pipeline = ? AND cut = ?", pipeline, cut)
-            or 0
-        )
-
-    def cutter_states(self, pipeline: str, cut: str) -> dict[str, bytes]:
-        return dict(
-            self._store.read(
-                "SELECT device, state FROM cutters WHERE pipeline = ? AND cut = ?", pipeline, cut
-            )
-        )
-
-    def save_cutters(
-        self, tx: Transaction, pipeline: str, cut: str, position: int, states: dict[str, bytes]
-    ) -> None:
-        tx.execute(
-            "INSERT INTO positions VALUES (?,?,?)"
-            " ON CONFLICT (pipeline, cut) DO UPDATE SET journal = excluded.journal",
-            (pipeline, cut, position),
-        )
-        tx.executemany(
-            "INSERT INTO cutters VALUES (?,?,?,?)"
-            " ON CONFLICT (pipeline, cut, device) DO UPDATE SET state = excluded.state",
-            [(pipeline, cut, device, state) for device, state in states.items()],
-        )
-
     # --- windows ----------------------------------------------------------------------------
 
     def add_windows(
@@ -343,55 +281,7 @@ class Journal:
         )
         return [Prediction(*row) for row in rows]
 
-    # --- what was wrong ---------------------------------------------------------------------
-
-    def count(self, tx: Transaction, pipeline: str, device: str, reason: str, n: int = 1) -> None:
-        tx.execute(
-            "INSERT INTO counters VALUES (?,?,?,?)"
-            " ON CONFLICT (pipeline, device, reason) DO UPDATE SET n = counters.n + excluded.n",
-            (pipeline, device, reason, n),
-        )
-
-    def counters(self, pipeline: str) -> list[tuple[str, str, int]]:
-        return self._store.read(
-            "SELECT device, reason, n FROM counters WHERE pipeline = ? ORDER BY device, reason", pipeline
-        )
-
-    def quarantine(
-        self,
-        tx: Transaction,
-        at: int,
-        pipeline: str,
-        device: str,
-        topic: str,
-        reason: str,
-        detail: str,
-        payload: bytes,
-    ) -> None:
-        """Keeps the newest messages that could not be used, for a person to look at."""
-        added = tx.execute(
-            "INSERT INTO quarantine (at, pipeline, device, topic, reason, detail, payload, size)"
-            " VALUES (?,?,?,?,?,?,?,?) RETURNING id",
-            (at, pipeline, device, topic, reason, detail[:500], payload[:QUARANTINE_BYTES], len(payload)),
-        ).fetchone()
-        tx.execute("DELETE FROM quarantine WHERE id <= ?", (added[0] - QUARANTINE_ROWS,))
-
-    def quarantined(
-        self, pipeline: str, *, ids: Iterable[int] = (), device: str = "", reason: str = ""
-    ) -> list[Quarantined]:
-        """Oldest first; of these ids, this device, this reason, where they are given."""
-        rows = self._store.read(
-            "SELECT id, at, device, topic, reason, detail, size, payload FROM quarantine"
-            " WHERE pipeline = ? AND ? IN ('', device) AND ? IN ('', reason) ORDER BY id",
-            pipeline,
-            device,
-            reason,
-        )
-        wanted = set(ids)
-        return [found for row in rows if (found := Quarantined(*row)).id in wanted or not wanted]
-
-    def drop_quarantined(self, tx: Transaction, ids: Iterable[int]) -> None:
-        tx.executemany("DELETE FROM quarantine WHERE id = ?", [(each,) for each in ids])
+    # --- retention ---------------------------------------------------------------------------
 
     def oldest(self, pipeline: str, count: int) -> int | None:
         """When the `count` oldest segments had arrived (ns); None where there are not so many that every

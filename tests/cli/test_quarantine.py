@@ -39,7 +39,7 @@ def quarantined(broker: Broker, prefix: str, tmp_path: Path) -> Path:
         speaker.start()
         for device, payload in MESSAGES.items():
             speaker.publish_and_wait(f"{prefix}/raw/{device}", payload)
-        wait_until(lambda: len(store.journal.quarantined("heating")) == 3, "three messages in quarantine")
+        wait_until(lambda: len(store.faults.quarantined("heating")) == 3, "three messages in quarantine")
         speaker.stop()
     return path
 
@@ -74,9 +74,9 @@ def test_replay_takes_what_the_mended_configuration_understands(
         assert "1 of 3 messages taken, 2 refused again" in ask("replay", "--all", path=quarantined)
         (entry,) = store.journal.after("heating", 0, 10)
         assert (entry.block.device, entry.block.values.tolist()) == ("boiler", [[1.0]])
-        assert [row.device for row in store.journal.quarantined("heating")] == ["pump", "fan"]
+        assert [row.device for row in store.faults.quarantined("heating")] == ["pump", "fan"]
         assert "1 messages dropped" in ask("drop", "--device", "fan", path=quarantined)
-        assert [row.device for row in store.journal.quarantined("heating")] == ["pump"]
+        assert [row.device for row in store.faults.quarantined("heating")] == ["pump"]
 
 
 def test_what_is_kept_in_part_only_is_not_replayed(broker: Broker, prefix: str, tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_what_is_kept_in_part_only_is_not_replayed(broker: Broker, prefix: str, 
     write(path, broker, prefix, "")
     store = Store(load(path).store_folder)
     with store.write() as tx:
-        store.journal.quarantine(tx, 1, "heating", "d", f"{prefix}/raw/d", "too_large", "", b"x" * 100_000)
+        store.faults.quarantine(tx, 1, "heating", "d", f"{prefix}/raw/d", "too_large", "", b"x" * 100_000)
     store.close()
     with collecting(path) as (_, seen):
         said = ask("replay", "--all", path=path)
         assert "0 of 1 messages taken, 0 refused again; 1 are kept in part only, and stay" in said
-        assert [row.size for row in seen.journal.quarantined("heating")] == [100_000]
+        assert [row.size for row in seen.faults.quarantined("heating")] == [100_000]
 
 
 def test_it_must_be_said_which(quarantined: Path) -> None:
@@ -100,4 +100,4 @@ def test_without_a_collector_the_wish_stands(quarantined: Path) -> None:
     said = ask("drop", "--all", "--wait", "0.1", path=quarantined)
     assert "no collector has answered yet" in said
     with collecting(quarantined) as (_, store):
-        wait_until(lambda: not store.journal.quarantined("heating"), "the wish is granted")
+        wait_until(lambda: not store.faults.quarantined("heating"), "the wish is granted")

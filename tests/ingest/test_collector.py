@@ -198,7 +198,7 @@ def test_readings_labels_and_predictions_are_stored(config: Path) -> None:
         device.say(topics.PREDICTION, topics.encode(topics.Prediction(START, "a", 0.5, 1)))
         device.say(topics.TELEMETRY, b"not telemetry")
         check_nothing_lost_or_doubled(known, store, device)
-        wait_until(lambda: ("d", "malformed", 1) in store.journal.counters("p"), "the bad message is counted")
+        wait_until(lambda: ("d", "malformed", 1) in store.faults.counters("p"), "the bad message is counted")
         assert store.journal.labels("p") == [Label("d", START, START + 5, 1)]
         assert [p.time for p in store.journal.predictions("p")] == [START]
         assert store.one("SELECT payload FROM quarantine") == b"not telemetry"
@@ -387,7 +387,7 @@ def test_killed_in_mid_load_it_loses_nothing_acknowledged_and_doubles_no_window(
             process.terminate()
             assert process.wait(30) == 0
         reopened = Store(known.store_folder)
-        assert "lost" not in {reason for _, reason, _ in reopened.journal.counters("p")}
+        assert "lost" not in {reason for _, reason, _ in reopened.faults.counters("p")}
         reopened.close()
 
 
@@ -432,6 +432,6 @@ def test_what_came_while_it_was_down_is_there_once(config: Path, messages: int) 
     device.stop()
     with collecting(config) as (_, store):
         wait_until(lambda: store.journal.readings("p").get("d") == messages, "all have come", 300)
-        assert store.journal.counters("p") == []
+        assert store.faults.counters("p") == []
         numbers = [seq for *_, seq, _ in store.journal.numbers("p")]
     assert sorted(numbers) == list(range(messages))

@@ -58,14 +58,14 @@ def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
         asked = parse(node.told.get(timeout=20).payload, "what it is told")
         assert [(metric.name, metric.value) for metric in asked.metrics] == [("Node Control/Rebirth", True)]
         name = "plant%2Fedge%2Fpress-1"
-        wait_until(lambda: bool(store.journal.quarantined("press", reason="no_birth")), "it is counted")
+        wait_until(lambda: bool(store.faults.quarantined("press", reason="no_birth")), "it is counted")
 
         node.says("NBIRTH", nbirth([], T + 1000))
         node.says("DBIRTH", dbirth([P], T + 1000, 1))
         node.says("DDATA", ddata([P._replace(value=-13)], T + 2000, 2))
         node.says("DDATA", ddata([P._replace(value=-16)], T + 5000, 5))  # 3 and 4 got lost
         wait_until(lambda: store.journal.readings("press").get(name) == 3, "readings after the birth")
-        wait_until(lambda: ("plant%2Fedge", "lost", 2) in store.journal.counters("press"), "the loss")
+        wait_until(lambda: ("plant%2Fedge", "lost", 2) in store.faults.counters("press"), "the loss")
     with collecting(path) as (_, store):
         node.says("DDATA", ddata([P._replace(value=-17)], T + 6000, 6))  # an alias alone
         wait_until(lambda: store.journal.readings("press")[name] == 4, "what the birth said is remembered")

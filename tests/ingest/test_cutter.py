@@ -236,7 +236,7 @@ def test_whatever_the_network_and_crashes_do_the_windows_are_the_same(
     assert stored(store, cut) == on_device(cut, ("co2", "t"), times, prompt)
     with store.write() as tx:
         cutter.save(tx)
-    counters = {reason: n for _, reason, n in store.journal.counters("p")}
+    counters = {reason: n for _, reason, n in store.faults.counters("p")}
     # On the grid only readings with no finite value at all fall out.
     unusable = int((~np.isfinite(prompt)).all(axis=1).sum())
     assert counters == ({"unusable": unusable} if unusable else {})
@@ -255,14 +255,14 @@ def test_counts_of_lost_and_late_survive_a_crash_once(store: Store, office: Pipe
     drain(store, cutter)
     with store.write() as tx:
         cutter.save(tx)
-    assert store.journal.counters("p") == [("d", "lost", 5)]
+    assert store.faults.counters("p") == [("d", "lost", 5)]
     journal(store, office, [lost])
     again = Cutter(store, "p", office, cut, WAIT)
     drain(store, again)
     with store.write() as tx:
         again.save(tx)
         again.save(tx)
-    assert store.journal.counters("p") == [("d", "late", 5), ("d", "lost", 5)]
+    assert store.faults.counters("p") == [("d", "late", 5), ("d", "lost", 5)]
 
 
 def test_loss_beyond_the_bound_is_said(

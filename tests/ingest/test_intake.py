@@ -63,7 +63,7 @@ class Desk:
         return [entry.block.values[:, 0].tolist() for entry in self.store.journal.after(pipeline, 0, 1000)]
 
     def counters(self, pipeline: str = "office") -> dict[tuple[str, str], int]:
-        return {(device, reason): n for device, reason, n in self.store.journal.counters(pipeline)}
+        return {(device, reason): n for device, reason, n in self.store.faults.counters(pipeline)}
 
     def quarantined(self) -> list[tuple[str, str, bytes]]:
         return [

@@ -230,7 +230,7 @@ def test_the_office_gives_the_same_windows_in(
 
         wait_until(lambda: len(found()) >= len(expected), "all windows")
         speaker.stop()
-        assert store.journal.counters("p") == []
+        assert store.faults.counters("p") == []
         windows = found()
     np.testing.assert_array_equal(windows.x, expected.x)
     if timed:

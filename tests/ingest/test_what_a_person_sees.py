@@ -270,7 +270,7 @@ def test_a_reboot_with_a_new_boot_id(site: Site) -> None:
     site.hears_telemetry(4, 5, boot="two", at=START + 10 * SECOND)
     site.cuts()
     assert site.stats("d", "readings") == "d readings 5"
-    assert site.store.journal.counters("office") == []
+    assert site.store.faults.counters("office") == []
     assert {count for _, _, count, *_ in site.store.journal.window_stats("office")} == {5}
 
 
@@ -280,7 +280,7 @@ def test_a_reboot_of_what_has_no_numbers(site: Site) -> None:
         site.hears("-room/kitchen", {"at": NOW + i, "n": n, "co2": 400 + i})
     site.cuts()
     assert site.stats("kitchen", "readings") == "kitchen readings 5"
-    assert site.store.journal.counters("office") == []
+    assert site.store.faults.counters("office") == []
 
 
 def test_a_reboot_under_the_old_boot_id(site: Site) -> None:

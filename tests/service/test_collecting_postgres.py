@@ -82,7 +82,7 @@ def talking(device: Publisher, enough: int) -> Iterator[None]:
 
 
 def wrong(store: Store) -> set[str]:
-    return {reason for _, reason, _ in store.journal.counters("p")}
+    return {reason for _, reason, _ in store.faults.counters("p")}
 
 
 def test_a_collector_that_is_killed_loses_and_doubles_nothing(config: Path) -> None:
@@ -114,7 +114,7 @@ def test_two_collectors_share_a_database(config: Path, broker: Broker, prefix: s
         check_nothing_lost_or_doubled(load(config), store, device)
         wait_until(lambda: store.journal.readings("q") == {"d": 500}, "the other's readings are stored")
         wait_until(lambda: {n for _, _, n, *_ in store.journal.window_stats("q")} == {249}, "and cut")
-    assert store.journal.counters("p") == store.journal.counters("q") == []
+    assert store.faults.counters("p") == store.faults.counters("q") == []
     store.close()
 
 

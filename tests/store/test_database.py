@@ -44,14 +44,14 @@ def test_a_step_that_fails_leaves_the_former_schema(
 
 def test_write_is_all_or_nothing(store: Store) -> None:
     with pytest.raises(KeyError), store.write() as tx:  # noqa: PT012  the transaction is what is tested
-        store.journal.count(tx, "p", "d", "late", 3)
+        store.faults.count(tx, "p", "d", "late", 3)
         raise KeyError
-    assert store.journal.counters("p") == []
+    assert store.faults.counters("p") == []
     with store.write() as tx:
-        store.journal.count(tx, "p", "d", "late", 3)
-        store.journal.count(tx, "p", "d", "late", 4)
-        assert store.journal.counters("p") == [("d", "late", 7)]  # who writes sees it
-    assert store.journal.counters("p") == [("d", "late", 7)]
+        store.faults.count(tx, "p", "d", "late", 3)
+        store.faults.count(tx, "p", "d", "late", 4)
+        assert store.faults.counters("p") == [("d", "late", 7)]  # who writes sees it
+    assert store.faults.counters("p") == [("d", "late", 7)]
 
 
 def test_what_is_read_wrongly_is_a_store_error_with_its_place(store: Store) -> None:

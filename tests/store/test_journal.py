@@ -249,7 +249,7 @@ def test_the_first_prediction_of_a_window_counts(store: Store) -> None:
 def test_quarantine_keeps_the_newest_and_cuts_the_long(store: Store) -> None:
     with store.write() as tx:
         for i in range(QUARANTINE_ROWS + 50):
-            store.journal.quarantine(
+            store.faults.quarantine(
                 tx, i, "p", "d", "t", "malformed", "x" * 9999, b"y" * (QUARANTINE_BYTES + 1)
             )
     rows = store.read("SELECT at, length(detail), length(payload) FROM quarantine ORDER BY at")
@@ -288,8 +288,8 @@ def test_oldest_are_those_that_every_cutter_has_cut(store: Store) -> None:
     append(store, *(block(i * 2, "x") for i in range(10)))  # arrived at START … START + 9
     assert store.journal.oldest("p", 3) is None
     with store.write() as tx:
-        store.journal.save_cutters(tx, "p", "student", 9, {})
-        store.journal.save_cutters(tx, "p", "teacher", 5, {})
+        store.memory.save_cutters(tx, "p", "student", 9, {})
+        store.memory.save_cutters(tx, "p", "teacher", 5, {})
     assert store.journal.oldest("p", 3) == START + 3
     assert store.journal.oldest("p", 5) is None
 

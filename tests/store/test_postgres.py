@@ -23,7 +23,7 @@ def url(postgres_server: Server) -> Iterator[str]:
 
 def count(store: Store, n: int = 1) -> None:
     with store.write() as tx:
-        store.journal.count(tx, "p", "d", "late", n)
+        store.faults.count(tx, "p", "d", "late", n)
 
 
 def test_a_restart_between_transactions_is_not_noticed(postgres_server: Server, url: str) -> None:
@@ -31,22 +31,22 @@ def test_a_restart_between_transactions_is_not_noticed(postgres_server: Server, 
         count(store)
         postgres_server.stop()
         postgres_server.start()
-        assert store.journal.counters("p") == [("d", "late", 1)]
+        assert store.faults.counters("p") == [("d", "late", 1)]
         postgres_server.stop()
         postgres_server.start()
         count(store)
-        assert store.journal.counters("p") == [("d", "late", 2)]
+        assert store.faults.counters("p") == [("d", "late", 2)]
 
 
 def test_a_restart_within_a_transaction_undoes_it(postgres_server: Server, url: str) -> None:
     with opened(url) as store:
         with pytest.raises(StoreError), store.write() as tx:  # noqa: PT012  the transaction is what is tested
-            store.journal.count(tx, "p", "d", "late")
+            store.faults.count(tx, "p", "d", "late")
             postgres_server.stop()
             postgres_server.start()
             with pytest.raises(StoreError):
-                store.journal.counters("p")  # not of a new connection, which would not see what is written
-        assert store.journal.counters("p") == []
+                store.faults.counters("p")  # not of a new connection, which would not see what is written
+        assert store.faults.counters("p") == []
 
 
 def test_while_the_server_is_away_it_is_a_store_error(
@@ -64,7 +64,7 @@ def test_while_the_server_is_away_it_is_a_store_error(
         finally:
             postgres_server.start()
         count(store)
-        assert store.journal.counters("p") == [("d", "late", 1)]
+        assert store.faults.counters("p") == [("d", "late", 1)]
 
 
 def test_a_server_that_comes_back_soon_is_waited_for(postgres_server: Server, url: str) -> None:
@@ -85,10 +85,10 @@ def test_a_wrong_password_is_told_without_the_right_one(url: str) -> None:
 def test_a_transaction_in_which_a_statement_failed_is_not_taken_for_written(url: str) -> None:
     with opened(url) as store:
         with pytest.raises(StoreError, match="nothing is written"), store.write() as tx:  # noqa: PT012
-            store.journal.count(tx, "p", "d", "late")
+            store.faults.count(tx, "p", "d", "late")
             with pytest.raises(psycopg.Error):
                 tx.execute("SELECT * FROM nowhere")
-        assert store.journal.counters("p") == []
+        assert store.faults.counters("p") == []
 
 
 def test_a_writer_that_holds_all_up_is_a_store_error_to_the_others(
@@ -104,8 +104,8 @@ def test_a_writer_that_holds_all_up_is_a_store_error_to_the_others(
 def test_texts_may_hold_what_postgresql_does_not(url: str) -> None:
     with opened(url) as store:
         with store.write() as tx:
-            store.journal.quarantine(tx, 1, "p", "d\0", "t?%", "malformed", "100 % \0?", b"\0%?")
-        (row,) = store.journal.quarantined("p")
+            store.faults.quarantine(tx, 1, "p", "d\0", "t?%", "malformed", "100 % \0?", b"\0%?")
+        (row,) = store.faults.quarantined("p")
         assert (row.device, row.topic, row.detail) == ("d\ufffd", "t?%", "100 % \ufffd?")
         assert row.payload == b"\0%?"
 
@@ -117,8 +117,8 @@ def test_names_sort_as_in_sqlite_whatever_the_server_speaks(postgres_server: Ser
     with postgres_server.database(german) as url, opened(url) as store:
         for device in ("b", "a", "B", "ä", "a-1", "a1"):
             with store.write() as tx:
-                store.journal.count(tx, "p", device, "late")
-        assert [device for device, *_ in store.journal.counters("p")] == ["B", "a", "a-1", "a1", "b", "ä"]
+                store.faults.count(tx, "p", device, "late")
+        assert [device for device, *_ in store.faults.counters("p")] == ["B", "a", "a-1", "a1", "b", "ä"]
 
 
 def test_a_database_of_another_encoding_is_refused(postgres_server: Server) -> None:

@@ -49,7 +49,7 @@ def test_a_lock_held_too_long_is_a_store_error(tmp_path: Path, monkeypatch: pyte
     other.execute("ROLLBACK")
     other.close()
     with store.write() as tx:
-        store.journal.count(tx, "p", "d", "late")
+        store.faults.count(tx, "p", "d", "late")
     store.close()
 
 
