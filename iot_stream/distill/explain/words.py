@@ -182,9 +182,10 @@ def _far(found: Drift) -> list[str]:
 
 def _near(found: Drift) -> str:
     name, each = next(iter(found.channels.items()))
+    windows = _count(found.recent, "window")
     return (
-        f"Nothing drifted beyond what the bootstrap itself varies by: of the {_count(found.recent, 'window')} since "
-        f"the last round the furthest input is {name}, by {_deviations(each.distance)} (usual: up to {each.usual:.1f})."
+        f"Nothing drifted beyond what the bootstrap itself varies by: in {windows} since the last round the "
+        f"furthest input is {_by(name, each)}."
     )
 
 
@@ -223,7 +224,8 @@ def learnt(found: Learnt) -> list[str]:
 
 def excluded(windows: int) -> str:
     """Of those that a person has taken out: known to who ran the round, not to the round."""
-    return f"{_count(windows, 'window')} {'was' if windows == 1 else 'were'} left out because a person excluded them."
+    were = "was" if windows == 1 else "were"
+    return f"{_count(windows, 'window')} {were} left out, for a person excluded them."
 
 
 def _moment(text: str) -> str:
