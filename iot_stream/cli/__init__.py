@@ -21,6 +21,7 @@ COMMANDS = {
     "bench": "bench",
     "monitor": "monitor",
     "models": "models",
+    "explain": "explain",
     "windows": "windows",
     "quarantine": "quarantine",
     "exclude": "exclude",

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from iot_stream.clock import SECOND
+from iot_stream.distill.explain.why import of_report
 from iot_stream.evaluate import live, metrics, page, report
+from iot_stream.evaluate.explained import Explained
 from iot_stream.evaluate.live import Run
 from iot_stream.evaluate.report import Figure, Interval, Mark, ReportData, Series, Traffic
 from iot_stream.evaluate.scores import NOTHING
@@ -35,6 +37,7 @@ def data(title: str, subtitle: str, run: Run, summary: dict[str, Any]) -> Report
         traffic=_traffic(run, zero),
         measures={"accuracy": _days(run)} if by_date else {},
         rounds=_rounds(run),
+        why=_why(run),
         devices=_devices(run, summary),
         facts=_facts(run, summary),
     )
@@ -160,6 +163,14 @@ def _rounds(run: Run) -> list[report.Round]:
             )
         )
     return rows
+
+
+def _why(run: Run) -> list[Explained]:
+    return [
+        Explained(each.id, each.outcome, why, each.report.get("excluded", 0))
+        for each in run.rounds
+        if (why := of_report(each.report))
+    ]
 
 
 def _devices(run: Run, summary: dict[str, Any]) -> list[report.Device]:

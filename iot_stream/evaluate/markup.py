@@ -30,8 +30,8 @@ def paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>" if text else ""
 
 
-def folded(summary: str, body: str) -> str:
-    return f"<details><summary>{html.escape(summary)}</summary>{body}</details>"
+def folded(summary: str, body: str, *, opened: bool = False) -> str:
+    return f"<details{' open' if opened else ''}><summary>{html.escape(summary)}</summary>{body}</details>"
 
 
 def definitions(kind: str, pairs: Sequence[tuple[str, str]]) -> str:

@@ -14,6 +14,7 @@ from string import Template
 import msgspec
 
 from iot_stream.clock import SECOND, iso
+from iot_stream.evaluate.explained import why_section
 from iot_stream.evaluate.markup import (
     Cell,
     chip,
@@ -72,6 +73,7 @@ def render(data: ReportData) -> str:
         _confusion(data.classes, data.confusion),
         _traffic(data.traffic),
         _rounds(data.rounds),
+        why_section(data.why),
         _devices(data.devices),
     ]
     return Template(_static("report.html")).substitute(
@@ -79,7 +81,7 @@ def render(data: ReportData) -> str:
         subtitle=html.escape(data.subtitle),
         sections="\n".join(filter(None, sections)),
         facts=definitions("facts", list(data.facts.items())),
-        css=_static("uplot/uPlot.min.css") + _static("report.css"),
+        css=_static("uplot/uPlot.min.css") + _static("report.css") + _static("explain.css"),
         uplot=_static("uplot/uPlot.iife.min.js"),
         script=_static("report.js"),
         data=_embedded(data),

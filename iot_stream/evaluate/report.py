@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from iot_stream.evaluate.explained import Explained
+
 # What each rival is, in the words of a reader who has not seen the design. The order is the legend's.
 RIVALS = {
     "student": ("student", "the small model on the device, updated by the service"),
@@ -104,6 +106,7 @@ class ReportData(msgspec.Struct, frozen=True, kw_only=True):
         confusion: a rival's name to counts of windows: a row for each true class, a column for each said.
         recall: a class's name to each rival's recall of it, fractions 0 to 1.
         tables: what this run has to say beside.
+        why: rounds whose change is explained.
         facts: what is needed to run it again: command, seed, broker, versions.
     """
 
@@ -120,5 +123,6 @@ class ReportData(msgspec.Struct, frozen=True, kw_only=True):
     recall: Mapping[str, Mapping[str, float]] = {}
     tables: Sequence[Table] = ()
     rounds: Sequence[Round] = ()
+    why: Sequence[Explained] = ()
     devices: Sequence[Device] = ()
     facts: Mapping[str, str] = {}

@@ -298,7 +298,7 @@ class _Pipeline:
     ) -> None:
         """Round and version in one transaction: no version without its report."""
         assert self._prepared is not None
-        provenance = report | {
+        provenance = {name: part for name, part in report.items() if name != "why"} | {
             "teacher": self._prepared.teacher.key,
             "settings": repr(self._pipeline.distill),
         }

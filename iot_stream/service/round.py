@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from iot_stream.clock import iso
 from iot_stream.config import Pipeline
 from iot_stream.distill import sampler, teachers
+from iot_stream.distill.explain import account
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Lessons, Teacher
@@ -88,6 +90,11 @@ def run(
     verdict = _judge(learner, candidate, running, judged)
     bare = architecture.without_fusion(net, trained, judged.x)
 
+    explaining = time.perf_counter()
+    truth, basis = gate.truth_of(judged.logits, judged.labels, learner.pipeline.gate.n_min)
+    evidence = account.Evidence(stream, learnt, judged, truth, basis, batch, learner.bootstrap, since)
+    why = account.of(architecture, running, candidate, evidence, settings)
+
     report = {
         "since": iso(since),
         "now": iso(now),
@@ -106,10 +113,12 @@ def run(
         },
         "fusion": {"ema": settings.ema, "pull": settings.pull},
         "gate": verdict.report(),
+        "why": msgspec.to_builtins(why),
         "cost": {
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu_began,
             "distill_seconds": trained.seconds,
+            "explain_seconds": time.perf_counter() - explaining,
         },
     }
     return Result(candidate, verdict, tuned, report)

@@ -179,6 +179,7 @@ def _round(done: Done) -> dict[str, Any]:
         "candidate": _short(gate["candidate"]),
         "late_labels": done.report["training"].get("late_labels", 0),
         "seconds": round(done.report["cost"]["seconds"], 2),
+        "why": done.report["why"]["words"],
     }
 
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from iot_stream.clock import SECOND
+from iot_stream.distill.explain.why import of_report
 from iot_stream.evaluate import metrics, page, report
+from iot_stream.evaluate.explained import Explained
 from iot_stream.evaluate.replay.figures import RIVALS, interval, parts
 from iot_stream.evaluate.replay.run import Replay
 from iot_stream.evaluate.report import Figure, Interval, Mark, ReportData, Series, Table, Traffic
@@ -44,6 +46,7 @@ def data(replay: Replay, command: str) -> ReportData:
         recall=result["recall"],
         tables=[_stages(result), _costs(result)],
         rounds=_rounds(replay),
+        why=_why(replay),
         facts={"command": command} | {name: str(value) for name, value in result["machine"].items()},
     )
 
@@ -221,4 +224,13 @@ def _rounds(replay: Replay) -> list[report.Round]:
             f"{done.report['cost']['seconds']:.2f} s",
         )
         for number, done in enumerate(replay.courses[0].rounds, 1)
+    ]
+
+
+def _why(replay: Replay) -> list[Explained]:
+    """Of the first seed's rounds."""
+    return [
+        Explained(f"round {number}", done.outcome, why)
+        for number, done in enumerate(replay.courses[0].rounds, 1)
+        if (why := of_report(done.report))
     ]

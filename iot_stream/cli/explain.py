@@ -1,0 +1,147 @@
+"""Why a round changed the student: in the terminal, as a page, as JSON."""
+
+import json
+import textwrap
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+
+from iot_stream.cli.common import config_option, opened, pick, pipeline_option
+from iot_stream.clock import iso
+from iot_stream.distill.explain import words
+from iot_stream.distill.explain.why import Why, of_report
+from iot_stream.errors import ConfigError, ModelError
+from iot_stream.evaluate import explain_page
+from iot_stream.evaluate.explained import TITLES, Explained
+from iot_stream.store.registry import Round
+
+LATEST = "latest"
+WIDTH = 96
+BAR = 24
+
+
+@click.command()
+@click.argument("round_id", metavar="[ROUND]", default=LATEST)
+@config_option
+@pipeline_option
+@click.option("--list", "listing", is_flag=True, help="List the rounds instead, newest last.")
+@click.option("--html", "target", type=click.Path(path_type=Path), help="Write a page to this file instead.")
+@click.option("--json", "as_json", is_flag=True, help="The numbers, as the round's report has them.")
+def explain(
+    round_id: str, path: Path, pipeline: str | None, listing: bool, target: Path | None, as_json: bool
+) -> None:
+    """Why ROUND changed the student, in words: what drives its decision, which windows changed class, where
+    teacher and student disagree, what drifted, and what was learnt from.
+
+    ROUND is an id as --list shows it, or its number; left out, the latest.
+    """
+    config, store = opened(path)
+    name, _ = pick(config, pipeline)
+    rounds = store.registry.rounds(name)
+    if listing:
+        for each in rounds:
+            click.echo(
+                f"{each.id}  {iso(each.started)}  {each.trigger:9}  {each.outcome:11}  {_reason(each)}"
+            )
+        return
+    found = _find(rounds, round_id, name)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "round": found.id,
+                    "trigger": found.trigger,
+                    "outcome": found.outcome,
+                    "reason": _reason(found),
+                }
+                | {key: found.report.get(key) for key in ("version", "running", "excluded", "why")},
+                indent=1,
+            )
+        )
+        return
+    why = of_report(found.report)
+    if why is None:
+        raise ModelError(f"{found.id} has no explanation: {_unexplained(found)}")
+    excluded = found.report.get("excluded", 0)
+    if target:
+        facts = {"round": found.id, "started": iso(found.started), "trigger": found.trigger}
+        title = f"Why {found.id} changed the student"
+        explain_page.write(
+            target, title, Explained(found.id, found.outcome, why, excluded), _verdict(found), facts
+        )
+        click.echo(target)
+        return
+    click.echo(f"{found.id}, {iso(found.started)[:19].replace('T', ' ')} UTC, started by: {found.trigger}")
+    _wrapped(_verdict(found))
+    for part, title in TITLES.items():
+        click.echo(f"\n{title}")
+        for sentence in why.words.get(part, []):
+            _wrapped(sentence)
+        if part == "learnt" and excluded:
+            _wrapped(words.excluded(excluded))
+        if part == "decision":
+            _bars(why)
+
+
+def _find(rounds: list[Round], wanted: str, name: str) -> Round:
+    """By id, by number, or the latest that has ended; raises ConfigError that names the nearest."""
+    ended = [each for each in rounds if each.ended is not None]
+    if not ended:
+        raise ConfigError(f"{name} has had no round yet; `iot-stream serve` runs them")
+    if wanted == LATEST:
+        return ended[-1]
+    by_id = {each.id: each for each in rounds}
+    numbered = [
+        each for each in rounds if wanted.isdigit() and each.id.rsplit("-", 1)[-1] == f"{int(wanted):04d}"
+    ]
+    if found := by_id.get(wanted) or (numbered[-1] if numbered else None):
+        return found
+    near = get_close_matches(wanted, by_id, 1) or [ended[-1].id]
+    raise ConfigError(
+        f"{name} has no round {wanted!r}; is {near[0]} meant? `iot-stream explain --list` shows all"
+    )
+
+
+def _reason(each: Round) -> str:
+    return str(each.report.get("gate", {}).get("reason") or each.report.get("error", ""))
+
+
+def _verdict(each: Round) -> str:
+    """What the round came to, in a sentence."""
+    if each.outcome == "released":
+        return f"The new student was released as version {each.report.get('version')}: {_reason(each)}."
+    return (
+        f"The new student was not released ({each.outcome}: {_reason(each)}). What follows says what would "
+        "have changed."
+    )
+
+
+def _unexplained(each: Round) -> str:
+    if each.trigger == "bootstrap":
+        return "it made the first student, and there was none before it to compare with"
+    if each.ended is None:
+        return "it has not ended yet; ask again in a moment"
+    if each.outcome in ("failed", "interrupted"):
+        return (
+            f"it {'was interrupted' if each.outcome == 'interrupted' else 'failed'}. {_reason(each)}".strip()
+        )
+    return "it ran under an older version of iot-stream, that did not explain itself"
+
+
+def _wrapped(sentence: str) -> None:
+    click.echo(textwrap.fill(sentence, WIDTH, initial_indent="  ", subsequent_indent="  "))
+
+
+def _bars(why: Why) -> None:
+    """Each input's share of the decision, before and after."""
+    if why.decision is None:
+        return
+    inputs = sorted(why.decision.channels.items(), key=lambda item: -item[1][1])
+    width = max(len(name) for name, _ in inputs)
+    click.echo()
+    for name, (was, now) in inputs:
+        bar = "█" * round(BAR * now / max(inputs[0][1][1], 1e-9))
+        meaning = why.decision.meanings.get(name, "")
+        shares = f"{words.percent(was):>6} → {words.percent(now):>6}"
+        click.echo(f"  {name:{width}}  {shares}  {bar:{BAR}}  {meaning}".rstrip())

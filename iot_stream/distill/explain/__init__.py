@@ -1,0 +1,1 @@
+"""Why a round changed the student: in numbers (`why`), from windows (`account`), and in words (`words`)."""
