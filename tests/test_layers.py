@@ -24,6 +24,7 @@ FLOORS = (
         "derive",
         "windows",
         "resample",
+        "states",
         "hygiene",
         "formats",
         "labelling",
