@@ -84,7 +84,13 @@ def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Sa
         "teacher_parameters": teacher.parameters,
     }
     return Prepared(
-        Learner(pipeline, architecture, initial, first.resume, Lessons(wide.teacher_x, wide.labels)),
+        Learner(
+            pipeline,
+            architecture,
+            initial,
+            first.resume,
+            Lessons(wide.teacher_x, wide.labels, ends=wide.ends),
+        ),
         teacher,
         first,
         all_of_it,
@@ -114,8 +120,7 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
     say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
     teacher, cost = teachers.train(
         key,
-        windows,
-        labels,
+        Lessons(windows, labels, ends=data.ends[known]),
         cut,
         pipeline.classes,
         pipeline.window.masks,

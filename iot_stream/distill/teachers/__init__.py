@@ -1,6 +1,10 @@
 """Teachers: whatever tells the class of a window, with more to go by than the student has."""
 
+from iot_stream.distill.teachers import estimators as _estimators
+from iot_stream.distill.teachers import network as _network
 from iot_stream.distill.teachers.member import Lessons
 from iot_stream.distill.teachers.teacher import Teacher, from_bytes, key_of, train, tune
 
 __all__ = ["Lessons", "Teacher", "from_bytes", "key_of", "train", "tune"]
+
+_REGISTERED = (_estimators, _network)

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Network
 from iot_stream.config.learning import TrainSettings
-from iot_stream.distill.models import architectures
 from iot_stream.distill.registry import unknown
-from iot_stream.distill.teachers.estimators import ESTIMATORS, EstimatorMember
-from iot_stream.distill.teachers.member import Lessons, Member, State
-from iot_stream.distill.teachers.network import NetworkMember
+from iot_stream.distill.teachers.member import KINDS, Lessons, Member
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ConfigError, ModelError
 from iot_stream.readings import Values
@@ -70,8 +67,7 @@ def key_of(
 
 def train(
     key: str,
-    windows: Values,
-    labels: NDArray[np.int64],
+    lessons: Lessons,
     cut: Cut,
     classes: tuple[str, ...],
     masks: bool,
@@ -80,36 +76,34 @@ def train(
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[Teacher, Trained]:
-    """Stage *training*: `windows` (n, length, inputs) raw, `labels` (n,). Raises ModelError."""
-    missing = [name for k, name in enumerate(classes) if not (labels == k).any()]
+    """Stage *training*: `lessons` of raw windows, all labelled. Raises ModelError."""
+    missing = [name for k, name in enumerate(classes) if not (lessons.y == k).any()]
     if missing:
         raise ModelError(
             f"no labelled window of {', '.join(missing)} to learn from; widen recordings.bootstrap.teacher"
         )
-    spec = Spec(cut, classes, *normalisation(windows), masks)
-    lessons = Lessons(spec.model_input(windows), labels)
-    members: list[Member] = []
-    costs = []
-    for number, each in enumerate(_members(network)):
-        member: Member
-        if each.arch in ESTIMATORS.names():
-            member, cost = EstimatorMember.fitted(each, lessons)
-        else:
-            member, cost = NetworkMember.trained(each, spec, lessons, settings, seed + number, progress)
-        members.append(member)
-        costs.append(cost)
-    return Teacher(key, spec, tuple(members)), _together(costs)
+    spec = Spec(cut, classes, *normalisation(lessons.x), masks)
+    scaled = replace(lessons, x=spec.model_input(lessons.x))
+    trained = [
+        KINDS.get(each.arch).trained(each, spec, scaled, settings, seed + number, progress)
+        for number, each in enumerate(_members(network))
+    ]
+    return Teacher(key, spec, tuple(member for member, _ in trained)), _together([c for _, c in trained])
 
 
 def tune(
     teacher: Teacher, fresh: Lessons, known: Lessons, settings: TrainSettings, seed: int
 ) -> tuple[Teacher, Trained]:
-    """The teacher after fresh labels (raw windows), with what it was first taught replayed."""
+    """The teacher after the stream's fresh windows (raw), labelled or not, with what it was first taught
+    replayed; itself where none of its members learnt anything."""
     fresh, known = (replace(each, x=teacher.spec.model_input(each.x)) for each in (fresh, known))
     tuned = [
         member.tuned(fresh, known, settings, seed + number) for number, member in enumerate(teacher.members)
     ]
-    return replace(teacher, members=tuple(member for member, _ in tuned)), _together([c for _, c in tuned])
+    cost = _together([cost for _, cost in tuned])
+    if all(new is old for (new, _), old in zip(tuned, teacher.members, strict=True)):
+        return teacher, cost
+    return replace(teacher, members=tuple(member for member, _ in tuned)), cost
 
 
 def from_bytes(key: str, content: bytes, spec: Spec, network: Network) -> Teacher:
@@ -118,19 +112,16 @@ def from_bytes(key: str, content: bytes, spec: Spec, network: Network) -> Teache
     for name, value in safetensors.numpy.load(content).items():
         number, _, own = name.partition("/")
         states.setdefault(int(number), {})[own] = value
-    members = [_restored(each, spec, states[number]) for number, each in enumerate(_members(network))]
+    members = [
+        KINDS.get(each.arch).restored(each, spec, states.get(number, {}))
+        for number, each in enumerate(_members(network))
+    ]
     return Teacher(key, spec, tuple(members))
-
-
-def _restored(network: Network, spec: Spec, state: State) -> Member:
-    if network.arch in ESTIMATORS.names():
-        return EstimatorMember.restored(network, state)
-    return NetworkMember.restored(network, spec, state)
 
 
 def _members(network: Network) -> list[Network]:
     """The models of a teacher's settings: `{arch: ensemble, members: [{arch: …}, …]}`, or itself alone."""
-    known = [*architectures(), *ESTIMATORS.names()]
+    known = KINDS.names()
     if network.arch != ENSEMBLE:
         if network.arch not in known:
             raise ModelError(unknown("teacher", network.arch, [*known, ENSEMBLE]))
