@@ -11,6 +11,7 @@ from iot_stream.config import Network
 from iot_stream.config.learning import TrainSettings
 from iot_stream.distill.registry import Registry
 from iot_stream.distill.trainer import Progress, Trained
+from iot_stream.errors import ModelError
 from iot_stream.labelling import NO_LABEL
 from iot_stream.readings import Times, Values
 from iot_stream.windows import Spec
@@ -18,6 +19,7 @@ from iot_stream.windows import Spec
 State = Mapping[str, NDArray[Any]]
 
 NO_COST = Trained({}, 0, 0.0, 0.0)
+LEAST = 1e-6  # a probability below this says no more than that
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,15 @@ class Lessons:
             y=self.y[keep],
             weights=weights,
             ends=None if self.ends is None else self.ends[keep],
+        )
+
+
+def check_lessons(lessons: Lessons, classes: tuple[str, ...]) -> None:
+    """Raises ModelError where a class is in none of them."""
+    missing = [name for k, name in enumerate(classes) if not (lessons.y == k).any()]
+    if missing:
+        raise ModelError(
+            f"no labelled window of {', '.join(missing)} to learn from; widen recordings.bootstrap.teacher"
         )
 
 
