@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Meta, field
 
 from iot_stream.address import Address, Broker, Settings, without_password
-from iot_stream.config.ranges import expanded
 from iot_stream.config.network import ONNX, Network
+from iot_stream.config.ranges import expanded
 from iot_stream.config.recordings import Recordings
 from iot_stream.config.settings import Pipeline
 from iot_stream.derive import Derived

@@ -114,7 +114,9 @@ class Network:
         """Raises ConfigError."""
         ways = [name for name in WAYS if isinstance(data, dict) and name in data]
         if not isinstance(data, dict) or len(ways) != 1 or not isinstance(data[ways[0]], str):
-            raise ConfigError("a model is {arch: …}, {factory: 'module:function'}, {onnx: file} or {topic: …}")
+            raise ConfigError(
+                "a model is {arch: …, channels: […], …}, or {factory: …}, {onnx: …} or {topic: …} in arch's place"
+            )
         (way,) = ways
         if way == TOPIC:
             return cls(TOPIC, (), ((TOPIC, _topic(data)),))

@@ -151,9 +151,9 @@ class Pipeline(Settings, frozen=True):
             "channels may be others than the student's"
         ),
     ] = Network("resnet1d")
-    student: Annotated[Network, Meta(description="The small model: {arch, channels, …} or {factory, channels, …}")] = Network(
-        "mobilenet1d"
-    )
+    student: Annotated[
+        Network, Meta(description="The small model: {arch, channels, …} or {factory, channels, …}")
+    ] = Network("mobilenet1d")
     train: Annotated[TrainSettings, Meta(description="Stage training: the teacher")] = TrainSettings()
     distill: Annotated[DistillSettings, Meta(description="Stages distillation and fusion: the student")] = (
         DistillSettings()

@@ -34,7 +34,9 @@ class Source(Settings, frozen=True):
     ] = field(default_factory=dict)
     values: Annotated[
         dict[str, float],
-        Meta(description="What words, or true and false, stand for, as {heat: 1, idle: 0}; on, off and their like are known"),
+        Meta(
+            description="What words stand for, as {heat: 1, idle: 0}; on, off, true and their like are known"
+        ),
     ] = field(default_factory=dict)
     time: Annotated[str, Meta(description="Path of the time; left out: time of arrival")] = ""
     zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"

@@ -60,7 +60,7 @@ class ForeignMember:
 
 def _sum_to_one(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
-        return (rows >= -1e-6).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) < 1e-3)
+        return np.asarray((rows >= -1e-6).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) < 1e-3))
 
 
 def manner(name: str, options: dict[str, object], classes: tuple[str, ...]) -> tuple[tuple[int, ...], str]:

@@ -95,7 +95,9 @@ def _layout(name: str, shape: list[object], spec: Spec, layout: object) -> str:
     length, channels = spec.cut.length, len(spec.cut.inputs)
     fits = [
         each
-        for each, sides in zip(LAYOUTS, [(length, channels), (channels, length), (length * channels,)], strict=True)
+        for each, sides in zip(
+            LAYOUTS, [(length, channels), (channels, length), (length * channels,)], strict=True
+        )
         if len(shape) == 1 + len(sides)
         and all(not isinstance(has, int) or has == side for has, side in zip(shape[1:], sides, strict=True))
     ]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from iot_stream.config import Network
 from iot_stream.config.learning import TrainSettings
 from iot_stream.config.network import ONNX, TOPIC
-from iot_stream.distill.registry import unknown
 from iot_stream.distill.models.factory import source_hash
+from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.factory import Factory
 from iot_stream.distill.teachers.foreign import ForeignMember
 from iot_stream.distill.teachers.member import KINDS, LEAST, Kind, Lessons, Member, check_lessons
@@ -41,9 +41,7 @@ class Teacher:
         if not len(windows):
             return np.zeros((0, len(self.spec.classes)), np.float32)
         x = self.spec.model_input(windows)
-        said = [
-            member.logits(windows if isinstance(member, ForeignMember) else x) for member in self.members
-        ]
+        said = [member.logits(windows if isinstance(member, ForeignMember) else x) for member in self.members]
         if len(said) == 1:
             return said[0]
         mean = np.mean([_softmax(each) for each in said], axis=0)
