@@ -6,6 +6,8 @@ IotStreamError
 ├── BrokerError   the broker, or the way to it
 ├── StoreError    the store: locked, full, from another version
 ├── ModelError    a teacher or student that cannot be built, trained or run
+│   ├── TeacherAway   a teacher that cannot be reached now: its word is waited for
+│   └── NotTaughtYet  a teacher that has not said enough for a first student
 └── Refused       a release that a device will not take; carries a countable reason
 """
 
@@ -30,6 +32,14 @@ class StoreError(IotStreamError):
 
 class ModelError(IotStreamError):
     exit_code = 5
+
+
+class TeacherAway(ModelError):
+    pass
+
+
+class NotTaughtYet(ModelError):
+    pass
 
 
 class _Reasoned(IotStreamError):

@@ -79,3 +79,13 @@ def enough_classes(truth: NDArray[np.int64], n_min: int) -> bool:
     commonest. A model that only ever says that one must not look good. −1 where nothing is known."""
     counts = np.bincount(truth[truth >= 0], minlength=1)
     return int(counts.sum() - counts.max()) >= max(5, n_min // 20)
+
+
+def named(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The class that each row (n, classes) names, −1 where it says nothing (NaN)."""
+    return np.where(spoken(logits), logits.argmax(axis=1), NO_LABEL)
+
+
+def spoken(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether each row (n, classes) says anything."""
+    return np.asarray(np.isfinite(logits).all(axis=1))

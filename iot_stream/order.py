@@ -103,6 +103,10 @@ class Sorter:
             self._join(block)
         reached = [source.reached for source in self._sources.values()]
         bound = max(min(reached), max(reached) - self.wait)
+        for source in self._sources.values():  # a row that goes takes along what has come for it
+            if source.held and source.reached < bound:
+                for block in self._release(source, bound):
+                    self._join(block)
         times = sorted(time for time in self._rows if time <= bound)
         rows = [self._rows.pop(time) for time in times]
         self._released = max(self._released, bound)

@@ -22,6 +22,7 @@ from iot_stream.errors import DataError, Refused
 from iot_stream.hygiene import Judge, Limit
 from iot_stream.readings import Times, Values
 from iot_stream.resample import interpolated
+from iot_stream.states import Hold, States
 
 OnGrid = tuple[Times, NDArray[np.float64], NDArray[np.bool_]]
 """Points, their rows, and where one begins a new segment."""
@@ -40,7 +41,7 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grid: `linear`, for which a point waits until each channel's next has come (at most `gap`), or `hold`;
     `required` channels without which a reading does not count; `join` in ns
     within which channels that come apart are one reading; `error_values` and `limits`: what a value
-    cannot be.
+    cannot be; `holds`: channels that are states, which make no readings, but hold at those of the others.
     Raises ValueError if these do not fit together.
     """
 
@@ -56,6 +57,7 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     join: int = 0
     error_values: tuple[float, ...] = ()
     limits: tuple[Limit, ...] = ()
+    holds: tuple[Hold, ...] | msgspec.UnsetType = msgspec.UNSET  # unset, so that it changes no other cut's id
 
     def __post_init__(self) -> None:
         known = set(self.channels)
@@ -72,8 +74,10 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             known.add(derived.name)
         if strange := [name for name in self.inputs if name not in known]:
             raise ValueError(f"nothing makes the input {strange[0]!r}")
-        if not self.inputs or not set(self.required) <= set(self.channels):
+        if not self.inputs or not set(self.required) <= set(self.measured):
             raise ValueError("inputs are needed, and required channels must be channels")
+        if not self.measured:
+            raise ValueError("states alone are no readings: a channel is needed that is measured")
         for limit in self.limits:
             if limit.channel not in self.channels:
                 raise ValueError(f"limits: {limit.channel!r} is no channel")
@@ -85,6 +89,16 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("period, gap and join count from 0, in nanoseconds")
         if self.fill not in ("linear", "hold"):
             raise ValueError(f"fill {self.fill!r} is neither linear nor hold")
+
+    @property
+    def states(self) -> tuple[Hold, ...]:
+        return self.holds or ()
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The channels whose readings are rows: all but the states."""
+        stated = {hold.channel for hold in self.states}
+        return tuple(name for name in self.channels if name not in stated)
 
     @property
     def id(self) -> str:
@@ -181,6 +195,8 @@ class _Snapshot(msgspec.Struct, array_like=True):
     memory: list[Memory]
     held_times: bytes
     held_rows: bytes
+    state_times: bytes = b""
+    state_rows: bytes = b""
 
 
 @dataclass
@@ -203,12 +219,15 @@ class Windower:
     _tail_times: Times = field(init=False)
     _tail_rows: Values = field(init=False)
     _memory: list[Memory] = field(init=False)
+    _channels: tuple[str, ...] = field(init=False)  # of a row
+    _states: States = field(init=False)
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.cut.channels, self.cut.error_values, self.cut.limits)
-        self._last_row = np.full(len(self.cut.channels), np.nan)
-        self._open_row = np.full(len(self.cut.channels), np.nan)
-        self._seen = np.zeros(len(self.cut.channels), np.int64)
+        self._channels, self._states = self.cut.measured, States(self.cut.states)
+        self._last_row = np.full(len(self._channels), np.nan)
+        self._open_row = np.full(len(self._channels), np.nan)
+        self._seen = np.zeros(len(self._channels), np.int64)
         self._memory = [{} for _ in self.cut.derive]
         self._let_go()
         self._restart()
@@ -217,6 +236,8 @@ class Windower:
         """`values` (n, channels) in the cut's order of channels; returns the windows now complete."""
         if self.cut.error_values or self.cut.limits:
             values = self.judge.judged(times, values)
+        if self.cut.states:
+            times, values = self._without_states(times, values)
         if self.cut.join:
             times, values = self._joined(times, values)
         times, rows = self._countable(times, values)
@@ -237,6 +258,14 @@ class Windower:
                 parts.append(self._cut(times[begin:end], columns[begin:end]))
         return Windows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
+    def _without_states(self, times: Times, values: Values) -> tuple[Times, Values]:
+        """What is measured; the states are put down, to be looked up at the times of the rows."""
+        stated = [self.cut.channels.index(hold.channel) for hold in self.cut.states]
+        self._states.take(times, values[:, stated].astype(np.float64))
+        measured = values[:, [self.cut.channels.index(name) for name in self._channels]]
+        rows = np.isfinite(measured).any(axis=1) | ~np.isfinite(values[:, stated]).any(axis=1)
+        return times[rows], measured[rows]
+
     def _joined(self, times: Times, values: Values) -> tuple[Times, Values]:
         """Channels that come apart put together: a reading is whole when it has all channels, when one of
         them comes anew, or when `join` has passed since its first."""
@@ -247,7 +276,7 @@ class Windower:
             if self._open >= 0:
                 moments.append(self._open)
                 rows.append(self._open_row)
-            self._open, self._open_row = -1, np.full(len(self.cut.channels), np.nan)
+            self._open, self._open_row = -1, np.full(len(self._channels), np.nan)
 
         for time, row in zip(times.tolist(), values.astype(np.float64), strict=True):
             known = np.isfinite(row)
@@ -258,11 +287,11 @@ class Windower:
             self._open_row = np.where(known, row, self._open_row)
             if not np.isnan(self._open_row).any():
                 close()
-        return np.array(moments, np.int64), np.array(rows, np.float32).reshape(-1, len(self.cut.channels))
+        return np.array(moments, np.int64), np.array(rows, np.float32).reshape(-1, len(self._channels))
 
     def _countable(self, times: Times, values: Values) -> tuple[Times, NDArray[np.float64]]:
         """Readings newer than the last that counted that have what is required; infinite is missing."""
-        needed = [self.cut.channels.index(name) for name in self.cut.required]
+        needed = [self._channels.index(name) for name in self.cut.required]
         known = np.isfinite(values)
         usable = known[:, needed].all(axis=1) & known.any(axis=1)
         moments = times[usable]
@@ -304,7 +333,7 @@ class Windower:
         """Points that need not wait; all, where what they lie between is `closed`."""
         period, times = self.cut.period, self._held_times
         if not len(times):
-            return np.zeros(0, np.int64), np.zeros((0, len(self.cut.channels))), np.zeros(0, bool)
+            return np.zeros(0, np.int64), np.zeros((0, len(self._channels))), np.zeros(0, bool)
         points = period * np.arange(self._grid, int(times[-1]) // period + 1)
         patience = self.cut.gap or NEVER
         rows, count, needed = interpolated(points, times, self._held_rows, patience, closed=closed)
@@ -317,7 +346,7 @@ class Windower:
 
     def _let_go(self) -> None:
         self._held_times = np.zeros(0, np.int64)
-        self._held_rows = np.zeros((0, len(self.cut.channels)))
+        self._held_rows = np.zeros((0, len(self._channels)))
 
     def _held(self, times: Times, rows: NDArray[np.float64]) -> OnGrid:
         """The last reading of each channel at the multiples of the period that lie between readings."""
@@ -341,11 +370,15 @@ class Windower:
                 self._broken = False
                 self._grid += 1
             self._last, self._last_row = time, row
-        shape = (len(points), len(self.cut.channels))
+        shape = (len(points), len(self._channels))
         return np.array(points, np.int64), np.array(out, np.float64).reshape(shape), np.array(breaks, bool)
 
     def _inputs(self, times: Times, rows: NDArray[np.float64]) -> Values:
-        columns = {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(self.cut.channels)}
+        columns = {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(self._channels)}
+        if self.cut.states:
+            held = self._states.at(times)
+            columns |= {hold.channel: held[:, i] for i, hold in enumerate(self.cut.states)}
+            self._states.forget(int(times[-1]))
         with np.errstate(all="ignore"):  # what cannot be computed is missing
             for derived, memory in zip(self.cut.derive, self._memory, strict=True):
                 column = derived.apply(times, [columns[c] for c in derived.channels], memory)
@@ -396,6 +429,8 @@ class Windower:
                 self._memory,
                 self._held_times.tobytes(),
                 self._held_rows.tobytes(),
+                self._states.times.tobytes(),
+                self._states.rows.tobytes(),
             )
         )
 
@@ -416,5 +451,8 @@ class Windower:
         windower._tail_rows = np.frombuffer(state.tail_rows, np.float32).reshape(-1, len(cut.inputs))
         windower._memory = state.memory
         windower._held_times = np.frombuffer(state.held_times, np.int64)
-        windower._held_rows = np.frombuffer(state.held_rows, np.float64).reshape(-1, len(cut.channels))
+        windower._held_rows = np.frombuffer(state.held_rows, np.float64).reshape(-1, len(cut.measured))
+        windower._states.times = np.frombuffer(state.state_times, np.int64)
+        shape = len(windower._states.times), len(cut.states)
+        windower._states.rows = np.frombuffer(state.state_rows, np.float64).reshape(shape)
         return windower

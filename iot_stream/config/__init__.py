@@ -5,11 +5,11 @@
 
 from iot_stream.address import Address, Broker, Settings
 from iot_stream.config.loading import Config, load
+from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Bootstrap, Late, LateLabels, Recordings, Select
 from iot_stream.config.settings import (
     Gate,
     Labels,
-    Network,
     Pipeline,
     Sample,
     Task,
@@ -35,6 +35,7 @@ __all__ = [
     "Settings",
     "Source",
     "Task",
+    "TopicTeacher",
     "Triggers",
     "Window",
     "load",

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta, field
 
 from iot_stream.address import Address, Broker, Settings, without_password
+from iot_stream.config.network import ONNX, Network
 from iot_stream.config.ranges import expanded
 from iot_stream.config.recordings import Recordings
-from iot_stream.config.settings import Network, Pipeline
+from iot_stream.config.settings import Pipeline
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats import channels_of, decoder, format_of
@@ -145,6 +146,11 @@ def _pipeline(path: Path, name: str, block: Any, lines: Lines, prefix: str) -> P
     except ConfigError as error:
         raise ConfigError(f"{path}:{error}") from error
     pipeline: Pipeline = convert(block, Pipeline, _hook, str(path), lines, at)
+    try:
+        pipeline = _heard(pipeline)
+    except ConfigError as error:
+        line = line_of(lines, (*at, "teacher"))
+        raise ConfigError(f"{path}:{line}: pipelines.{name}.teacher: {error}") from error
     for place, check in _checks(pipeline):
         try:
             check()
@@ -156,11 +162,21 @@ def _pipeline(path: Path, name: str, block: Any, lines: Lines, prefix: str) -> P
                         place, message = nearer, own[2]
             line = line_of(lines, (*at, *place.split(".")))
             raise ConfigError(f"{path}:{line}: pipelines.{name}.{place}: {message}") from error
-    return _resolved(pipeline, prefix, name)
+    return _resolved(pipeline, prefix, name, path.parent)
 
 
-def _resolved(pipeline: Pipeline, prefix: str, name: str) -> Pipeline:
-    """Topics with their prefix and pipeline written out."""
+def _heard(pipeline: Pipeline) -> Pipeline:
+    """With a source more where a topic teaches: its words are readings as any."""
+    if pipeline.student.topic or pipeline.student.arch == ONNX:
+        raise ConfigError("a student has to be trained: {arch: …} or {factory: …}")
+    told = pipeline.teacher.topic
+    if told is None:
+        return pipeline
+    return msgspec.structs.replace(pipeline, sources=(*pipeline.sources, told.source(pipeline.classes)))
+
+
+def _resolved(pipeline: Pipeline, prefix: str, name: str, folder: Path) -> Pipeline:
+    """Topics with their prefix and pipeline written out, the teacher's files with their folder."""
 
     def resolve(topic: str) -> str:
         return topic.replace("{prefix}", prefix).replace("{pipeline}", name)
@@ -171,22 +187,21 @@ def _resolved(pipeline: Pipeline, prefix: str, name: str) -> Pipeline:
         replace(source, topic=resolve(source.topic or format_of(source.format).topic))
         for source in pipeline.sources
     )
-    return replace(pipeline, sources=sources, labels=labels)
+    return replace(pipeline, sources=sources, labels=labels, teacher=pipeline.teacher.beside(folder))
 
 
 def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
     """What the types cannot say: a field, and what raises ConfigError or DataError if it is wrong."""
+    teaching = len(pipeline.sources) - 1 if pipeline.teacher.topic else -1
     for i, source in enumerate(pipeline.sources):
-        yield f"sources.{i}.zone", partial(time_zone, source.zone)
-        yield f"sources.{i}", partial(decoder, source, i)
-        yield f"sources.{i}.topic", partial(_source_topic, source)
+        at = "teacher" if i == teaching else f"sources.{i}"
+        yield f"{at}.zone", partial(time_zone, source.zone)
+        yield at, partial(decoder, source, i)
+        yield f"{at}.topic", partial(_source_topic, source)
         if source.host and source.format != "sparkplug":
-            yield f"sources.{i}.host", partial(_refuse, "is for format sparkplug")
+            yield f"{at}.host", partial(_refuse, "is for format sparkplug")
         if bool(source.seq) != bool(source.boot):
-            yield (
-                f"sources.{i}.seq",
-                partial(_refuse, "numbers need a boot id too: they start anew at a reboot"),
-            )
+            yield f"{at}.seq", partial(_refuse, "numbers need a boot id too: they start anew at a reboot")
     yield "derive", lambda: [Derived.parse(name, text) for name, text in pipeline.derive.items()]
     yield "student", lambda: pipeline.cut(pipeline.student)
     yield "teacher", lambda: pipeline.cut(pipeline.teacher)

@@ -1,12 +1,14 @@
 """What can be set about a pipeline: typed, each with its meaning and its default."""
 
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, field
 
 from iot_stream.address import Settings
 from iot_stream.config.learning import DistillSettings, TrainSettings
+from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Recordings
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError
@@ -15,6 +17,8 @@ from iot_stream.formats.source import Source
 from iot_stream.hygiene import Limit
 from iot_stream.units import Duration, Rate
 from iot_stream.windows import Cut
+
+MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
 
 
 class Labels(Settings, frozen=True):
@@ -86,31 +90,6 @@ class Task(Settings, frozen=True):
     ]
 
 
-class Network:
-    """A built-in architecture, the channels that it sees, and its own options.
-
-    No dataclass: msgspec would fill one by itself, past `parse`, and drop the options.
-    """
-
-    def __init__(
-        self, arch: str, channels: tuple[str, ...] = (), options: tuple[tuple[str, Any], ...] = ()
-    ) -> None:
-        self.arch, self.channels, self.options = arch, channels, options
-
-    def __repr__(self) -> str:
-        return f"Network({self.arch!r}, {self.channels!r}, {self.options!r})"
-
-    @classmethod
-    def parse(cls, data: object) -> "Network":
-        if not isinstance(data, dict) or not isinstance(data.get("arch"), str):
-            raise ConfigError("a model is {arch: …, channels: […], …}")
-        channels = data.get("channels", [])
-        if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels):
-            raise ConfigError("channels: a list of names is expected")
-        rest = {key: value for key, value in data.items() if key not in ("arch", "channels")}
-        return cls(data["arch"], tuple(channels), tuple(sorted(rest.items())))
-
-
 class Sample(Settings, frozen=True):
     recent: Annotated[int, Meta(ge=1, description="So many of the newest windows")] = 400
     reservoir: Annotated[
@@ -168,12 +147,13 @@ class Pipeline(Settings, frozen=True):
     teacher: Annotated[
         Network,
         Meta(
-            description="The large model: {arch, channels, …}; its channels may be others than the student's"
+            description="The large model: {arch, channels, …}, {factory, …}, {onnx, …} or {topic, …}; its "
+            "channels may be others than the student's"
         ),
     ] = Network("resnet1d")
-    student: Annotated[Network, Meta(description="The small model: {arch, channels, …}")] = Network(
-        "mobilenet1d"
-    )
+    student: Annotated[
+        Network, Meta(description="The small model: {arch, channels, …} or {factory, channels, …}")
+    ] = Network("mobilenet1d")
     train: Annotated[TrainSettings, Meta(description="Stage training: the teacher")] = TrainSettings()
     distill: Annotated[DistillSettings, Meta(description="Stages distillation and fusion: the student")] = (
         DistillSettings()
@@ -182,8 +162,12 @@ class Pipeline(Settings, frozen=True):
     triggers: Annotated[Triggers, Meta(description="What starts a round")] = Triggers()
     gate: Annotated[Gate, Meta(description="What a candidate must pass")] = Gate()
     teacher_wait: Annotated[
-        Duration, Meta(description="How long a teacher's window waits for its late channels")
-    ] = Duration(2 * 86_400 * 10**9)
+        Duration | None,
+        Meta(
+            description="How long a teacher's window waits for its late channels, or a topic's word; "
+            "default: 2 days, for a topic 1 min"
+        ),
+    ] = None
     loss_alarm: Annotated[
         float,
         Meta(
@@ -211,6 +195,8 @@ class Pipeline(Settings, frozen=True):
 
     def cut(self, network: Network) -> Cut:
         """How readings become this model's windows; raises ConfigError for a channel that nothing makes."""
+        if told := network.topic:
+            return self._told_beside(told)
         derived = {name: Derived.parse(name, text) for name, text in self.derive.items()}
         inputs = network.channels or self._raw_channels()
         if not inputs:
@@ -251,19 +237,29 @@ class Pipeline(Settings, frozen=True):
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
+    def _told_beside(self, told: TopicTeacher) -> Cut:
+        """The student's own windows, with what the topic said by then in place of what was measured."""
+        seen = self.cut(self.student)
+        return msgspec.structs.replace(
+            seen, channels=(*seen.channels, *told.channels), inputs=told.channels, derive=(), holds=told.holds
+        )
+
     @property
     def cuts(self) -> dict[Cut, int]:
         """The cuts of both models, and how long (ns) a row of each waits for channels of other sources."""
         return {
-            self.cut(self.teacher): int(self.teacher_wait),
+            self.cut(self.teacher): int(self.teacher_wait or (MINUTE if self.teacher.topic else 2 * DAY)),
             self.cut(self.student): int(self.window.lateness),
         }
 
     def _raw_channels(self) -> tuple[str, ...]:
         """Channels that the sources name; empty where a source takes whatever comes."""
+        told = self.teacher.topic.channels if self.teacher.topic else ()
         if any(not source.channels for source in self.sources):
-            return tuple(self.recordings.channels) if self.recordings else ()
-        return tuple(dict.fromkeys(name for source in self.sources for name in channels_of(source)))
+            found = tuple(self.recordings.channels) if self.recordings else ()
+        else:
+            found = tuple(dict.fromkeys(name for source in self.sources for name in channels_of(source)))
+        return tuple(name for name in found if name not in told)
 
     def sources_of(self, cut: Cut) -> tuple[int, ...]:
         """Indexes of the sources that carry any of the cut's channels."""

@@ -95,23 +95,31 @@ def graph(model: nn.Module, length: int, channels: int) -> bytes:
     """ONNX of a folded model, without weights: inputs `x` (n, length, channels) and each weight by name.
 
     The same architecture gives the same bytes whatever its weights. Takes seconds: do it once an
-    architecture. Raises ModelError for a model that still holds batch norm.
+    architecture. Raises ModelError for a model that still holds batch norm, or that cannot be exported.
     """
     if any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise ModelError("fold the model before exporting its graph")
+    if fixed := named_weights(model).keys() - {name for name, _ in model.named_parameters()}:
+        raise ModelError(
+            f"{min(fixed)} is a buffer, which no update could carry: make it a parameter, or persistent=False"
+        )
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
     names = list(weights)
     example = (torch.zeros(2, length, channels), *weights.values())
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            _WeightsAsInputs(model, names).eval(),
-            example,
-            input_names=[INPUT, *names],
-            output_names=[OUTPUT],
-            dynamic_shapes={"x": {0: torch.export.Dim("n")}, "weights": tuple({} for _ in names)},
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                _WeightsAsInputs(model, names).eval(),
+                example,
+                input_names=[INPUT, *names],
+                output_names=[OUTPUT],
+                dynamic_shapes={"x": {0: torch.export.Dim("n")}, "weights": tuple({} for _ in names)},
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # a student of the user's may hold anything; the exporter's errors differ
+        what = str(error).strip().split("\n")[0]
+        raise ModelError(f"this student cannot be exported to ONNX: {what}") from error
     if program is None:
         raise ModelError("the exporter returned no graph")
     return _stripped(program.model_proto)

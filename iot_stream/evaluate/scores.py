@@ -64,6 +64,7 @@ def collect(
     heard = [
         Word(came, end, device, int(np.frombuffer(logits, np.float32).argmax()))
         for device, end, _, came, logits in words
+        if np.isfinite(np.frombuffer(logits, np.float32)).all()
     ]
     said["persistence"] = repeated(windows.devices, windows.ends, windows.arrived, heard)
     return Scores(windows.devices, windows.starts, windows.ends, true, said, versions)
@@ -88,5 +89,5 @@ def _classes(
     for device, end, _, _, logits in rows:
         i = place.get((device, end))
         if i is not None:
-            said[i] = int(np.frombuffer(logits, np.float32).argmax())
+            said[i] = labelling.named(np.frombuffer(logits, np.float32)[None])[0]
     return said

@@ -130,7 +130,29 @@ def format_of(name: str) -> Format:
 
 def decoder(source: Source, index: int) -> Decoder:
     """The decoder for a source, whose blocks carry `index`; raises ConfigError."""
-    return format_of(source.format).make(source, index)
+    made = format_of(source.format).make(source, index)
+    if not source.devices:
+        return made
+    if isinstance(made, Conversation):
+        raise ConfigError(f"devices: format {source.format} keeps to the names that its devices have")
+    return _Renamed(made, source.devices)
+
+
+class _Renamed:
+    """Readings under the names of the devices that they are of."""
+
+    def __init__(self, inner: Decoder, devices: Mapping[str, tuple[str, ...] | str]) -> None:
+        self._inner = inner
+        self._devices = {
+            name: (meant,) if isinstance(meant, str) else tuple(meant) for name, meant in devices.items()
+        }
+
+    def decode(self, heard: Heard) -> list[Block]:
+        return [
+            block.renamed(device)
+            for block in self._inner.decode(heard)
+            for device in self._devices.get(block.device, ())
+        ]
 
 
 def _own(source: Source, index: int) -> Decoder:

@@ -21,13 +21,22 @@ class Source(Settings, frozen=True):
         str,
         Meta(description="Path or column of the device's name, or a name; default: the topic's"),
     ] = ""
+    devices: Annotated[
+        dict[str, tuple[str, ...] | str],
+        Meta(
+            description="The name in the topic or message → the device, or devices, that are meant, as "
+            "{hall_camera: [hall_1, hall_2]}; others are passed over; default: names are the devices'"
+        ),
+    ] = field(default_factory=dict)
     channels: Annotated[
         dict[str, str],
         Meta(description="Channel → where its value is: a path, a name or a number, as the format has it"),
     ] = field(default_factory=dict)
     values: Annotated[
         dict[str, float],
-        Meta(description="What words stand for, as {heat: 1, idle: 0}; on, off and their like are known"),
+        Meta(
+            description="What words stand for, as {heat: 1, idle: 0}; on, off, true and their like are known"
+        ),
     ] = field(default_factory=dict)
     time: Annotated[str, Meta(description="Path of the time; left out: time of arrival")] = ""
     zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"

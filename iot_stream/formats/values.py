@@ -17,9 +17,11 @@ UNKNOWN = frozenset(("", "unavailable", "unknown", "none", "null", "nan", "n/a")
 def number(value: object, words: Mapping[str, float] = {}) -> float:
     """What a value counts as; NaN where it says that it is not known.
 
-    Text may be a number, one of `words` (as written), or, in any case of letters, a state (on, off, open,
-    closed, …: 1 or 0). Raises DataError("wrong_type").
+    Text may be a number, one of `words` (as written, or in small letters), or, in any case of letters, a
+    state (on, off, open, closed, …: 1 or 0). Raises DataError("wrong_type").
     """
+    if words and isinstance(value, int):
+        value = str(value).lower()  # true, or 3, may be among them
     if isinstance(value, int | float):
         return float(value) if abs(value) < LARGEST else np.nan
     if value is None:
@@ -28,6 +30,8 @@ def number(value: object, words: Mapping[str, float] = {}) -> float:
         if value in words:
             return float(words[value])
         text = value.strip().lower()
+        if text in words:
+            return float(words[text])
         if text in UNKNOWN:
             return np.nan
         if text in STATES:

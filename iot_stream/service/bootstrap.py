@@ -1,6 +1,6 @@
 """The bootstrap: recordings or a world, cut into windows of both sides, with labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from iot_stream import recordings
 from iot_stream.config import Pipeline, Recordings, Select
 from iot_stream.errors import ConfigError
+from iot_stream.labelling import NO_LABEL
 from iot_stream.readings import Times, Values
 from iot_stream.recordings import RECORDING_EPOCH, Recording
+from iot_stream.store.journal import WindowSet
 from iot_stream.windows import Cut, Windower, Windows
 from simulator.world import world
 
@@ -25,6 +27,30 @@ class Bootstrap:
     student_x: Values
     teacher_x: Values
     labels: NDArray[np.int64]
+
+    def rows(self, keep: NDArray[np.bool_]) -> "Bootstrap":
+        return Bootstrap(*(getattr(self, field.name)[keep] for field in fields(self)))
+
+
+def nothing(pipeline: Pipeline) -> Bootstrap:
+    """Where no recording is named."""
+    no_time = np.zeros(0, np.int64)
+    student, teacher = (
+        np.zeros((0, cut.length, len(cut.inputs)), np.float32)
+        for cut in (pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher))
+    )
+    return Bootstrap(np.zeros(0, np.str_), no_time, no_time, student, teacher, no_time)
+
+
+def together(student: WindowSet, teacher: WindowSet) -> Bootstrap:
+    """Stored windows of both sides, of the same moments, without labels."""
+    keys = zip(teacher.devices.tolist(), teacher.starts.tolist(), strict=True)
+    place = {key: row for row, key in enumerate(keys)}
+    keys = zip(student.devices.tolist(), student.starts.tolist(), strict=True)
+    found = np.array([place.get(key, -1) for key in keys], np.int64)
+    student, teacher = student.rows(found >= 0), teacher.rows(found[found >= 0])
+    unknown = np.full(len(student), NO_LABEL)
+    return Bootstrap(student.devices, student.starts, student.ends, student.x, teacher.x, unknown)
 
 
 def load(pipeline: Pipeline, part: Select, folder: Path) -> Bootstrap:

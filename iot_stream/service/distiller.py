@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,11 @@ from iot_stream.device.model import Model
 from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
 from iot_stream.distill.teachers import Teacher
-from iot_stream.errors import IotStreamError, ModelError
+from iot_stream.errors import IotStreamError, ModelError, NotTaughtYet, TeacherAway
 from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
-from iot_stream.service import learning, round
+from iot_stream.service import bootstrap, learning, round
+from iot_stream.service.bootstrap import Bootstrap
 from iot_stream.service.learning import Prepared, logits_bytes, logits_of
 from iot_stream.service.triggers import Trigger
 from iot_stream.store import Store
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 COHORT = "all"
 POLL_S = 0.1
+AGAIN_S = 1.0  # between two questions to a teacher that has nothing to say yet, or is away
 SCORE = 4096
 TEACHER = "teacher"
 
@@ -55,10 +58,10 @@ class Distiller:
         self._connection.start()
         self._presence.say_online(self._connection)
         try:
-            for pipeline in self._pipelines:
-                pipeline.prepare()
             while not stopping.is_set():
                 for pipeline in self._pipelines:
+                    if not pipeline.ready():
+                        continue
                     pipeline.score()
                     pipeline.obey()
                     pipeline.step(once)
@@ -96,15 +99,36 @@ class _Pipeline:
         self._trigger = Trigger(pipeline.triggers, 0, 0)
         self._excluded = 0  # windows that the last round was not to learn from
         self._scored = 0  # windows that the teacher has spoken on
+        self._again = 0.0  # when the teacher is asked again, on the monotonic clock
+        self._waiting = ""  # what for, as it was said
 
     # --- before the first round -------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Prepared, now or before; while the teacher has not taught enough, it says so."""
+        if self._prepared is None and time.monotonic() >= self._again:
+            try:
+                self.prepare()
+            except NotTaughtYet as error:
+                self._wait(str(error))
+        return self._prepared is not None
+
+    def _wait(self, why: str) -> None:
+        """Say why, once."""
+        self._again = time.monotonic() + AGAIN_S
+        if why != self._waiting:
+            self._waiting = why
+            self._tell("progress", self._round_id(), stage="teacher", detail=why)
 
     def prepare(self) -> None:
         """Teacher, first student and rivals; the first student is released as it is, for nothing runs yet."""
         self._close_interrupted_rounds()
         round_id = self._round_id()
         say = partial(self._progress, round_id)
-        self._prepared = learning.prepare(self._store.registry, self._name, self._pipeline, self._folder, say)
+        registry = self._store.registry
+        self._prepared = learning.prepare(
+            registry, self._name, self._pipeline, self._folder, say, self._heard
+        )
         if self._store.registry.newest(self._name, COHORT) is None:
             report = self._prepared.report | {"gate": {"reason": "first version: nothing to compare with"}}
             self._finish(round_id, "bootstrap", wall(), 0, "released", report, self._prepared.first)
@@ -112,6 +136,9 @@ class _Pipeline:
         # Devices have their first student by now; the rivals are wanted for scoring only.
         self._rivals = learning.rivals(self._store.registry, self._prepared, say)
         self._go_on()
+
+    def _heard(self) -> Bootstrap:
+        return bootstrap.together(self._newest(self._student_cut), self._newest(self._teacher_cut))
 
     def _go_on(self) -> None:
         """Where scoring and triggers stood when this process last ended."""
@@ -133,8 +160,11 @@ class _Pipeline:
 
     def score(self) -> None:
         """What teacher and rivals say of windows that are new; kept, so no window is passed twice."""
-        while self._score_next(TEACHER):
-            pass
+        try:
+            while time.monotonic() >= self._again and self._score_next(TEACHER):
+                pass
+        except TeacherAway as error:  # its word is held back: the windows wait for it
+            self._wait(str(error))
         while self._score_next(*self._rivals):
             pass
 
@@ -187,6 +217,8 @@ class _Pipeline:
         found = np.array([place.get(key, -1) for key in keys], np.int64)
         windows = windows.rows(found >= 0)
         logits = logits_of([said[i][4] for i in found[found >= 0]], len(classes))
+        heard = labelling.spoken(logits)
+        windows, logits = windows.rows(heard), logits[heard]
         keep = self._store.scope.allowed(self._name, windows.devices, windows.starts, windows.ends)
         self._excluded = int((~keep).sum())
         windows, logits = windows.rows(keep), logits[keep]

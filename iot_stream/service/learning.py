@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +17,14 @@ from iot_stream.device.model import Model
 from iot_stream.distill import student as students
 from iot_stream.distill import teachers
 from iot_stream.distill.material import Material
+from iot_stream.distill.models import factory
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Lessons, Teacher
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, ModelError
+from iot_stream.labelling import named, spoken
 from iot_stream.readings import Values
 from iot_stream.service import bootstrap as bootstraps
+from iot_stream.service import cold_start
 from iot_stream.service.bootstrap import Bootstrap
 from iot_stream.service.round import Learner, Say
 from iot_stream.store import Store
@@ -61,18 +65,35 @@ class Prepared:
     report: dict[str, Any]
 
 
-def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Say) -> Prepared:
-    """Raises ConfigError, ModelError."""
-    if pipeline.recordings is None or pipeline.recordings.bootstrap is None:
+def prepare(
+    models: Models,
+    name: str,
+    pipeline: Pipeline,
+    folder: Path,
+    say: Say,
+    heard: Callable[[], Bootstrap] | None = None,
+) -> Prepared:
+    """`heard`: the windows that have come, from which a teacher that needs no labels makes a first student
+    where no bootstrap is recorded. Raises ConfigError, ModelError; NotTaughtYet while these are too few."""
+    factory.importable(folder)
+    recorded = pipeline.recordings and pipeline.recordings.bootstrap
+    if recorded:
+        wide = bootstraps.load(pipeline, recorded.teacher, folder)
+        narrow = bootstraps.load(pipeline, recorded.student, folder)
+        teacher, taught = _teacher(models, pipeline, wide, say)
+    elif heard is not None and teachers.ready(pipeline.teacher):
+        teacher, taught = _teacher(models, pipeline, bootstraps.nothing(pipeline), say)
+        wide = narrow = cold_start.bootstrap(models, name, pipeline, teacher, heard)
+    else:
         raise ConfigError(
             f"pipelines.{name}.recordings.bootstrap: nothing to learn from; name recordings or a world"
         )
-    parts = pipeline.recordings.bootstrap
-    wide = bootstraps.load(pipeline, parts.teacher, folder)
-    narrow = bootstraps.load(pipeline, parts.student, folder)
-    teacher, taught = _teacher(models, pipeline, wide, say)
     tuning = pipeline.train.tune_steps > 0
     all_of_it, initial = _material(wide, teacher, tuning), _material(narrow, teacher, tuning)
+    if not len(initial) or not len(all_of_it):
+        raise ModelError(
+            "the teacher says nothing of the bootstrap; are its channels in recordings.channels?"
+        )
     cut = pipeline.cut(pipeline.student)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
     architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
@@ -84,7 +105,13 @@ def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Sa
         "teacher_parameters": teacher.parameters,
     }
     return Prepared(
-        Learner(pipeline, architecture, initial, first.resume, Lessons(wide.teacher_x, wide.labels)),
+        Learner(
+            pipeline,
+            architecture,
+            initial,
+            first.resume,
+            Lessons(wide.teacher_x, wide.labels, ends=wide.ends),
+        ),
         teacher,
         first,
         all_of_it,
@@ -114,8 +141,7 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
     say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
     teacher, cost = teachers.train(
         key,
-        windows,
-        labels,
+        Lessons(windows, labels, ends=data.ends[known]),
         cut,
         pipeline.classes,
         pipeline.window.masks,
@@ -124,7 +150,8 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
         pipeline.seed,
         _every_tenth(say, "training"),
     )
-    agreement = float((teacher.logits(windows).argmax(axis=1) == labels).mean())
+    said = named(teacher.logits(windows))
+    agreement = float((said == labels).mean()) if len(labels) else None
     training = {
         "windows": len(labels),
         "steps": cost.steps,
@@ -133,7 +160,8 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
         "cpu_seconds": cost.cpu_seconds,
         "accuracy_on_bootstrap": agreement,
     }
-    say("training", f"teacher agrees with {agreement:.1%} of its labels after {cost.seconds:.1f} s")
+    if agreement is not None:
+        say("training", f"teacher agrees with {agreement:.1%} of its labels after {cost.seconds:.1f} s")
     models.put_model(
         key, "teacher", teacher.to_bytes(), {"spec": teacher.spec.encode().decode(), "training": training}
     )
@@ -188,7 +216,8 @@ def _unpack(content: bytes) -> Packed:
 
 
 def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:
-    return Material(
+    """What the teacher has a word on."""
+    material = Material(
         data.devices,
         data.starts,
         data.ends,
@@ -197,6 +226,7 @@ def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:
         data.labels,
         data.teacher_x if tuning else None,
     )
+    return material.rows(spoken(material.logits))
 
 
 def _every_tenth(say: Say, stage: str) -> Any:

@@ -127,16 +127,19 @@ def run(
 def _tune(
     learner: Learner, teacher: Teacher, stream: Material, now: int, seed: int, say: Say
 ) -> tuple[Teacher, dict[str, Any]]:
-    """The teacher fine-tuned on the stream's labels; as it was where there are none, or it is not wanted."""
-    fresh = np.flatnonzero(stream.labels >= 0)
-    if not learner.pipeline.train.tune_steps or stream.teacher_x is None or not len(fresh):
+    """The teacher after the stream's labels, and its windows where it learns from those; as it was where
+    there is nothing for it, or it is not wanted."""
+    if not learner.pipeline.train.tune_steps or stream.teacher_x is None:
         return teacher, {}
-    ages = sampler.by_age(stream.ends[fresh], now, learner.pipeline.sample)
-    lessons = Lessons(stream.teacher_x[fresh], stream.labels[fresh], ages)
+    ages = sampler.by_age(stream.ends, now, learner.pipeline.sample)
+    lessons = Lessons(stream.teacher_x, stream.labels, ages, stream.ends)
     tuned, cost = teachers.tune(teacher, lessons, learner.lessons, learner.pipeline.train, seed)
+    if tuned is teacher:
+        return teacher, {}
+    late = int((stream.labels >= 0).sum())
     losses = "".join(f": loss {value:.4f}" for value in cost.losses.values())
-    say("training", f"teacher fine-tuned on {len(fresh)} late labels{losses}")
-    return tuned, {"late_labels": len(fresh), "steps": cost.steps, "losses": cost.losses}
+    say("training", f"teacher tuned on {len(stream)} windows, {late} of them with late labels{losses}")
+    return tuned, {"late_labels": late, "steps": cost.steps, "losses": cost.losses}
 
 
 def _said_anew(material: Material, teacher: Teacher) -> Material:

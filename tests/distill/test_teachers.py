@@ -50,7 +50,7 @@ KNOWN, FRESH = blobs(300, 0), blobs(60, 1, drifted=True)
 
 
 def taught(network: Network, lessons: Lessons = KNOWN, classes: tuple[str, ...] = ("a", "b")) -> Teacher:
-    return teachers.train("the key", lessons.x, lessons.y, CUT, classes, False, network, SETTINGS, 0)[0]
+    return teachers.train("the key", lessons, CUT, classes, False, network, SETTINGS, 0)[0]
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,19 @@ def test_it_goes_on_without_anything_to_replay(teacher: tuple[Network, Teacher])
     nothing = Lessons(KNOWN.x[:0], KNOWN.y[:0])
     alone, _ = teachers.tune(teacher[1], FRESH, nothing, SETTINGS, 0)
     assert accuracy(alone, FRESH) > 0.9
+
+
+def test_windows_without_labels_teach_it_nothing(teacher: tuple[Network, Teacher]) -> None:
+    unlabelled = Lessons(FRESH.x, np.full_like(FRESH.y, -1))
+    after, cost = teachers.tune(teacher[1], unlabelled, KNOWN, SETTINGS, 0)
+    assert after is teacher[1]
+    assert cost.steps == 0
+
+
+def test_windows_without_labels_are_left_out(teacher: tuple[Network, Teacher]) -> None:
+    x, y = np.concatenate([FRESH.x, 100 + FRESH.x]), np.append(FRESH.y, np.full_like(FRESH.y, -1))
+    after, _ = teachers.tune(teacher[1], Lessons(x, y), KNOWN, SETTINGS, 0)
+    assert after.to_bytes() == tuned(teacher[1]).to_bytes()
 
 
 def test_of_no_windows_it_says_nothing(teacher: tuple[Network, Teacher]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from iot_stream.distill.models import factory
 from iot_stream.distill.registry import Registry, unknown
 from iot_stream.errors import ModelError
 
@@ -30,11 +31,13 @@ def options(arch: str) -> dict[str, object]:
 def build(
     arch: str, length: int, channels: int, classes: int, *, seed: int = 0, **chosen: object
 ) -> nn.Module:
-    """A freshly initialised model; the same seed gives the same weights.
+    """A freshly initialised model; the same seed gives the same weights. `arch` may be a `module:function`.
 
     Its forward takes (n, length, channels) float32 and gives logits (n, classes). Raises ModelError for
     an unknown architecture or option, naming the nearest, and for values that give no model.
     """
+    if ":" in arch:
+        return factory.network(arch, length, channels, classes, seed, **chosen)
     make = ARCHITECTURES.get(arch)
     valid = options(arch)
     for name in chosen:

@@ -14,10 +14,11 @@ from sklearn.utils.validation import has_fit_parameter
 from iot_stream.config import Network
 from iot_stream.config.learning import TrainSettings
 from iot_stream.distill.registry import Registry
-from iot_stream.distill.teachers.member import Lessons, State
-from iot_stream.distill.trainer import Trained
+from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
+from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
 from iot_stream.readings import Values
+from iot_stream.windows import Spec
 
 ESTIMATORS: Registry[Callable[..., Any]] = Registry("estimator")
 
@@ -57,7 +58,20 @@ class EstimatorMember:
         return cls(network, lessons, estimator), cost
 
     @classmethod
-    def restored(cls, network: Network, state: State) -> "EstimatorMember":
+    def trained(
+        cls,
+        network: Network,
+        _spec: Spec,
+        lessons: Lessons,
+        _settings: TrainSettings,
+        _seed: int,
+        _progress: Progress | None,
+        /,
+    ) -> tuple["EstimatorMember", Trained]:
+        return cls.fitted(network, lessons)
+
+    @classmethod
+    def restored(cls, network: Network, _spec: Spec, state: State, /) -> "EstimatorMember":
         return cls.fitted(network, Lessons(state["x"], state["y"], state["weights"]))[0]
 
     @property
@@ -76,6 +90,9 @@ class EstimatorMember:
         self, fresh: Lessons, known: Lessons, _settings: TrainSettings, _seed: int, /
     ) -> tuple["EstimatorMember", Trained]:
         """Fitted anew on all lessons; late ones count as their age has it, no more for being few."""
+        fresh, known = fresh.labelled, known.labelled
+        if not len(fresh.y):
+            return self, NO_COST
         return self.fitted(
             self.network,
             Lessons(
@@ -87,3 +104,7 @@ class EstimatorMember:
 
     def state(self) -> State:
         return {"x": self.lessons.x, "y": self.lessons.y, "weights": self.lessons.counts}
+
+
+for _name in ESTIMATORS.names():
+    KINDS.register(_name)(EstimatorMember)

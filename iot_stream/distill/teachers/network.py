@@ -10,8 +10,8 @@ from torch import nn
 
 from iot_stream.config import Network
 from iot_stream.config.learning import TrainSettings
-from iot_stream.distill.models import build
-from iot_stream.distill.teachers.member import Lessons, State
+from iot_stream.distill.models import architectures, build
+from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained, predict, train_supervised
 from iot_stream.readings import Values
 from iot_stream.windows import Spec
@@ -52,6 +52,9 @@ class NetworkMember:
         self, fresh: Lessons, known: Lessons, settings: TrainSettings, seed: int, /
     ) -> tuple["NetworkMember", Trained]:
         """After `settings.tune_steps`, of which a batch has `settings.tune_share` of fresh lessons."""
+        fresh, known = fresh.labelled, known.labelled
+        if not len(fresh.y):
+            return self, NO_COST
         module, share = copy.deepcopy(self.module), settings.tune_share
         weights = [
             share * fresh.counts / fresh.counts.sum(),
@@ -74,3 +77,7 @@ class NetworkMember:
 def _build(network: Network, spec: Spec, seed: int) -> nn.Module:
     shape = spec.cut.length, spec.model_channels, len(spec.classes)
     return build(network.arch, *shape, seed=seed, **dict(network.options))
+
+
+for _arch in architectures():
+    KINDS.register(_arch)(NetworkMember)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Network
 from iot_stream.config.learning import TrainSettings
-from iot_stream.distill.models import architectures
+from iot_stream.config.network import ONNX, TOPIC
+from iot_stream.distill.models.factory import source_hash
 from iot_stream.distill.registry import unknown
-from iot_stream.distill.teachers.estimators import ESTIMATORS, EstimatorMember
-from iot_stream.distill.teachers.member import Lessons, Member, State
-from iot_stream.distill.teachers.network import NetworkMember
+from iot_stream.distill.teachers.factory import Factory
+from iot_stream.distill.teachers.foreign import ForeignMember
+from iot_stream.distill.teachers.member import KINDS, LEAST, Kind, Lessons, Member, check_lessons
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ConfigError, ModelError
 from iot_stream.readings import Values
@@ -22,7 +24,7 @@ from iot_stream.windows import Cut, Spec, normalisation
 
 FORMAT = "teacher-2"  # change when the same data and settings would train otherwise
 ENSEMBLE = "ensemble"
-LEAST = 1e-6  # a probability below this says no more than that
+READY = (ONNX, TOPIC)  # kinds that learn nothing here
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,11 @@ class Teacher:
 
     def logits(self, windows: Values) -> Values:
         """(n, length, inputs) raw teacher windows → (n, classes); of several members the log of the equal
-        mean of their probabilities."""
+        mean of their probabilities. NaN where there is no word. Raises ModelError."""
         if not len(windows):
             return np.zeros((0, len(self.spec.classes)), np.float32)
         x = self.spec.model_input(windows)
-        said = [member.logits(x) for member in self.members]
+        said = [member.logits(windows if isinstance(member, ForeignMember) else x) for member in self.members]
         if len(said) == 1:
             return said[0]
         mean = np.mean([_softmax(each) for each in said], axis=0)
@@ -64,14 +66,32 @@ def key_of(
     """The hash of all that makes this teacher: the same data and settings are not trained twice."""
     digest = hashlib.sha256(np.ascontiguousarray(windows).tobytes())
     digest.update(np.ascontiguousarray(labels).tobytes())
-    digest.update(json.dumps([FORMAT, cut.id, repr(network), repr(settings), seed]).encode())
+    made_of = [content for each in _members(network) if (content := _made_of(each))]
+    digest.update(json.dumps([FORMAT, cut.id, repr(network), repr(settings), seed, *made_of]).encode())
     return digest.hexdigest()
+
+
+def _made_of(network: Network) -> str:
+    """What is behind a name outside of the settings."""
+    if network.own:
+        return source_hash(network.arch)
+    if network.arch == ONNX:
+        path = Path(str(dict(network.options)[ONNX]))
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ModelError(f"teacher.onnx: {path}: {error.strerror}") from error
+    return ""
+
+
+def ready(network: Network) -> bool:
+    """Whether a teacher may need no labels: all of it is made elsewhere, or by the user."""
+    return all(each.own or each.arch in READY for each in _members(network))
 
 
 def train(
     key: str,
-    windows: Values,
-    labels: NDArray[np.int64],
+    lessons: Lessons,
     cut: Cut,
     classes: tuple[str, ...],
     masks: bool,
@@ -80,36 +100,32 @@ def train(
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[Teacher, Trained]:
-    """Stage *training*: `windows` (n, length, inputs) raw, `labels` (n,). Raises ModelError."""
-    missing = [name for k, name in enumerate(classes) if not (labels == k).any()]
-    if missing:
-        raise ModelError(
-            f"no labelled window of {', '.join(missing)} to learn from; widen recordings.bootstrap.teacher"
-        )
-    spec = Spec(cut, classes, *normalisation(windows), masks)
-    lessons = Lessons(spec.model_input(windows), labels)
-    members: list[Member] = []
-    costs = []
-    for number, each in enumerate(_members(network)):
-        member: Member
-        if each.arch in ESTIMATORS.names():
-            member, cost = EstimatorMember.fitted(each, lessons)
-        else:
-            member, cost = NetworkMember.trained(each, spec, lessons, settings, seed + number, progress)
-        members.append(member)
-        costs.append(cost)
-    return Teacher(key, spec, tuple(members)), _together(costs)
+    """Stage *training*: `lessons` of raw windows, all labelled; none, where it is `ready`. Raises
+    ModelError."""
+    if not ready(network):
+        check_lessons(lessons, classes)
+    spec = Spec(cut, classes, *normalisation(lessons.x), masks)
+    scaled = replace(lessons, x=spec.model_input(lessons.x))
+    trained = [
+        _kind(each).trained(each, spec, scaled, settings, seed + number, progress)
+        for number, each in enumerate(_members(network))
+    ]
+    return Teacher(key, spec, tuple(member for member, _ in trained)), _together([c for _, c in trained])
 
 
 def tune(
     teacher: Teacher, fresh: Lessons, known: Lessons, settings: TrainSettings, seed: int
 ) -> tuple[Teacher, Trained]:
-    """The teacher after fresh labels (raw windows), with what it was first taught replayed."""
+    """The teacher after the stream's fresh windows (raw), labelled or not, with what it was first taught
+    replayed; itself where none of its members learnt anything."""
     fresh, known = (replace(each, x=teacher.spec.model_input(each.x)) for each in (fresh, known))
     tuned = [
         member.tuned(fresh, known, settings, seed + number) for number, member in enumerate(teacher.members)
     ]
-    return replace(teacher, members=tuple(member for member, _ in tuned)), _together([c for _, c in tuned])
+    cost = _together([cost for _, cost in tuned])
+    if all(new is old for (new, _), old in zip(tuned, teacher.members, strict=True)):
+        return teacher, cost
+    return replace(teacher, members=tuple(member for member, _ in tuned)), cost
 
 
 def from_bytes(key: str, content: bytes, spec: Spec, network: Network) -> Teacher:
@@ -118,21 +134,22 @@ def from_bytes(key: str, content: bytes, spec: Spec, network: Network) -> Teache
     for name, value in safetensors.numpy.load(content).items():
         number, _, own = name.partition("/")
         states.setdefault(int(number), {})[own] = value
-    members = [_restored(each, spec, states[number]) for number, each in enumerate(_members(network))]
+    members = [
+        _kind(each).restored(each, spec, states.get(number, {}))
+        for number, each in enumerate(_members(network))
+    ]
     return Teacher(key, spec, tuple(members))
 
 
-def _restored(network: Network, spec: Spec, state: State) -> Member:
-    if network.arch in ESTIMATORS.names():
-        return EstimatorMember.restored(network, state)
-    return NetworkMember.restored(network, spec, state)
+def _kind(network: Network) -> Kind:
+    return Factory if network.own else KINDS.get(network.arch)
 
 
 def _members(network: Network) -> list[Network]:
     """The models of a teacher's settings: `{arch: ensemble, members: [{arch: …}, …]}`, or itself alone."""
-    known = [*architectures(), *ESTIMATORS.names()]
+    known = KINDS.names()
     if network.arch != ENSEMBLE:
-        if network.arch not in known:
+        if network.arch not in known and not network.own:
             raise ModelError(unknown("teacher", network.arch, [*known, ENSEMBLE]))
         return [network]
     options = dict(network.options)
@@ -144,7 +161,9 @@ def _members(network: Network) -> list[Network]:
     except ConfigError as error:
         raise ModelError(f"teacher.members: {error}") from error
     for each in members:
-        if each.arch not in known:
+        if each.topic:
+            raise ModelError("teacher.members: a topic teaches alone: it sees what it says, no other channel")
+        if each.arch not in known and not each.own:
             raise ModelError(unknown("teacher.members", each.arch, known))
         if each.channels:
             raise ModelError("teacher.members: channels are the teacher's, all members see the same")

@@ -172,6 +172,7 @@ class _Rounds:
         stream, settings = self.stream, self.prepared.learner.pipeline.sample
         rows = np.flatnonzero(stream.arrived <= now)[-sampler.reach(settings) :]
         rows = rows[stream.taught[rows] <= now]
+        rows = rows[labelling.spoken(self.logits[rows])]
         devices, starts, ends = stream.devices[rows], stream.starts[rows], stream.ends[rows]
         come = [known.label for known in self.known if known.at <= now]
         labels, mixed = labelling.join(devices, starts, ends, come)
@@ -196,7 +197,7 @@ class _Rounds:
 
 
 def _classes(logits: Values) -> NDArray[np.int64]:
-    return np.asarray(logits.argmax(axis=1), np.int64)
+    return labelling.named(logits)
 
 
 def _speak(versions: list[_Version], stream: Stream) -> NDArray[np.int64]:
@@ -214,7 +215,7 @@ def _persistence(
     prepared: Prepared, stream: Stream, known: list[Known], teacher: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Teacher's words and late labels repeated; before any, the bootstrap's last label."""
-    heard = np.flatnonzero(stream.taught < NEVER)
+    heard = np.flatnonzero((stream.taught < NEVER) & (teacher >= 0))
     words = [
         Word(int(stream.taught[row]), int(stream.ends[row]), str(stream.devices[row]), int(teacher[row]))
         for row in heard
