@@ -1,7 +1,9 @@
 """What a round learns from: the newest windows, and a reservoir balanced over classes and time, so that
 old regimes are not forgotten. What the gate will judge by is taken out first."""
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,16 @@ from numpy.typing import NDArray
 from iot_stream.config import Gate, Sample
 from iot_stream.distill.material import Material
 from iot_stream.labelling import enough_classes
-from iot_stream.readings import Times
+from iot_stream.readings import Times, Values
+
+OLD = 0.1
+"""Share of all windows that stands for old regimes, where the gate asks for them."""
+
+PERIODS = 24
+"""Into so many equal parts the time of the reservoir is cut; each gives the same, where it can."""
+
+AT_MOST = 1000
+"""Windows of old regimes that judge a round: the bound is narrow by then."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +38,99 @@ def reach(settings: Sample) -> int:
     return 10 * (settings.recent + settings.reservoir)
 
 
-def hold_out(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks (n,) of what may be trained on and of what judges, never both.
+@dataclass(frozen=True)
+class Split:
+    """Masks (n,) over the stream and (m,) over the bootstrap: what may be trained on, what judges a round,
+    and which windows stand for old regimes. Nothing that is trained on judges."""
 
-    By default the newest `gate.share` of each device's windows that end after `since` (ns) judges (more,
-    up to half, where `n_min` asks for it), so it is newer than all of that device that is trained on.
+    trains: NDArray[np.bool_]
+    judges: NDArray[np.bool_]
+    old: NDArray[np.bool_]
+    bootstrap_trains: NDArray[np.bool_]
+    bootstrap_old: NDArray[np.bool_]
+
+
+def split(stream: Material, bootstrap: Material, since: int, gate: Gate) -> Split:
+    """Shares the windows out between training and the gate's two sets.
+
+    *Recent*: by default the newest `gate.share` of each device's windows that end after `since` (ns) judges
+    (more, up to half, where `n_min` asks for it), so it is newer than all of that device that is trained on.
     With `gate.block`, whole blocks of time judge, the same ones for ever; the newest of them, as many
     as it takes to have both `n_min` windows and two classes.
+
+    *Late labels*: they come when their windows are no longer the newest. `gate.labels` of them are kept out
+    of training for ever, and the newest of these judge with the recent windows.
+
+    *Old regimes*: with `gate.old_drop`, a tenth of all blocks of time, of the bootstrap too, is kept out of
+    training for ever; those that ended before `since` are the second set.
     """
-    return (
+    span = whole_span(bootstrap)
+    trains, judges = (
         _newest(stream, since, gate) if gate.block is None else _blocks(stream, since, gate, int(gate.block))
     )
+    never, late = apart(stream, gate, span), _kept_labels(stream, gate, span)
+    judges |= _last(late & ~judges, stream.ends, 2 * gate.n_min)
+    boot_never = apart(bootstrap, gate, span)
+    return Split(
+        trains & ~never.touched & ~late & ~judges,
+        judges,
+        never.inside & (stream.ends <= since) & ~judges,
+        ~boot_never.touched,
+        boot_never.inside,
+    )
+
+
+def whole_span(bootstrap: Material) -> int:
+    """What a window spans (ns), 0 for single readings: the same for ever, as the bootstrap is."""
+    return int(np.median(bootstrap.ends - bootstrap.starts)) if len(bootstrap) else 0
+
+
+class Apart(NamedTuple):
+    """Masks (n,): windows that lie wholly `inside` the blocks kept apart, and that `touched` any of them."""
+
+    inside: NDArray[np.bool_]
+    touched: NDArray[np.bool_]
+
+
+def apart(material: Material, gate: Gate, span: int) -> Apart:
+    """The windows of old regimes that never train; none without `gate.old_drop`."""
+    if gate.old_drop is None:
+        return Apart(np.zeros(len(material), bool), np.zeros(len(material), bool))
+    if gate.block is None:
+        first, last = (_lot(material, times, span) < OLD for times in (material.starts, material.ends))
+    else:
+        every = round(1 / gate.share)
+        first, last = (times // int(gate.block) % every == 0 for times in (material.starts, material.ends))
+    return Apart(first & last, first | last)
+
+
+def _kept_labels(stream: Material, gate: Gate, span: int) -> NDArray[np.bool_]:
+    """Labelled windows that never train, but judge; whole blocks do that by themselves."""
+    if gate.block is not None or not gate.labels:
+        return np.zeros(len(stream), bool)
+    return (stream.labels >= 0) & (_lot(stream, stream.starts, span) < gate.labels)
+
+
+def _lot(material: Material, times: Times, span: int) -> NDArray[np.float64]:
+    """A number in [0, 1) drawn for a device's block of ten windows (n,), by a hash: the same for ever.
+
+    The finaliser of splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014).
+    """
+    names, place = np.unique(material.devices, return_inverse=True)
+    salts = np.array([zlib.crc32(name.encode()) for name in names.tolist()], np.uint64)
+    x = (times // max(1, 10 * span)).astype(np.uint64) + (salts[place] << np.uint64(32))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray((x ^ (x >> np.uint64(31))) / 2.0**64, np.float64)
+
+
+def _last(rows: NDArray[np.bool_], ends: Times, count: int) -> NDArray[np.bool_]:
+    """The newest `count` of these rows, as a mask."""
+    chosen = np.flatnonzero(rows)
+    chosen = chosen[np.argsort(ends[chosen], kind="stable")][-count:]
+    mask = np.zeros(len(rows), bool)
+    mask[chosen] = True
+    return mask
 
 
 def _newest(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -72,6 +165,12 @@ def _blocks(
     return (first != 0) & (last != 0), judging
 
 
+def old_regimes(stream: Material, bootstrap: Material, parts: Split) -> Material:
+    """The gate's second set: of what is kept apart a reservoir, balanced over classes and time."""
+    kept = bootstrap.rows(parts.bootstrap_old).and_then(stream.rows(parts.old))
+    return kept.rows(balanced(kept, AT_MOST))
+
+
 def draw(stream: Material, bootstrap: Material, settings: Sample, now: int) -> Batch:
     """Recent windows of the stream, and a reservoir of older ones and of the bootstrap. `now` in ns."""
     order = np.argsort(stream.ends, kind="stable")
@@ -97,20 +196,56 @@ def by_age(ends: Times, now: int, settings: Sample) -> NDArray[np.float64]:
     return np.asarray(np.exp(-np.maximum(0, now - ends) / int(settings.decay)), np.float64)
 
 
+def by_disagreement(batch: Batch, student: Values, strength: float) -> Batch:
+    """Windows on which the running student differs from the teacher are drawn more often: 1 + strength·d
+    times, d (0 to 1) the total variation between their probabilities. Shares of recent and reservoir stay.
+
+    `student` (n, classes): its logits on the batch's windows.
+    """
+    distance = 0.5 * np.abs(_softmax(batch.material.logits) - _softmax(student)).sum(axis=1)
+    weights = batch.weights * (1 + strength * distance)
+    for part in (slice(0, batch.recent), slice(batch.recent, None)):
+        weights[part] *= batch.weights[part].sum() / max(weights[part].sum(), 1e-12)
+    return replace(batch, weights=weights)
+
+
 def balanced(material: Material, size: int) -> NDArray[np.int64]:
-    """Rows, at most `size`: as even as can be over the teacher's classes, and over time within each."""
+    """Rows, at most `size`: as even as can be over the teacher's classes, and over time within each.
+
+    Even over time, not over windows: an hour in which ten times as many came has no more to say.
+    """
     if len(material) <= size:
         return np.arange(len(material))
-    said = material.said
-    members = [rows for k in np.unique(said) if len(rows := np.flatnonzero(said == k))]
-    members.sort(key=len)
-    chosen = []
-    left = size
-    for i, rows in enumerate(members):
-        quota = min(len(rows), left // (len(members) - i))
-        ordered = rows[np.argsort(material.ends[rows], kind="stable")]
-        chosen.append(
-            ordered[np.linspace(0, len(ordered) - 1, quota).astype(np.int64)] if quota else ordered[:0]
-        )
-        left -= quota
+    classes = [np.flatnonzero(material.said == k) for k in np.unique(material.said)]
+    quotas = _evenly([len(rows) for rows in classes], size)
+    chosen = [_over_time(rows, material.ends, quota) for rows, quota in zip(classes, quotas, strict=True)]
     return np.sort(np.concatenate(chosen))
+
+
+def _over_time(rows: NDArray[np.int64], ends: Times, size: int) -> NDArray[np.int64]:
+    ordered = rows[np.argsort(ends[rows], kind="stable")]
+    when = ends[ordered] - ends[ordered[0]]
+    period = when * PERIODS // (int(when[-1]) + 1)
+    parts = [ordered[period == number] for number in np.unique(period)]
+    quotas = _evenly([len(part) for part in parts], size)
+    return np.concatenate(
+        [
+            part[np.linspace(0, len(part) - 1, quota).astype(np.int64)]
+            for part, quota in zip(parts, quotas, strict=True)
+        ]
+    )
+
+
+def _evenly(have: list[int], total: int) -> list[int]:
+    """How many each gives of `total`: all the same, or all that it has where that is less."""
+    quotas = [0] * len(have)
+    order = sorted(range(len(have)), key=have.__getitem__)
+    for done, which in enumerate(order):
+        quotas[which] = min(have[which], total // (len(have) - done))
+        total -= quotas[which]
+    return quotas
+
+
+def _softmax(logits: Values) -> NDArray[np.float64]:
+    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)

@@ -24,7 +24,7 @@ from iot_stream.service.learning import Prepared, logits_bytes, logits_of
 from iot_stream.service.triggers import Trigger
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
-from iot_stream.store.registry import Round
+from iot_stream.store.registry import Round, Version
 from iot_stream.windows import Cut
 
 log = logging.getLogger(__name__)
@@ -260,6 +260,7 @@ class _Pipeline:
                 stream_started,
                 self._prepared.learner.seed(len(self._store.registry.rounds(self._name)) - 1),
                 partial(self._progress, round_id),
+                self._past(running),
             )
         except ModelError as error:
             self._finish(round_id, reason, started, stream_started, "failed", {"error": str(error)}, None)
@@ -285,6 +286,12 @@ class _Pipeline:
             result.candidate if verdict.passed else None,
         )
         return f"{round_id}: {outcome}, {verdict.reason}"
+
+    def _past(self, running: Version) -> list[bytes]:
+        """The last versions of the running one's form, that it is to be averaged with."""
+        registry, count = self._store.registry, self._pipeline.distill.average
+        alike = [v.resume for v in registry.versions(self._name, COHORT) if v.graph == running.graph]
+        return [registry.artifact(resume) for resume in alike[max(0, len(alike) - count) :]]
 
     def _finish(
         self,

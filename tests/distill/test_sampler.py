@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from iot_stream.clock import SECOND
 from iot_stream.config import Gate, Sample
 from iot_stream.distill.material import Material
-from iot_stream.distill.sampler import balanced, draw, hold_out, reach
+from iot_stream.distill.sampler import (
+    apart,
+    balanced,
+    by_disagreement,
+    draw,
+    old_regimes,
+    reach,
+    split,
+    whole_span,
+)
 from iot_stream.units import Duration
 
 
@@ -25,15 +34,34 @@ def _material(ends_s: np.ndarray, classes: np.ndarray) -> Material:
     )
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans())
-def test_hold_out_never_trains_on_what_judges(seed, n, blocks):
+NOTHING = _material(np.zeros(0), np.zeros(0, int))
+
+
+def hold_out(stream: Material, since: int, gate: Gate) -> tuple[np.ndarray, np.ndarray]:
+    parts = split(stream, NOTHING, since, gate)
+    return parts.trains, parts.judges
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 400),
+    st.booleans(),
+    st.sampled_from([0.0, 0.3]),
+    st.sampled_from([None, 0.05]),
+)
+def test_split_never_trains_on_what_judges(seed, n, blocks, labels, old_drop):
     rng = np.random.default_rng(seed)
     stream = _material(np.sort(rng.uniform(0, 1000, n)), rng.integers(0, 3, n))
-    gate = Gate(n_min=10, block=Duration(50 * SECOND) if blocks else None)
-    trains, judges = hold_out(stream, int(rng.uniform(0, 1000) * SECOND), gate)
-    assert not (trains & judges).any()
-    if not blocks and judges.any() and trains.any():
-        assert stream.ends[judges].min() > stream.ends[trains].max()
+    stream = dataclasses.replace(stream, labels=np.where(rng.random(n) < 0.1, rng.integers(0, 3, n), -1))
+    block = Duration(50 * SECOND) if blocks else None
+    gate = Gate(n_min=10, block=block, labels=labels, old_drop=old_drop)
+    since = int(rng.uniform(0, 1000) * SECOND)
+    parts = split(stream, stream, since, gate)
+    assert not (parts.trains & (parts.judges | parts.old)).any()
+    assert not (parts.judges & parts.old).any()
+    assert not (parts.bootstrap_trains & parts.bootstrap_old).any()
+    if not blocks and not labels and parts.judges.any() and parts.trains.any():
+        assert stream.ends[parts.judges].min() > stream.ends[parts.trains].max()
 
 
 def test_hold_out_judges_by_the_newest_share_of_what_is_new():
@@ -77,6 +105,76 @@ def test_hold_out_by_blocks_reaches_back_to_find_a_second_class():
     assert len(set(night[judges].tolist())) == 2
 
 
+def _windows(n: int, device: str = "d") -> Material:
+    """Of four seconds, one a second: each overlaps three before it."""
+    ends = np.arange(4.0, 4.0 + n)
+    whole = _material(ends, np.arange(n) % 3)
+    return dataclasses.replace(whole, starts=whole.ends - 4 * SECOND, devices=np.full(n, device))
+
+
+def test_what_is_kept_apart_for_old_regimes_stays_so_whatever_comes_later():
+    gate, boot = Gate(old_drop=0.05, n_min=5), _windows(50)
+    early = split(_windows(1000), boot, 900 * SECOND, gate)
+    late = split(_windows(3000), boot, 2900 * SECOND, gate)
+    assert early.old.any()
+    assert not (early.old & late.trains[:1000]).any()
+    assert not (early.trains & late.old[:1000]).any()
+
+
+def test_no_reading_of_an_old_regime_that_judges_is_ever_trained_on():
+    stream = _windows(2000)
+    parts = split(stream, _windows(50), 1900 * SECOND, Gate(old_drop=0.05, n_min=5))
+    trained = {
+        second
+        for start, end in zip(stream.starts[parts.trains], stream.ends[parts.trains], strict=True)
+        for second in range(start // SECOND, end // SECOND + 1)
+    }
+    assert parts.old.any()
+    assert not trained & set((stream.ends[parts.old] // SECOND).tolist())
+
+
+def test_old_regimes_are_about_a_tenth_of_each_device_and_of_the_bootstrap():
+    boot = _windows(4000, "a")
+    stream = _windows(4000, "a").and_then(_windows(4000, "b"))
+    parts = split(stream, boot, 2**62, Gate(old_drop=0.05))
+    shares = [parts.old[:4000].mean(), parts.old[4000:].mean(), parts.bootstrap_old.mean()]
+    assert all(0.03 < share < 0.2 for share in shares)
+    assert (parts.old[:4000] != parts.old[4000:]).any()  # devices draw lots of their own
+    old = old_regimes(stream, boot, parts)
+    assert len(old) == min(1000, parts.old.sum() + parts.bootstrap_old.sum())
+
+
+def test_without_a_bound_on_old_regimes_everything_but_the_newest_trains():
+    stream = _windows(1000)
+    parts = split(stream, stream, 900 * SECOND, Gate(n_min=5))
+    assert not parts.old.any()
+    assert parts.bootstrap_trains.all()
+    assert not apart(stream, Gate(), whole_span(stream)).touched.any()
+
+
+def test_late_labels_are_shared_out_so_that_neither_gate_nor_training_starves():
+    # As at 10 % of labels, known 100 windows late: none of the newest has one.
+    stream = _material(np.arange(4000.0), np.arange(4000) % 3)
+    known = (np.arange(4000) % 10 == 0) & (np.arange(4000) < 3900)
+    stream = dataclasses.replace(stream, labels=np.where(known, np.arange(4000) % 3, -1))
+    for seen in (2000, 3000, 4000):
+        so_far = stream.rows(np.arange(seen))
+        parts = split(so_far, NOTHING, (seen - 50) * SECOND, Gate(labels=0.3, n_min=20))
+        assert 40 <= (so_far.labels[parts.judges] >= 0).sum() <= 45
+        assert (so_far.labels[parts.trains] >= 0).sum() > 0.6 * known[:seen].sum()
+
+
+def test_a_label_kept_for_the_gate_never_trains():
+    stream = _material(np.arange(4000.0), np.arange(4000) % 3)
+    stream = dataclasses.replace(stream, labels=np.arange(4000) % 3)
+    gate = Gate(labels=0.3, n_min=20)
+    early = split(stream.rows(np.arange(1000)), NOTHING, 950 * SECOND, gate)
+    late = split(stream, NOTHING, 3950 * SECOND, gate)
+    kept = np.flatnonzero(early.judges[:900])
+    assert len(kept) > 0
+    assert not late.trains[kept].any()
+
+
 def test_draw_weighs_recent_windows_by_age():
     stream = _material(np.array([0.0, 10.0]), np.array([0, 1]))
     empty = stream.rows(np.zeros(2, bool))
@@ -115,3 +213,29 @@ def test_balanced_is_even_over_classes(classes, size):
     short = counts < have
     if short.any():  # a class that could give more gives no less than any other
         assert counts[short].min() >= counts.max() - 1
+
+
+def test_balanced_is_even_over_time_not_over_windows():
+    # Nine quiet hours with a window a minute, one busy with sixty: the busy hour gets no more than its share.
+    quiet, busy = np.arange(0.0, 9 * 3600, 60), np.arange(9 * 3600.0, 10 * 3600)
+    material = _material(np.concatenate([quiet, busy]), np.zeros(len(quiet) + len(busy), int))
+    rows = balanced(material, 200)
+    share = (rows >= len(quiet)).mean()
+    assert len(rows) == 200
+    assert share == pytest.approx(0.1, abs=0.03)
+
+
+def test_windows_that_the_student_gets_wrong_weigh_more_and_shares_stay():
+    stream, boot = (
+        _material(np.arange(40.0), np.arange(40) % 3),
+        _material(np.arange(40.0), np.arange(40) % 3),
+    )
+    batch = draw(stream, boot, Sample(recent=40, reservoir=40, share=0.7), 40 * SECOND)
+    sure = 50 * batch.material.logits
+    batch = dataclasses.replace(batch, material=dataclasses.replace(batch.material, logits=sure))
+    student = sure.copy()
+    student[3] = np.roll(student[3], 1)  # wholly wrong: total variation 1
+    weighed = by_disagreement(batch, student, 4.0)
+    assert weighed.weights[3] / weighed.weights[2] == pytest.approx(5 * batch.weights[3] / batch.weights[2])
+    assert weighed.weights[:40].sum() == pytest.approx(0.7)
+    assert weighed.weights[40:].tolist() == pytest.approx(batch.weights[40:].tolist())
