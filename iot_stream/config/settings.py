@@ -156,9 +156,8 @@ class Gate(Settings, frozen=True):
         Meta(ge=0, lt=1, description="Share of late labels kept out of training to judge by; 0: all train"),
     ] = 0.0
     old_drop: Annotated[
-        float | None,
+        Annotated[float, Meta(ge=0)] | None,
         Meta(
-            ge=0,
             description="Lower 95 % bound on windows of old regimes, a tenth of which then never train, may "
             "lose no more than this; left out: recent windows alone judge",
         ),

@@ -100,18 +100,25 @@ class _Pipeline:
     # --- before the first round -------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Teacher, first student and rivals; the first student is released as it is, for nothing runs yet."""
+        """Teacher, first student and rivals; the first student is released as it is where nothing runs yet,
+        or what runs has another form than is configured now."""
         self._close_interrupted_rounds()
         round_id = self._round_id()
         say = partial(self._progress, round_id)
         self._prepared = learning.prepare(self._store.registry, self._name, self._pipeline, self._folder, say)
-        if self._store.registry.newest(self._name, COHORT) is None:
-            report = self._prepared.report | {"gate": {"reason": "first version: nothing to compare with"}}
+        if reason := self._why_anew(self._prepared):
+            report = self._prepared.report | {"gate": {"reason": f"first version: {reason}"}}
             self._finish(round_id, "bootstrap", wall(), 0, "released", report, self._prepared.first)
         self._teacher = learning.tuned(self._store.registry, self._prepared.teacher, self._pipeline)
         # Devices have their first student by now; the rivals are wanted for scoring only.
         self._rivals = learning.rivals(self._store.registry, self._prepared, say)
         self._go_on()
+
+    def _why_anew(self, prepared: Prepared) -> str:
+        newest = self._store.registry.newest(self._name, COHORT)
+        if newest is None:
+            return "nothing to compare with"
+        return learning.another_form(self._store, newest, prepared.learner)
 
     def _go_on(self) -> None:
         """Where scoring and triggers stood when this process last ended."""
@@ -290,7 +297,8 @@ class _Pipeline:
     def _past(self, running: Version) -> list[bytes]:
         """The last versions of the running one's form, that it is to be averaged with."""
         registry, count = self._store.registry, self._pipeline.distill.average
-        alike = [v.resume for v in registry.versions(self._name, COHORT) if v.graph == running.graph]
+        form = (running.graph, running.spec)
+        alike = [v.resume for v in registry.versions(self._name, COHORT) if (v.graph, v.spec) == form]
         return [registry.artifact(resume) for resume in alike[max(0, len(alike) - count) :]]
 
     def _finish(
@@ -308,6 +316,7 @@ class _Pipeline:
         provenance = report | {
             "teacher": self._prepared.teacher.key,
             "settings": repr(self._pipeline.distill),
+            "network": repr(self._pipeline.student),
         }
         with self._store.write() as tx:
             if released is not None:

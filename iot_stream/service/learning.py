@@ -233,6 +233,21 @@ def packed_version(store: Store, version: Version) -> Packed:
     )
 
 
+def another_form(store: Store, version: Version, learner: Learner) -> str:
+    """Why a version cannot be trained on under this configuration; "" where it can."""
+    before, now = Spec.decode(store.registry.artifact(version.spec)), learner.architecture.spec
+    if before.classes != now.classes:
+        return f"the classes are now {', '.join(now.classes)}, and were {', '.join(before.classes)}"
+    if before.cut != now.cut:
+        return "the student's channels or windows are others now"
+    if (before.mean, before.scale, before.masks) != (now.mean, now.scale, now.masks):
+        return "the bootstrap that the student's inputs are normalised by is another now"
+    network = repr(learner.pipeline.student)
+    if version.provenance.get("network", network) != network:
+        return f"the student's network is now {network}"
+    return ""
+
+
 def add_version(
     store: Store,
     tx: Any,
