@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from iot_stream.clock import wall
 from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
-from iot_stream.distill import sampler, teachers
+from iot_stream.distill import split, teachers
 from iot_stream.distill import student as students
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
@@ -76,7 +76,7 @@ def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Sa
     cut = pipeline.cut(pipeline.student)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
     architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
-    learnt = initial.rows(~sampler.apart(initial, pipeline.gate, sampler.whole_span(initial)).touched)
+    learnt = initial.rows(~split.apart(initial, pipeline.gate, split.whole_span(initial)).touched)
     first, cost = _student(models, STATIC, pipeline, architecture, learnt, teacher.key, say)
     report = {
         "teacher": taught,

@@ -12,7 +12,7 @@ from iot_stream.clock import iso
 from iot_stream.config import Pipeline
 from iot_stream.config.learning import DistillSettings
 from iot_stream.device.model import Model
-from iot_stream.distill import sampler, search, teachers
+from iot_stream.distill import sampler, search, split, teachers
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Lessons, Teacher
@@ -68,9 +68,9 @@ def run(
     began, cpu_began = time.perf_counter(), time.process_time()
 
     # Sample: what judges is taken out first; the rest is recent windows and a reservoir of old regimes.
-    parts = sampler.split(stream, learner.bootstrap, since, learner.pipeline.gate)
+    parts = split.split(stream, learner.bootstrap, since, learner.pipeline.gate)
     learnt, judged = stream.rows(parts.trains), stream.rows(parts.judges)
-    old = sampler.old_regimes(stream, learner.bootstrap, parts)
+    old = split.old_regimes(stream, learner.bootstrap, parts)
     known = learner.bootstrap.rows(parts.bootstrap_trains)
     batch = sampler.draw(learnt, known, learner.pipeline.sample, now)
     if learner.pipeline.sample.disagreement:
@@ -99,6 +99,7 @@ def run(
     )
     losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())
     say("distillation", f"{trained.steps} steps: {losses}")
+    say("fusion", f"moving average {settings.ema}, pull {settings.pull}, mean with {len(past)} past students")
 
     # As the device will run it: encoded, decoded, in the device's runtime.
     candidate = architecture.pack(net)

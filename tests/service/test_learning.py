@@ -101,7 +101,7 @@ def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared:
     stream = _stream(prepared)
     stages: list[str] = []
     result = _round(prepared, stream, 0, lambda s, _: stages.append(s))
-    assert stages == ["sample", "distillation"]
+    assert stages == ["sample", "distillation", "fusion"]
     assert {"sample", "distillation", "fusion", "gate", "cost"} <= result.report.keys()
     assert result.verdict.windows >= prepared.learner.pipeline.gate.n_min
     result.candidate.model().self_test()
@@ -138,7 +138,7 @@ def test_a_round_that_searches_reports_every_trial_and_repeats_itself(prepared: 
     trials = results[0].report["fusion"]["search"]
     assert [trial["rung"] for trial in trials] == [0] * 4 + [1] * 2
     assert sum(trial["steps"] for trial in trials) <= 40
-    assert told[:3] == ["sample", "fusion", "distillation"]
+    assert told[:4] == ["sample", "fusion", "distillation", "fusion"]
     assert results[0].candidate == results[1].candidate
 
 
