@@ -25,6 +25,14 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.5
 
 
+class SearchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a round looks for its α, β, T and rate (stage *fusion*): by successive halving."""
+
+    candidates: Annotated[int, Meta(ge=2, description="Settings to try; the first is as configured")] = 9
+    steps: Annotated[int, Meta(ge=1, description="Budget of all trials together, in steps of training")] = 600
+    keep: Annotated[int, Meta(ge=2, description="Of so many one stays, from rung to rung")] = 3
+
+
 class DistillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a student learns from the teacher: `L = α·T²·KL(P‖Q) + β·L_s` (stages *distillation*, *fusion*)."""
 
@@ -48,3 +56,13 @@ class DistillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     pull: Annotated[
         float, Meta(ge=0, le=1, description="ρ: a round starts at (1 − ρ)·released + ρ·first student")
     ] = 0.0
+    average: Annotated[
+        int,
+        Meta(
+            ge=0, description="So many of the last released students are averaged with the candidate; 0: none"
+        ),
+    ] = 0
+    search: Annotated[
+        SearchSettings | None,
+        Meta(description="Look for α, β, T and rate in each round; left out: no search"),
+    ] = None

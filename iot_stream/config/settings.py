@@ -100,6 +100,12 @@ class Sample(Settings, frozen=True):
         Duration | None,
         Meta(description="Recent windows and late labels weigh less by age, e-fold in this time"),
     ] = None
+    disagreement: Annotated[
+        float,
+        Meta(
+            ge=0, description="Windows where the running student contradicts weigh 1 + this more; 0: as all"
+        ),
+    ] = 0.0
 
 
 class Triggers(Settings, frozen=True):
@@ -123,6 +129,17 @@ class Gate(Settings, frozen=True):
     block: Annotated[
         Duration | None,
         Meta(description="Judge by every 1/share-th block of so long (where windows come in one batch)"),
+    ] = None
+    labels: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Share of late labels kept out of training to judge by; 0: all train"),
+    ] = 0.0
+    old_drop: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            description="Lower 95 % bound on windows of old regimes, a tenth of which then never train, may "
+            "lose no more than this; left out: recent windows alone judge",
+        ),
     ] = None
     recall_drop: Annotated[
         float, Meta(ge=0, le=1, description="No class with enough windows may lose more recall than this")

@@ -1,9 +1,12 @@
 """Stage *fusion*, first form: one model out of several points in weight space."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+BATCH = 256
 
 
 class MovingAverage:
@@ -39,3 +42,18 @@ def pull(model: nn.Module, anchor: Mapping[str, Tensor], share: float) -> None:
     """w ← (1 − ρ)·w + ρ·anchor, in place: a round that starts nearer to the first student forgets less."""
     for name, weight in model.named_parameters():
         weight.lerp_(anchor[name].to(weight), share)
+
+
+@torch.no_grad()
+def average(model: nn.Module, past: Sequence[Mapping[str, Tensor]], inputs: Tensor) -> None:
+    """w ← mean of w and the weights of past students, in place.
+
+    Izmailov et al., "Averaging weights leads to wider optima and better generalization", arXiv
+    1803.05407 (2018); Wortsman et al., "Model soups", arXiv 2203.05482 (2022): points that were tuned
+    from a common start lie in one basin. The mean of running statistics is not the statistics of the
+    mean: batch norm takes them anew from `inputs` (n, length, channels), n ≥ 2.
+    """
+    for name, weight in model.named_parameters():
+        weight.copy_(torch.stack([weight, *(each[name].to(weight) for each in past)]).mean(dim=0))
+    parts = [inputs[begin : begin + BATCH] for begin in range(0, len(inputs), BATCH)]
+    update_bn([part for part in parts if len(part) > 1], model)

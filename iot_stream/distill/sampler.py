@@ -1,15 +1,17 @@
 """What a round learns from: the newest windows, and a reservoir balanced over classes and time, so that
-old regimes are not forgotten. What the gate will judge by is taken out first."""
+old regimes are not forgotten. What the gate will judge by is taken out first (`split.py`)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_stream.config import Gate, Sample
+from iot_stream.config import Sample
 from iot_stream.distill.material import Material
-from iot_stream.labelling import enough_classes
-from iot_stream.readings import Times
+from iot_stream.readings import Times, Values
+
+PERIODS = 24
+"""Into so many equal parts the time of the reservoir is cut; each gives the same, where it can."""
 
 
 @dataclass(frozen=True)
@@ -25,51 +27,6 @@ class Batch:
 def reach(settings: Sample) -> int:
     """How many of the newest windows a round looks at."""
     return 10 * (settings.recent + settings.reservoir)
-
-
-def hold_out(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks (n,) of what may be trained on and of what judges, never both.
-
-    By default the newest `gate.share` of each device's windows that end after `since` (ns) judges (more,
-    up to half, where `n_min` asks for it), so it is newer than all of that device that is trained on.
-    With `gate.block`, whole blocks of time judge, the same ones for ever; the newest of them, as many
-    as it takes to have both `n_min` windows and two classes.
-    """
-    return (
-        _newest(stream, since, gate) if gate.block is None else _blocks(stream, since, gate, int(gate.block))
-    )
-
-
-def _newest(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    trains, judges = np.ones(len(stream), bool), np.zeros(len(stream), bool)
-    order = np.lexsort((stream.ends, stream.devices))
-    fresh = int((stream.ends > since).sum())
-    share = min(0.5, max(gate.share, 1.25 * gate.n_min / max(1, fresh)))
-    borders = np.flatnonzero(stream.devices[order][1:] != stream.devices[order][:-1]) + 1
-    for mine in np.split(order, borders):  # one device's windows, oldest first
-        count = round(share * int((stream.ends[mine] > since).sum()))
-        if count:
-            judges[mine[-count:]] = True
-            trains[mine[stream.ends[mine] >= stream.starts[mine[-count]]]] = False
-    return trains, judges
-
-
-def _blocks(
-    stream: Material, since: int, gate: Gate, block: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    every = round(1 / gate.share)
-    first, last = (stream.starts // block) % every, (stream.ends // block) % every
-    apart = (first == 0) & (last == 0)
-    judges = np.flatnonzero(apart)
-    judges = judges[np.argsort(stream.ends[judges], kind="stable")]
-    fresh = int((stream.ends[judges] > since).sum())
-    for count in range(max(fresh, gate.n_min), len(judges), gate.n_min):
-        if enough_classes(stream.said[judges[-count:]], gate.n_min):
-            judges = judges[-count:]
-            break
-    judging = np.zeros(len(stream), bool)
-    judging[judges] = True
-    return (first != 0) & (last != 0), judging
 
 
 def draw(stream: Material, bootstrap: Material, settings: Sample, now: int) -> Batch:
@@ -97,20 +54,56 @@ def by_age(ends: Times, now: int, settings: Sample) -> NDArray[np.float64]:
     return np.asarray(np.exp(-np.maximum(0, now - ends) / int(settings.decay)), np.float64)
 
 
+def by_disagreement(batch: Batch, student: Values, strength: float) -> Batch:
+    """Windows on which the running student differs from the teacher are drawn more often: 1 + strength·d
+    times, d (0 to 1) the total variation between their probabilities. Shares of recent and reservoir stay.
+
+    `student` (n, classes): its logits on the batch's windows.
+    """
+    distance = 0.5 * np.abs(_softmax(batch.material.logits) - _softmax(student)).sum(axis=1)
+    weights = batch.weights * (1 + strength * distance)
+    for part in (slice(0, batch.recent), slice(batch.recent, None)):
+        weights[part] *= batch.weights[part].sum() / max(weights[part].sum(), 1e-12)
+    return replace(batch, weights=weights)
+
+
 def balanced(material: Material, size: int) -> NDArray[np.int64]:
-    """Rows, at most `size`: as even as can be over the teacher's classes, and over time within each."""
+    """Rows, at most `size`: as even as can be over the teacher's classes, and over time within each.
+
+    Even over time, not over windows: an hour in which ten times as many came has no more to say.
+    """
     if len(material) <= size:
         return np.arange(len(material))
-    said = material.said
-    members = [rows for k in np.unique(said) if len(rows := np.flatnonzero(said == k))]
-    members.sort(key=len)
-    chosen = []
-    left = size
-    for i, rows in enumerate(members):
-        quota = min(len(rows), left // (len(members) - i))
-        ordered = rows[np.argsort(material.ends[rows], kind="stable")]
-        chosen.append(
-            ordered[np.linspace(0, len(ordered) - 1, quota).astype(np.int64)] if quota else ordered[:0]
-        )
-        left -= quota
+    classes = [np.flatnonzero(material.said == k) for k in np.unique(material.said)]
+    quotas = _evenly([len(rows) for rows in classes], size)
+    chosen = [_over_time(rows, material.ends, quota) for rows, quota in zip(classes, quotas, strict=True)]
     return np.sort(np.concatenate(chosen))
+
+
+def _over_time(rows: NDArray[np.int64], ends: Times, size: int) -> NDArray[np.int64]:
+    ordered = rows[np.argsort(ends[rows], kind="stable")]
+    when = ends[ordered] - ends[ordered[0]]
+    period = when * PERIODS // (int(when[-1]) + 1)
+    parts = [ordered[period == number] for number in np.unique(period)]
+    quotas = _evenly([len(part) for part in parts], size)
+    return np.concatenate(
+        [
+            part[np.linspace(0, len(part) - 1, quota).astype(np.int64)]
+            for part, quota in zip(parts, quotas, strict=True)
+        ]
+    )
+
+
+def _evenly(have: list[int], total: int) -> list[int]:
+    """How many each gives of `total`: all the same, or all that it has where that is less."""
+    quotas = [0] * len(have)
+    order = sorted(range(len(have)), key=have.__getitem__)
+    for done, which in enumerate(order):
+        quotas[which] = min(have[which], total // (len(have) - done))
+        total -= quotas[which]
+    return quotas
+
+
+def _softmax(logits: Values) -> NDArray[np.float64]:
+    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)

@@ -1,12 +1,13 @@
 """A student from birth to release: built, distilled, folded, packed as a device will get it."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -14,7 +15,7 @@ from iot_stream.artifact import encodings
 from iot_stream.config import Network
 from iot_stream.config.learning import DistillSettings
 from iot_stream.device.model import Model
-from iot_stream.distill import export
+from iot_stream.distill import export, fusion
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import build
 from iot_stream.distill.trainer import Progress, Trained, distil, predict
@@ -84,15 +85,18 @@ class Architecture:
         settings: DistillSettings,
         seed: int,
         anchor: bytes,
+        past: Sequence[bytes] = (),
     ) -> tuple[nn.Module, Trained]:
         """A round's stages distillation and fusion, from a student as it was left (`resume`).
 
-        `weights` (n,) says how often a row is drawn; `anchor`: the first student, to be pulled towards.
+        `weights` (n,) says how often a row is drawn; `anchor`: the first student, to be pulled towards;
+        `past`: students as they were left, to be averaged with.
         """
         student = self.resumed(resume)
-        cost = distil(
+        x = self.spec.model_input(material.x)
+        trained = distil(
             student,
-            self.spec.model_input(material.x),
+            x,
             material.logits,
             material.labels,
             settings,
@@ -100,7 +104,15 @@ class Architecture:
             weights=weights,
             anchor=dict(safetensors.torch.load(anchor)),
         )
-        return student, cost
+        if past:
+            bare = {name: weight.detach().clone() for name, weight in student.named_parameters()}
+            fusion.average(student, [safetensors.torch.load(each) for each in past], torch.from_numpy(x))
+            trained = replace(trained, last=trained.last or bare)
+        return student, trained
+
+    def logits(self, student: nn.Module, windows: Values) -> Values:
+        """(n, classes) of raw windows (n, length, inputs), before encoding."""
+        return predict(student, self.spec.model_input(windows))
 
     def without_fusion(self, student: nn.Module, trained: Trained, windows: Values) -> Values | None:
         """Logits (n, classes) of the student as its last step left it; None where nothing was averaged."""
@@ -108,7 +120,7 @@ class Architecture:
             return None
         bare = copy.deepcopy(student)
         bare.load_state_dict(trained.last, strict=False)
-        return predict(bare, self.spec.model_input(windows))
+        return self.logits(bare, windows)
 
     def resumed(self, resume: bytes) -> nn.Module:
         """The student as it was left, with its batch norm: it adapts better than folded."""

@@ -1,10 +1,11 @@
 """The gate: no worse model gets out.
 
 The candidate is judged as the device will run it (the caller gives logits of the encoded, decoded
-model in the device runtime), on held-out windows, against the version that runs, pair by pair.
+model in the device runtime), on held-out windows, against the version that runs, pair by pair: on recent
+ones, and, where the settings ask for it, on ones of old regimes.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ Z95 = 1.96  # two-sided 95 %: the lower bound is crossed by chance once in forty
 class Verdict:
     """`outcome`: passed, rejected, or held (not enough to judge by). Accuracies are fractions.
 
-    `basis`: labels, or agreement with the teacher. `gain` = candidate − running, `lower` its 95 % bound.
+    `basis`: labels, or agreement with the teacher. `gain` = candidate − running, `lower` its 95 % bound;
+    `old`: the same two and the number of windows, on old regimes.
     """
 
     outcome: str
@@ -34,6 +36,7 @@ class Verdict:
     lower: float = 0.0
     bytes: int = 0
     recall: dict[str, tuple[float, float]] = field(default_factory=dict)
+    old: dict[str, float] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -69,9 +72,7 @@ def judge(
         return Verdict("held", reason, basis, counted, seen)
     right = candidate[known].argmax(axis=1) == truth[known]
     was_right = running[known].argmax(axis=1) == truth[known]
-    difference = right.astype(np.float64) - was_right
-    gain = float(difference.mean())
-    lower = gain - Z95 * float(difference.std(ddof=1)) / np.sqrt(counted)
+    gain, lower = _gain(right, was_right)
     recall = _recalls(truth[known], right, was_right, classes, settings.n_min)
     outcome, reason = "passed", f"{gain:+.3f} (at least {lower:+.3f}) on {counted} windows by {basis}"
     if not np.isfinite(candidate).all():
@@ -98,6 +99,37 @@ def judge(
         size,
         recall,
     )
+
+
+def judge_old(
+    verdict: Verdict,
+    candidate: NDArray[np.float32],
+    running: NDArray[np.float32],
+    teacher: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    settings: Gate,
+) -> Verdict:
+    """The second set: logits (n, classes) and labels (n,) on windows of old regimes, none of which trained.
+
+    Each window is judged by its label, without one by the teacher. What passed on recent windows is rejected
+    where the lower bound falls to −`old_drop`; fewer than `n_min` windows decide nothing.
+    """
+    if settings.old_drop is None or len(labels) < settings.n_min:
+        return verdict
+    truth = np.where(labels >= 0, labels, teacher.argmax(axis=1))
+    gain, lower = _gain(candidate.argmax(axis=1) == truth, running.argmax(axis=1) == truth)
+    seen = replace(verdict, old={"windows": len(truth), "gain": gain, "lower": lower})
+    if not verdict.passed or lower > -settings.old_drop:
+        return seen
+    told = f"{gain:+.3f} (at least {lower:+.3f}) on {len(truth)} windows"
+    return replace(seen, outcome="rejected", reason=f"not shown to keep what old regimes need: {told}")
+
+
+def _gain(right: NDArray[np.bool_], was_right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Mean of the paired differences and its lower 95 % bound."""
+    difference = right.astype(np.float64) - was_right
+    gain = float(difference.mean())
+    return gain, gain - Z95 * float(difference.std(ddof=1)) / float(np.sqrt(len(difference)))
 
 
 def truth_of(

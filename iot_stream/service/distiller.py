@@ -26,7 +26,7 @@ from iot_stream.service.learning import Prepared, logits_bytes, logits_of
 from iot_stream.service.triggers import Trigger
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
-from iot_stream.store.registry import Round
+from iot_stream.store.registry import Round, Version
 from iot_stream.windows import Cut
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,8 @@ class _Pipeline:
             self._tell("progress", self._round_id(), stage="teacher", detail=why)
 
     def prepare(self) -> None:
-        """Teacher, first student and rivals; the first student is released as it is, for nothing runs yet."""
+        """Teacher, first student and rivals; the first student is released as it is where nothing runs yet,
+        or what runs has another form than is configured now."""
         self._close_interrupted_rounds()
         round_id = self._round_id()
         say = partial(self._progress, round_id)
@@ -129,8 +130,8 @@ class _Pipeline:
         self._prepared = learning.prepare(
             registry, self._name, self._pipeline, self._folder, say, self._heard
         )
-        if self._store.registry.newest(self._name, COHORT) is None:
-            report = self._prepared.report | {"gate": {"reason": "first version: nothing to compare with"}}
+        if reason := self._why_anew(self._prepared):
+            report = self._prepared.report | {"gate": {"reason": f"first version: {reason}"}}
             self._finish(round_id, "bootstrap", wall(), 0, "released", report, self._prepared.first)
         self._teacher = learning.tuned(self._store.registry, self._prepared.teacher, self._pipeline)
         # Devices have their first student by now; the rivals are wanted for scoring only.
@@ -139,6 +140,12 @@ class _Pipeline:
 
     def _heard(self) -> Bootstrap:
         return bootstrap.together(self._newest(self._student_cut), self._newest(self._teacher_cut))
+
+    def _why_anew(self, prepared: Prepared) -> str:
+        newest = self._store.registry.newest(self._name, COHORT)
+        if newest is None:
+            return "nothing to compare with"
+        return learning.another_form(self._store, newest, prepared.learner)
 
     def _go_on(self) -> None:
         """Where scoring and triggers stood when this process last ended."""
@@ -292,6 +299,7 @@ class _Pipeline:
                 stream_started,
                 self._prepared.learner.seed(len(self._store.registry.rounds(self._name)) - 1),
                 partial(self._progress, round_id),
+                self._past(running),
             )
         except ModelError as error:
             self._finish(round_id, reason, started, stream_started, "failed", {"error": str(error)}, None)
@@ -318,6 +326,13 @@ class _Pipeline:
         )
         return f"{round_id}: {outcome}, {verdict.reason}"
 
+    def _past(self, running: Version) -> list[bytes]:
+        """The last versions of the running one's form, that it is to be averaged with."""
+        registry, count = self._store.registry, self._pipeline.distill.average
+        form = (running.graph, running.spec)
+        alike = [v.resume for v in registry.versions(self._name, COHORT) if (v.graph, v.spec) == form]
+        return [registry.artifact(resume) for resume in alike[max(0, len(alike) - count) :]]
+
     def _finish(
         self,
         round_id: str,
@@ -333,6 +348,7 @@ class _Pipeline:
         provenance = {name: part for name, part in report.items() if name != "why"} | {
             "teacher": self._prepared.teacher.key,
             "settings": repr(self._pipeline.distill),
+            "network": repr(self._pipeline.student),
         }
         with self._store.write() as tx:
             if released is not None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from iot_stream.clock import wall
 from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
+from iot_stream.distill import split, teachers
 from iot_stream.distill import student as students
-from iot_stream.distill import teachers
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import factory
 from iot_stream.distill.student import Architecture, Packed
@@ -97,7 +97,8 @@ def prepare(
     cut = pipeline.cut(pipeline.student)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
     architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
-    first, cost = _student(models, STATIC, pipeline, architecture, initial, teacher.key, say)
+    learnt = initial.rows(~split.apart(initial, pipeline.gate, split.whole_span(initial)).touched)
+    first, cost = _student(models, STATIC, pipeline, architecture, learnt, teacher.key, say)
     report = {
         "teacher": taught,
         "first_student": cost,
@@ -260,6 +261,21 @@ def packed_version(store: Store, version: Version) -> Packed:
     return Packed(
         get(version.graph), get(version.spec), get(version.weights), version.encoding, get(version.resume)
     )
+
+
+def another_form(store: Store, version: Version, learner: Learner) -> str:
+    """Why a version cannot be trained on under this configuration; "" where it can."""
+    before, now = Spec.decode(store.registry.artifact(version.spec)), learner.architecture.spec
+    if before.classes != now.classes:
+        return f"the classes are now {', '.join(now.classes)}, and were {', '.join(before.classes)}"
+    if before.cut != now.cut:
+        return "the student's channels or windows are others now"
+    if (before.mean, before.scale, before.masks) != (now.mean, now.scale, now.masks):
+        return "the bootstrap that the student's inputs are normalised by is another now"
+    network = repr(learner.pipeline.student)
+    if version.provenance.get("network", network) != network:
+        return f"the student's network is now {network}"
+    return ""
 
 
 def add_version(

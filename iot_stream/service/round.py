@@ -2,7 +2,7 @@
 own, so that the live distiller and the replay of recordings run the very same lines."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from iot_stream.clock import iso
 from iot_stream.config import Pipeline
-from iot_stream.distill import sampler, teachers
+from iot_stream.config.learning import DistillSettings
+from iot_stream.device.model import Model
+from iot_stream.distill import sampler, search, split, teachers
 from iot_stream.distill.explain import account
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Lessons, Teacher
+from iot_stream.labelling import enough_classes
 from iot_stream.readings import Times, Values
 from iot_stream.release import gate
 from iot_stream.release.gate import Verdict
@@ -56,38 +59,53 @@ def run(
     now: int,
     seed: int,
     say: Say,
+    past: Sequence[bytes] = (),
 ) -> Result:
     """Distil from `stream` (what the teacher has spoken on so far) into a candidate, and judge it.
 
     `running` is the version on the devices; `since` and `now` are stream times (ns) of the last round's
-    start and of this one's. Raises ModelError.
+    start and of this one's. `past`: as many of the last versions (`Packed.resume`) as `distill.average`
+    says, the running one among them. Raises ModelError.
     """
     began, cpu_began = time.perf_counter(), time.process_time()
 
     # Sample: what judges is taken out first; the rest is recent windows and a reservoir of old regimes.
-    trains, judges = sampler.hold_out(stream, since, learner.pipeline.gate)
-    learnt = stream.rows(trains)
-    batch = sampler.draw(learnt, learner.bootstrap, learner.pipeline.sample, now)
-    judged = stream.rows(judges)
-    say("sample", f"{batch.recent} recent, {batch.reservoir} from the reservoir, {len(judged)} to judge by")
+    parts = split.split(stream, learner.bootstrap, since, learner.pipeline.gate)
+    learnt, judged = stream.rows(parts.trains), stream.rows(parts.judges)
+    old = split.old_regimes(stream, learner.bootstrap, parts)
+    known = learner.bootstrap.rows(parts.bootstrap_trains)
+    batch = sampler.draw(learnt, known, learner.pipeline.sample, now)
+    if learner.pipeline.sample.disagreement:
+        mine = running.model().logits(batch.material.x)
+        batch = sampler.by_disagreement(batch, mine, learner.pipeline.sample.disagreement)
+    told = f", {len(old)} of old regimes" if len(old) else ""
+    say(
+        "sample",
+        f"{batch.recent} recent, {batch.reservoir} from the reservoir, {len(judged)} to judge by{told}",
+    )
 
     # Training: the teacher goes on with the labels that have come, and speaks anew on the sample.
     tuned, training = _tune(learner, teacher, learnt, now, seed, say)
     if training:
         batch = replace(batch, material=_said_anew(batch.material, tuned))
-        judged = _said_anew(judged, tuned)
+        judged, old = _said_anew(judged, tuned), _said_anew(old, tuned)
 
-    # Distillation, from the weights on the devices; fusion is the moving average and the pull to the anchor.
-    architecture, settings = learner.architecture, learner.pipeline.distill
+    # Fusion, its first part: which α, β, T and rate do best on the newest of what may be learnt.
+    architecture = learner.architecture
+    settings, trials = _search(learner, running, tuned, learnt, known, now, seed, say)
+
+    # Distillation, from the weights on the devices; fusion's second part is the moving average, the pull to
+    # the anchor and the mean with past students.
     net, trained = architecture.further(
-        running.resume, batch.material, batch.weights, settings, seed, learner.anchor
+        running.resume, batch.material, batch.weights, settings, seed, learner.anchor, past
     )
     losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())
     say("distillation", f"{trained.steps} steps: {losses}")
+    say("fusion", f"moving average {settings.ema}, pull {settings.pull}, mean with {len(past)} past students")
 
     # As the device will run it: encoded, decoded, in the device's runtime.
     candidate = architecture.pack(net)
-    verdict = _judge(learner, candidate, running, judged)
+    verdict = _judge(learner, candidate, running, judged, old)
     bare = architecture.without_fusion(net, trained, judged.x)
 
     explaining = time.perf_counter()
@@ -111,7 +129,7 @@ def run(
             "losses": trained.losses,
             "accuracy_before_fusion": _right(bare, judged, learner.pipeline.gate.n_min),
         },
-        "fusion": {"ema": settings.ema, "pull": settings.pull},
+        "fusion": {"ema": settings.ema, "pull": settings.pull, "averaged": len(past), "search": trials},
         "gate": verdict.report(),
         "why": msgspec.to_builtins(why),
         "cost": {
@@ -142,6 +160,50 @@ def _tune(
     return tuned, {"late_labels": late, "steps": cost.steps, "losses": cost.losses}
 
 
+def _search(
+    learner: Learner,
+    running: Packed,
+    teacher: Teacher,
+    learnt: Material,
+    known: Material,
+    now: int,
+    seed: int,
+    say: Say,
+) -> tuple[DistillSettings, list[dict[str, Any]]]:
+    """The settings that do best walking forward: trained on all but the newest of `learnt`, tried on that."""
+    settings, architecture = learner.pipeline.distill, learner.architecture
+    if settings.search is None:
+        return settings, []
+    older, newest = search.walk_forward(learnt)
+    held, batch = learnt.rows(newest), sampler.draw(learnt.rows(older), known, learner.pipeline.sample, now)
+    if learnt.teacher_x is not None:
+        held, batch = _said_anew(held, teacher), replace(batch, material=_said_anew(batch.material, teacher))
+    truth = np.where(held.labels >= 0, held.labels, held.said)
+    if not enough_classes(truth, search.FEWEST):
+        say("fusion", "no search: hardly more than one class among the newest windows")
+        return settings, []
+
+    def trial(tried: DistillSettings, share: float, trial_seed: int) -> Values:
+        count = max(1, round(share * len(batch.material)))
+        rows = np.sort(np.random.default_rng(trial_seed).permutation(len(batch.material))[:count])
+        net, _ = architecture.further(
+            running.resume,
+            batch.material.rows(rows),
+            batch.weights[rows],
+            tried,
+            trial_seed,
+            learner.anchor,
+        )
+        return architecture.logits(net, held.x)
+
+    labelled = bool((batch.material.labels >= 0).any())
+    found = search.halving(settings, labelled, truth, trial, seed)
+    chosen = found.settings
+    told = f"T {chosen.temperature:.3g}, rate {chosen.rate:.3g}, α {chosen.alpha:.3g}, β {chosen.beta:.3g}"
+    say("fusion", f"{len(found.trials)} trials on {len(held)} newest windows: {told}")
+    return chosen, found.trials
+
+
 def _said_anew(material: Material, teacher: Teacher) -> Material:
     assert material.teacher_x is not None
     return replace(material, logits=teacher.logits(material.teacher_x))
@@ -152,19 +214,24 @@ def _span(ends: Times) -> list[int]:
     return [int(np.median(ends)), int(ends.max())] if len(ends) else [0, 0]
 
 
-def _judge(learner: Learner, candidate: Packed, running: Packed, judged: Material) -> Verdict:
-    new, old = candidate.model(), running.model()
-    classes = learner.pipeline.classes
-    nothing = np.zeros((0, len(classes)), np.float32)
-    return gate.judge(
-        new.logits(judged.x) if len(judged) else nothing,
-        old.logits(judged.x) if len(judged) else nothing,
+def _judge(learner: Learner, candidate: Packed, running: Packed, judged: Material, old: Material) -> Verdict:
+    """On recent windows, then on those of old regimes."""
+    new, before = candidate.model(), running.model()
+    settings, classes = learner.pipeline.gate, learner.pipeline.classes
+    verdict = gate.judge(
+        _logits(new, judged),
+        _logits(before, judged),
         judged.logits,
         judged.labels,
         len(candidate.weights),
-        learner.pipeline.gate,
+        settings,
         classes,
     )
+    return gate.judge_old(verdict, _logits(new, old), _logits(before, old), old.logits, old.labels, settings)
+
+
+def _logits(model: Model, material: Material) -> Values:
+    return model.logits(material.x) if len(material) else np.zeros_like(material.logits)
 
 
 def _right(logits: Values | None, judged: Material, n_min: int) -> float | None:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.clock import SECOND
-from iot_stream.config import Gate, Sample
+from iot_stream.config import Sample
 from iot_stream.distill.material import Material
-from iot_stream.distill.sampler import balanced, draw, hold_out, reach
+from iot_stream.distill.sampler import balanced, by_disagreement, draw, reach
 from iot_stream.units import Duration
 
 
@@ -23,58 +23,6 @@ def _material(ends_s: np.ndarray, classes: np.ndarray) -> Material:
         np.eye(3, dtype=np.float32)[classes],
         np.full(n, -1),
     )
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans())
-def test_hold_out_never_trains_on_what_judges(seed, n, blocks):
-    rng = np.random.default_rng(seed)
-    stream = _material(np.sort(rng.uniform(0, 1000, n)), rng.integers(0, 3, n))
-    gate = Gate(n_min=10, block=Duration(50 * SECOND) if blocks else None)
-    trains, judges = hold_out(stream, int(rng.uniform(0, 1000) * SECOND), gate)
-    assert not (trains & judges).any()
-    if not blocks and judges.any() and trains.any():
-        assert stream.ends[judges].min() > stream.ends[trains].max()
-
-
-def test_hold_out_judges_by_the_newest_share_of_what_is_new():
-    stream = _material(np.arange(100.0), np.arange(100) % 3)
-    trains, judges = hold_out(stream, 49 * SECOND, Gate(share=0.2, n_min=5))
-    assert stream.ends[judges].tolist() == [s * SECOND for s in range(90, 100)]
-    assert trains.sum() == 90
-
-
-def test_hold_out_takes_more_where_the_gate_needs_it_but_never_more_than_half():
-    stream = _material(np.arange(100.0), np.arange(100) % 3)
-    assert hold_out(stream, -1, Gate(share=0.2, n_min=24))[1].sum() == 30
-    assert hold_out(stream, -1, Gate(share=0.2, n_min=80))[1].sum() == 50
-
-
-def test_hold_out_judges_each_device_by_its_own_newest_whatever_its_clock():
-    early, late = (
-        _material(np.arange(50.0), np.arange(50) % 3),
-        _material(np.arange(50.0) + 1000, np.arange(50) % 3),
-    )
-    both = early.and_then(dataclasses.replace(late, devices=np.full(50, "e")))
-    _, judges = hold_out(both, -1, Gate(share=0.2, n_min=5))
-    assert (judges[:50].sum(), judges[50:].sum()) == (10, 10)
-
-
-def test_hold_out_by_blocks_keeps_the_same_blocks_apart_for_ever():
-    gate = Gate(share=0.2, block=Duration(10 * SECOND), n_min=5)
-    early = _material(np.arange(100.0), np.arange(100) % 3)
-    late = _material(np.arange(200.0), np.arange(200) % 3)
-    trained_late = set(late.ends[hold_out(late, -1, gate)[0]].tolist())
-    judged_early = set(early.ends[hold_out(early, -1, gate)[1]].tolist())
-    assert judged_early == {s * SECOND for block in (0, 50) for s in range(block, block + 10)}
-    assert not judged_early & trained_late
-
-
-def test_hold_out_by_blocks_reaches_back_to_find_a_second_class():
-    night = np.concatenate([np.arange(300) % 2, np.zeros(300, np.int64)])
-    stream = _material(np.arange(600.0), night)
-    gate = Gate(share=0.2, block=Duration(10 * SECOND), n_min=20)
-    _, judges = hold_out(stream, 300 * SECOND, gate)
-    assert len(set(night[judges].tolist())) == 2
 
 
 def test_draw_weighs_recent_windows_by_age():
@@ -115,3 +63,29 @@ def test_balanced_is_even_over_classes(classes, size):
     short = counts < have
     if short.any():  # a class that could give more gives no less than any other
         assert counts[short].min() >= counts.max() - 1
+
+
+def test_balanced_is_even_over_time_not_over_windows():
+    # Nine quiet hours with a window a minute, one busy with sixty: the busy hour gets no more than its share.
+    quiet, busy = np.arange(0.0, 9 * 3600, 60), np.arange(9 * 3600.0, 10 * 3600)
+    material = _material(np.concatenate([quiet, busy]), np.zeros(len(quiet) + len(busy), int))
+    rows = balanced(material, 200)
+    share = (rows >= len(quiet)).mean()
+    assert len(rows) == 200
+    assert share == pytest.approx(0.1, abs=0.03)
+
+
+def test_windows_that_the_student_gets_wrong_weigh_more_and_shares_stay():
+    stream, boot = (
+        _material(np.arange(40.0), np.arange(40) % 3),
+        _material(np.arange(40.0), np.arange(40) % 3),
+    )
+    batch = draw(stream, boot, Sample(recent=40, reservoir=40, share=0.7), 40 * SECOND)
+    sure = 50 * batch.material.logits
+    batch = dataclasses.replace(batch, material=dataclasses.replace(batch.material, logits=sure))
+    student = sure.copy()
+    student[3] = np.roll(student[3], 1)  # wholly wrong: total variation 1
+    weighed = by_disagreement(batch, student, 4.0)
+    assert weighed.weights[3] / weighed.weights[2] == pytest.approx(5 * batch.weights[3] / batch.weights[2])
+    assert weighed.weights[:40].sum() == pytest.approx(0.7)
+    assert weighed.weights[40:].tolist() == pytest.approx(batch.weights[40:].tolist())

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.config import Gate
-from iot_stream.release.gate import Z95, judge, truth_of
+from iot_stream.release.gate import Z95, judge, judge_old, truth_of
 
 CLASSES = ("a", "b")
 NONE = -1
@@ -148,3 +148,51 @@ def test_judge_never_passes_what_loses_more_than_delta(seed, n):
         assert lost <= Gate().delta * n
     else:
         assert verdict.outcome in ("held", "rejected")
+
+
+def _judge_old(candidate, running, truth, settings, labels=None):
+    recent = _truth()
+    verdict = _judge(recent, recent, recent)
+    labels = np.full(len(truth), NONE) if labels is None else labels
+    return judge_old(verdict, _logits(candidate), _logits(running), _logits(truth), labels, settings)
+
+
+def test_judge_old_rejects_what_forgets_old_regimes():
+    old = _truth(400)
+    verdict = _judge_old(_flip(old, slice(0, 40)), old, old, Gate(old_drop=0.05))
+    assert verdict.outcome == "rejected"
+    assert "old regimes" in verdict.reason
+    assert verdict.old["gain"] == pytest.approx(-0.1)
+
+
+def test_judge_old_passes_by_the_lower_bound_and_says_it():
+    # 8 of 400 lost: mean −0.02, by hand −0.02 − 1.96·√(0.02·0.98·400/399)/20 = −0.0337
+    old = _truth(400)
+    for bound, outcome in ((0.03, "rejected"), (0.04, "passed")):
+        verdict = _judge_old(_flip(old, slice(0, 8)), old, old, Gate(old_drop=bound))
+        assert verdict.old["lower"] == pytest.approx(-0.0337, abs=1e-4)
+        assert verdict.outcome == outcome
+
+
+def test_judge_old_goes_by_labels_and_without_them_by_the_teacher():
+    truth = _truth(200)
+    teacher = _flip(truth, slice(0, 100))  # wrong on the first half
+    labels = np.where(np.arange(200) < 100, truth, NONE)  # which has labels
+    assert _judge_old(truth, truth, teacher, Gate(old_drop=0.0), labels).old["gain"] == 0
+    assert _judge_old(teacher, truth, teacher, Gate(old_drop=0.4), labels).old["gain"] == -0.5
+
+
+def test_judge_old_changes_nothing_without_a_bound_or_with_too_few_windows():
+    old = _truth(400)
+    lost = _flip(old, slice(0, 200))
+    assert _judge_old(lost, old, old, Gate()).old == {}
+    assert _judge_old(lost[:59], old[:59], old[:59], Gate(old_drop=0.01)).passed
+
+
+def test_judge_old_never_lifts_a_rejection():
+    truth = _truth()
+    rejected = _judge(_flip(truth, slice(0, 50)), truth, truth)
+    verdict = judge_old(
+        rejected, _logits(truth), _logits(truth), _logits(truth), np.full(200, NONE), Gate(old_drop=0.05)
+    )
+    assert (verdict.outcome, verdict.reason) == (rejected.outcome, rejected.reason)

@@ -1,14 +1,17 @@
 """Before and within a round, without processes: what is trained once, and that a round can be repeated."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from iot_stream.clock import SECOND
-from iot_stream.config import Pipeline, load
+from iot_stream.config import Network, Pipeline, load
+from iot_stream.config.learning import SearchSettings
 from iot_stream.distill.material import Material
 from iot_stream.errors import ConfigError
 from iot_stream.service import learning, round
@@ -98,7 +101,7 @@ def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared:
     stream = _stream(prepared)
     stages: list[str] = []
     result = _round(prepared, stream, 0, lambda s, _: stages.append(s))
-    assert stages == ["sample", "distillation"]
+    assert stages == ["sample", "distillation", "fusion"]
     assert {"sample", "distillation", "fusion", "gate", "cost"} <= result.report.keys()
     assert result.verdict.windows >= prepared.learner.pipeline.gate.n_min
     result.candidate.model().self_test()
@@ -109,3 +112,91 @@ def test_a_round_without_a_single_window_is_held(prepared: Prepared) -> None:
     nothing = _stream(prepared).rows(np.zeros(len(prepared.everything), bool))
     result = _round(prepared, nothing, 0)
     assert result.verdict.outcome == "held"
+
+
+def test_a_round_on_one_class_alone_is_held_and_says_so(prepared: Prepared) -> None:
+    stream = _stream(prepared)
+    result = _round(prepared, stream.rows(stream.said == stream.said[0]), 0)
+    assert result.verdict.outcome == "held"
+    assert "one class" in result.verdict.reason
+
+
+def _with(prepared: Prepared, distill: dict[str, object], **gate: float) -> Prepared:
+    learner, replaced = prepared.learner, msgspec.structs.replace
+    pipeline = replaced(
+        learner.pipeline,
+        distill=replaced(learner.pipeline.distill, **distill),
+        gate=replaced(learner.pipeline.gate, **gate),
+    )
+    return dataclasses.replace(prepared, learner=dataclasses.replace(learner, pipeline=pipeline))
+
+
+def test_a_round_that_searches_reports_every_trial_and_repeats_itself(prepared: Prepared) -> None:
+    searching = _with(prepared, {"search": SearchSettings(candidates=4, steps=40, keep=2)})
+    told: list[str] = []
+    results = [_round(searching, _stream(prepared), 3, lambda *said: told.append(said[0])) for _ in range(2)]
+    trials = results[0].report["fusion"]["search"]
+    assert [trial["rung"] for trial in trials] == [0] * 4 + [1] * 2
+    assert sum(trial["steps"] for trial in trials) <= 40
+    assert told[:4] == ["sample", "fusion", "distillation", "fusion"]
+    assert results[0].candidate == results[1].candidate
+
+
+def test_a_search_among_windows_of_one_class_is_left_out_and_says_so(prepared: Prepared) -> None:
+    searching = _with(prepared, {"search": SearchSettings()})
+    stream, told = _stream(prepared), []
+    one = stream.rows(stream.said == stream.said[0])
+    result = _round(searching, one, 0, lambda stage, detail: told.append((stage, detail)))
+    assert result.report["fusion"]["search"] == []
+    assert ("fusion", "no search: hardly more than one class among the newest windows") in told
+
+
+def test_a_round_averages_with_the_students_of_the_past(prepared: Prepared) -> None:
+    learner, stream = prepared.learner, _stream(prepared)
+    past = [prepared.first.resume]
+    alone, together = (
+        round.run(
+            learner,
+            prepared.first,
+            prepared.teacher,
+            stream,
+            0,
+            int(stream.ends.max()),
+            0,
+            lambda *_: None,
+            each,
+        ).candidate
+        for each in ((), past)
+    )
+    weights, mean, first = (safetensors.numpy.load(each) for each in (alone.resume, together.resume, *past))
+    for name in weights:
+        np.testing.assert_allclose(mean[name], (weights[name] + first[name]) / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_a_second_set_of_old_regimes_judges_too(prepared: Prepared) -> None:
+    result = _round(_with(prepared, {}, old_drop=1.0), _stream(prepared), 0)
+    assert result.verdict.old["windows"] >= prepared.learner.pipeline.gate.n_min
+
+
+def test_a_version_of_other_classes_or_channels_is_not_trained_on(
+    store: Store, pipeline: Pipeline, prepared: Prepared
+) -> None:
+    with store.write() as tx:
+        version = learning.add_version(
+            store, tx, NAME, "all", "r", prepared.first, {"network": repr(pipeline.student)}
+        )
+    learner = prepared.learner
+    assert learning.another_form(store, version, learner) == ""
+    spec = learner.architecture.spec
+    classes = tuple(f"other {name}" for name in spec.classes)
+    renamed = dataclasses.replace(
+        learner,
+        architecture=dataclasses.replace(
+            learner.architecture, spec=msgspec.structs.replace(spec, classes=classes)
+        ),
+    )
+    assert "the classes are now other" in learning.another_form(store, version, renamed)
+    other = msgspec.structs.replace(
+        pipeline, student=Network("mlp", options=(("activation", "relu"), ("hidden", [5])))
+    )
+    assert "network" in learning.another_form(store, version, dataclasses.replace(learner, pipeline=other))

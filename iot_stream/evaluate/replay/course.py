@@ -152,8 +152,18 @@ class _Rounds:
         material = self._material(turn.now)
         running = {lane: versions[-1].packed for lane, versions in self.versions.items()}
 
+        past = [version.packed.resume for version in self.versions[STUDENT]]
+        past = past[max(0, len(past) - learner.pipeline.distill.average) :]
         result = round.run(
-            learner, running[STUDENT], self.teacher, material, turn.since, turn.now, seed, self.say
+            learner,
+            running[STUDENT],
+            self.teacher,
+            material,
+            turn.since,
+            turn.now,
+            seed,
+            self.say,
+            past,
         )
         if result.verdict.passed:
             self.versions[STUDENT].append(_Version(turn.done, result.candidate))
