@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from iot_stream.evaluate.peers import told as peers
+
 FOLDER = Path(__file__).parent / "results"
 RIVALS = ("student", "static", "static_all", "labels_only", "control", "persistence", "teacher")
-MEASURES = {"accuracy": "accuracy", "balanced": "balanced", "tail": "tail", "tail_balanced": "tail, balanced"}
+MEASURES = peers.MEASURES
 
 Result = dict[str, Any]
 
@@ -124,6 +126,7 @@ def _section(name: str, result: Result) -> str:
             f"{result['seconds']:,.0f} s on {machine['cpu']}, one of {machine['cores']} cores "
             f"(Python {machine['python']}, torch {machine['torch']}).\n",
             _overall(result),
+            *([_peers(result)] if "peers" in result else []),
             _segments(result) if len(result["segments"]) > 1 else "",
             _costs(result),
         ]
@@ -133,23 +136,22 @@ def _section(name: str, result: Result) -> str:
 def _overall(result: Result) -> str:
     lines = [f"| | {' | '.join(MEASURES.values())} |", "|---" * (len(MEASURES) + 1) + "|"]
     for rival in RIVALS:
-        cells = (_interval(result["overall"][measure][rival]) for measure in MEASURES)
+        cells = (peers.interval(result["overall"][measure][rival]) for measure in MEASURES)
         lines.append(f"| {rival.replace('_', '-')} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _interval(value: dict[str, Any]) -> str:
-    if value["mean"] is None:
-        return "–"
-    spread = f" ± {(value['ci95'][1] - value['ci95'][0]) / 2:.3f}" if value["ci95"] else ""
-    return f"{value['mean']:.3f}{spread}"
+def _peers(result: Result) -> str:
+    lines = [f"| {' | '.join(peers.HEAD)} |", "|---" * len(peers.HEAD) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in peers.rows(result)]
+    return "\n".join([*lines, "", peers.note(result)]) + "\n"
 
 
 def _segments(result: Result) -> str:
     names = [rival.replace("_", "-") for rival in RIVALS]
     lines = [f"| segment, tail | windows | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for segment in result["segments"]:
-        cells = (_interval(segment["tail"][rival]) for rival in RIVALS)
+        cells = (peers.interval(segment["tail"][rival]) for rival in RIVALS)
         lines.append(f"| {segment['name']} | {segment['windows']:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -20,6 +20,7 @@ COLUMNS = ("accuracy", "balanced", "tail", "tail_balanced")
 @pipeline_option
 @click.option("--data", help="FILE, FOLDER or world:NAME instead of the configuration's recordings.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="So many runs.")
+@click.option("--peers", is_flag=True, help="Also run well-known models of others on the same labels.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures here.")
 @click.option(
     "--report",
@@ -29,13 +30,20 @@ COLUMNS = ("accuracy", "balanced", "tail", "tail_balanced")
     help="Write the page here.",
 )
 def replay(
-    path: Path, pipeline: str | None, data: str | None, seeds: int, target: Path | None, report: Path
+    path: Path,
+    pipeline: str | None,
+    data: str | None,
+    seeds: int,
+    peers: bool,
+    target: Path | None,
+    report: Path,
 ) -> None:
     """Run the service's own code on a recording, beside honest rivals. No broker, no store, no device.
 
     The recording's time is the clock: a round starts at its trigger, takes `recordings.round_time`, and its
     version acts only afterwards; labels arrive late, as `recordings.labels` says. The same seed gives the
-    same figures. Prints a table; writes a report, and with --json all figures.
+    same figures. Prints a table; writes a report, and with --json all figures. Peers need
+    `pip install 'iot-stream[peers]'`; those of MOA Java and `pip install capymoa`.
 
     \b
     iot-stream replay --config examples/occupancy/config.yml --seeds 3
@@ -53,8 +61,8 @@ def replay(
             bar.update(done - bar.pos)
             bar.render_progress()
 
-        replayed = run(name, settings, path.parent, seeds, progress)
-    command = _command(path, pipeline, data, seeds)
+        replayed = run(name, settings, path.parent, seeds, progress, peers)
+    command = _command(path, pipeline, data, seeds, peers)
     result = {"command": command, "pipeline": name} | replayed.result
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,11 +85,12 @@ def _with_data(pipeline: Pipeline, data: str | None) -> Pipeline:
     return msgspec.structs.replace(pipeline, recordings=settings)
 
 
-def _command(path: Path, pipeline: str | None, data: str | None, seeds: int) -> str:
+def _command(path: Path, pipeline: str | None, data: str | None, seeds: int, peers: bool) -> str:
     parts = ["iot-stream replay", f"--config {path}"]
     parts += [f"--pipeline {pipeline}"] if pipeline else []
     parts += [f"--data {data if data.startswith('world:') else Path(data).name}"] if data else []
-    return " ".join([*parts, f"--seeds {seeds}"])
+    parts += [f"--seeds {seeds}"]
+    return " ".join([*parts, "--peers"] if peers else parts)
 
 
 def _table(result: dict[str, object]) -> None:
@@ -90,6 +99,9 @@ def _table(result: dict[str, object]) -> None:
     for rival in overall["accuracy"]:
         cells = (overall[column][rival]["mean"] for column in COLUMNS)
         click.echo(f"{rival:12}" + "".join(f"{'–' if cell is None else f'{cell:.3f}':>16}" for cell in cells))
+    for name, peer in result.get("peers", {}).items():  # type: ignore[attr-defined]
+        if "not_run" in peer:
+            click.echo(f"{name:12}not run: {peer['not_run']}")
     click.echo(
         f"\n{result['rounds']} rounds, {result['released']} released, {result['rejected']} rejected, "
         f"{result['held']} held"

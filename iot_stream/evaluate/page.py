@@ -49,8 +49,9 @@ MARKS = {
     "rejected": "rejected",
     "swap": "device swaps",
 }
-# Beside these two every rival is a student, and may be the best one.
+# Beside these two every rival is a student or a peer, and may be the best one.
 NOT_STUDENTS = {"teacher", "persistence"}
+ASIDE = "teacher and persistence aside"
 INTERVALS = "95 % interval of the mean over the seeds"
 
 
@@ -181,7 +182,7 @@ def _measures(measures: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> s
         return ""
     values = [each for rows in measures.values() for rivals in rows.values() for each in rivals.values()]
     small = f" Small: the {INTERVALS}." if any(_spread(each) for each in values) else ""
-    note = paragraph(f"Bold: the best of the students in its row.{small}")
+    note = paragraph(f"Bold: the best in its row, {ASIDE}.{small}")
     if len(measures) == 1:
         ((title, rows),) = measures.items()
         return section(f"{title[:1].upper()}{title[1:]} by segment", note, _by_rival("segment", rows))
@@ -195,7 +196,7 @@ def _recall(recall: Mapping[str, Mapping[str, float]]) -> str:
     rows = {
         name: {rival: Interval(value) for rival, value in rivals.items()} for name, rivals in recall.items()
     }
-    note = "The share of a class's windows that were told rightly. Bold: the best of the students in its row."
+    note = f"The share of a class's windows that were told rightly. Bold: the best in its row, {ASIDE}."
     return section("Recall by class", paragraph(note), _by_rival("class", rows))
 
 

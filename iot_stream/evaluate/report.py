@@ -16,6 +16,15 @@ RIVALS = {
     "control": ("control", "the same extra training steps on the first data alone"),
     "persistence": ("persistence", "the last label or word of the teacher, repeated"),
     "teacher": ("teacher", "the large model in the cloud: the ceiling"),
+    "lda": ("LDA", "peer: linear discriminant, fitted anew each round on all labels so far"),
+    "svc": ("SVC", "peer: support vectors, fitted anew each round on all labels so far"),
+    "extra_trees": ("ExtraTrees", "peer: a hundred trees, fitted anew each round on all labels so far"),
+    "knn": ("kNN", "peer: the nearest of the newest labels"),
+    "arf": ("ARF", "peer: adaptive random forest (river), a label at a time"),
+    "hat": ("HAT", "peer: Hoeffding adaptive tree (river), a label at a time"),
+    "softmax": ("softmax", "peer: softmax regression (river), a label at a time"),
+    "moa_arf": ("ARF (MOA)", "peer: adaptive random forest (CapyMOA), a label at a time"),
+    "moa_srp": ("SRP (MOA)", "peer: streaming random patches (CapyMOA), a label at a time"),
 }
 
 

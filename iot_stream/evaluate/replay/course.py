@@ -15,6 +15,8 @@ from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Packed
 from iot_stream.distill.teachers import Teacher
+from iot_stream.evaluate.peers import lessons
+from iot_stream.evaluate.peers import run as peers
 from iot_stream.evaluate.persistence import Word, repeated
 from iot_stream.evaluate.replay import rivals
 from iot_stream.evaluate.replay.plan import Turn
@@ -32,7 +34,7 @@ LEARNING = (STUDENT, rivals.LABELS_ONLY, rivals.CONTROL)
 """Those that go through the rounds."""
 
 Step = Callable[[], None]
-"""Called after each piece of work: one before the rounds, then each round."""
+"""Called after each piece of work: one before the rounds, then each round, then each peer."""
 
 
 class Memory:
@@ -62,7 +64,8 @@ class Done:
 
 @dataclass(frozen=True)
 class Course:
-    """`said`: a rival's class of each window (n,), −1 where it said nothing."""
+    """`said`: a rival's class of each window (n,), −1 where it said nothing. `peers`: where they ran,
+    what each tells of itself."""
 
     seed: int
     prepared: Prepared
@@ -71,6 +74,7 @@ class Course:
     rounds: list[Done]
     releases: Releases
     seconds: float
+    peers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def run(
@@ -82,6 +86,7 @@ def run(
     plan: Sequence[Turn],
     step: Step,
     say: Say,
+    beside_peers: bool = False,
 ) -> Course:
     """`pipeline` has the seed; `known`: the labels that become known. Raises ConfigError, ModelError."""
     began = time.perf_counter()
@@ -100,6 +105,8 @@ def run(
     spoken = stream.place >= 0
     said[TEACHER] = np.where(spoken, _classes(clock.logits), -1)
     said[PERSISTENCE] = _persistence(prepared, stream, known, said[TEACHER])
+    ran = _peers(prepared, stream, known, said[TEACHER], plan, step) if beside_peers else {}
+    said |= {name: peer.said for name, peer in ran.items()}
     return Course(
         pipeline.seed,
         prepared,
@@ -108,6 +115,7 @@ def run(
         clock.done,
         clock.releases,
         time.perf_counter() - began,
+        {name: peer.report for name, peer in ran.items()},
     )
 
 
@@ -219,6 +227,20 @@ def _speak(versions: list[_Version], stream: Stream) -> NDArray[np.int64]:
         rows = active == number
         said[rows] = _classes(versions[number].packed.model().logits(stream.x[rows]))
     return said
+
+
+def _peers(
+    prepared: Prepared,
+    stream: Stream,
+    known: list[Known],
+    teacher: NDArray[np.int64],
+    plan: Sequence[Turn],
+    step: Step,
+) -> dict[str, peers.Ran]:
+    learner = prepared.learner
+    heard = lessons.of_stream(stream, known, teacher)
+    seed, spec = learner.pipeline.seed, learner.architecture.spec
+    return peers.run(spec, learner.bootstrap, stream, heard, plan, seed, step)
 
 
 def _persistence(

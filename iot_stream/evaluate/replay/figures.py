@@ -36,6 +36,11 @@ class Part:
     rows: NDArray[np.int64]
 
 
+def rivals(course: Course) -> tuple[str, ...]:
+    """All that were scored, the peers last."""
+    return (*RIVALS, *course.peers)
+
+
 def parts(stream: Stream) -> list[Part]:
     """The segments in the order in which they begin."""
     scored = stream.order[stream.truth[stream.order] >= 0]
@@ -72,6 +77,7 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
                 "bytes_down_per_device": course.releases.bytes_down,
                 "seconds": round(course.seconds, 1),
             }
+            | ({"peers": course.peers} if course.peers else {})
             for course, whole in zip(courses, overall, strict=True)
         ],
         "segments": [
@@ -95,14 +101,14 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
         "held": _mean(courses, lambda course: _count(course, "held")),
         "bytes_up": stream.bytes_up,
         "bytes_down_per_device": _mean(courses, lambda course: course.releases.bytes_down),
-    }
+    } | ({"peers": _peers(courses)} if first.peers else {})
 
 
 def _numbers(stream: Stream, course: Course, rows: NDArray[np.int64]) -> Numbers:
     """Of one segment and seed: each measure of each rival, on the windows of which it said something."""
     tail = rows[len(rows) - round(TAIL * len(rows)) :]
     found: Numbers = {measure: {} for measure in MEASURES}
-    for rival in RIVALS:
+    for rival in rivals(course):
         for measure, part, of in (
             ("accuracy", rows, metrics.accuracy),
             ("balanced", rows, metrics.balanced),
@@ -118,7 +124,7 @@ def _overall(stream: Stream, course: Course, segments: Sequence[Part], own: Sequ
     """Over all windows; the tails are means of the segments' tails."""
     whole = _numbers(stream, course, np.concatenate([part.rows for part in segments]))
     for measure in ("tail", "tail_balanced"):
-        for rival in RIVALS:
+        for rival in rivals(course):
             tails = [value for numbers in own if (value := numbers[measure][rival]) is not None]
             whole[measure][rival] = float(np.mean(tails)) if tails else None
     return whole
@@ -126,7 +132,7 @@ def _overall(stream: Stream, course: Course, segments: Sequence[Part], own: Sequ
 
 def _over_seeds(numbers: Sequence[Numbers]) -> dict[str, Any]:
     return {
-        measure: {rival: interval([own[measure][rival] for own in numbers]) for rival in RIVALS}
+        measure: {rival: interval([own[measure][rival] for own in numbers]) for rival in numbers[0][measure]}
         for measure in MEASURES
     }
 
@@ -140,10 +146,22 @@ def _recall(stream: Stream, courses: Sequence[Course]) -> dict[str, dict[str, fl
         if mine.any():
             means = {
                 rival: _middle([_share(course.said[rival][mine], k) for course in courses])
-                for rival in RIVALS
+                for rival in rivals(courses[0])
             }
             found[name] = {rival: mean for rival, mean in means.items() if mean is not None}
     return found
+
+
+def _peers(courses: Sequence[Course]) -> dict[str, Any]:
+    """What each peer tells of itself: of the first seed, but times are means over the seeds."""
+
+    def mean(name: str, time: str) -> float:
+        return round(float(np.mean([course.peers[name][time] for course in courses])), 1)
+
+    return {
+        name: told | {time: mean(name, time) for time in ("seconds", "cpu_seconds")}
+        for name, told in courses[0].peers.items()
+    }
 
 
 def _share(said: NDArray[np.int64], k: int) -> float | None:

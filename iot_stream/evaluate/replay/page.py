@@ -1,6 +1,6 @@
 """The page of a replay: its figures, its curves and its rounds, as the report shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from iot_stream.clock import SECOND
 from iot_stream.distill.explain.why import of_report
 from iot_stream.evaluate import metrics, page, report
 from iot_stream.evaluate.explained import Explained
+from iot_stream.evaluate.peers import told as peers
 from iot_stream.evaluate.replay.figures import RIVALS, interval, parts
 from iot_stream.evaluate.replay.run import Replay
 from iot_stream.evaluate.report import Figure, Interval, Mark, ReportData, Series, Table, Traffic
@@ -31,24 +32,33 @@ def write(path: Path, replay: Replay, command: str) -> None:
 def data(replay: Replay, command: str) -> ReportData:
     dates = bool(replay.pipeline.recordings and replay.pipeline.recordings.time)
     zero = 0 if dates else int(replay.stream.ends.min())
-    result = replay.result
+    result, shown = replay.result, _shown(replay.result)
     return ReportData(
         title=f"Replay of {replay.name}",
         subtitle=_subtitle(replay),
         dates=dates,
         figures=_figures(replay),
-        accuracy=_curves(replay, zero),
+        accuracy=_curves(replay, zero, shown),
         marks=_marks(replay, zero),
         traffic=_traffic(replay, zero),
-        measures=_measures(result),
+        measures=_measures(result, shown),
         classes=result["classes"],
         confusion=result["confusion"],
-        recall=result["recall"],
-        tables=[_stages(result), _costs(result)],
+        recall={
+            name: {rival: value for rival, value in rivals.items() if rival in shown}
+            for name, rivals in result["recall"].items()
+        },
+        tables=[*_peers(result), _stages(result), _costs(result)],
         rounds=_rounds(replay),
         why=_why(replay),
         facts={"command": command} | {name: str(value) for name, value in result["machine"].items()},
     )
+
+
+def _shown(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """The rivals, and of the peers the best by hindsight: more curves nobody could tell apart."""
+    accuracy = result["overall"]["accuracy"]
+    return (*RIVALS, *sorted(peers.ran(result), key=lambda name: -accuracy[name]["mean"])[:1])
 
 
 def _subtitle(replay: Replay) -> str:
@@ -87,14 +97,14 @@ def _figures(replay: Replay) -> list[Figure]:
     ]
 
 
-def _curves(replay: Replay, zero: int) -> dict[str, Series]:
+def _curves(replay: Replay, zero: int, shown: Sequence[str]) -> dict[str, Series]:
     stream = replay.stream
     scored = stream.truth >= 0
     ends, truth = stream.ends[scored], stream.truth[scored]
     edges = np.linspace(int(ends.min()), int(ends.max()) + 1, BINS + 1).astype(np.int64)
     seconds = [round(float(t), 3) for t in ((edges[:-1] + edges[1:]) / 2 - zero) / SECOND]
     curves = {}
-    for rival in RIVALS:
+    for rival in shown:
         runs = []
         for course in replay.courses:
             said = course.said[rival][scored]
@@ -151,24 +161,29 @@ def _traffic(replay: Replay, zero: int) -> Traffic:
     )
 
 
-def _measures(result: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Interval]]]:
+def _measures(result: Mapping[str, Any], shown: Sequence[str]) -> dict[str, dict[str, dict[str, Interval]]]:
     rows = {segment["name"]: segment for segment in result["segments"]}
     if len(rows) == 1:
         rows = {}
     return {
         title: {
-            name: _intervals(row[measure]) for name, row in (rows | {"overall": result["overall"]}).items()
+            name: _intervals(row[measure], shown)
+            for name, row in (rows | {"overall": result["overall"]}).items()
         }
         for measure, title in TITLES.items()
     }
 
 
-def _intervals(rivals: Mapping[str, Any]) -> dict[str, Interval]:
+def _intervals(rivals: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Interval]:
     return {
         rival: Interval(value["mean"], *(value["ci95"] or (None, None)))
         for rival, value in rivals.items()
-        if value["mean"] is not None
+        if value["mean"] is not None and rival in shown
     }
+
+
+def _peers(result: Mapping[str, Any]) -> list[Table]:
+    return [Table("Peers", peers.note(result), peers.HEAD, peers.rows(result))] if peers.ran(result) else []
 
 
 def _stages(result: Mapping[str, Any]) -> Table:

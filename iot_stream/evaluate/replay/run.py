@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from iot_stream.config import Pipeline
 from iot_stream.errors import ConfigError
 from iot_stream.evaluate.machine import machine
+from iot_stream.evaluate.peers import run as peers
 from iot_stream.evaluate.replay import costs, course, figures, plan
 from iot_stream.evaluate.replay.course import Course
 from iot_stream.evaluate.replay.plan import Turn
@@ -24,6 +26,9 @@ Progress = Callable[[int, int, str], None]
 
 STEPS_BEFORE = 10
 """What teacher, first student and static-all weigh in the progress, in rounds."""
+
+A_PEER = 20
+"""What a peer weighs, tuning and all."""
 
 PACKAGES = ("torch", "numpy", "onnxruntime")
 
@@ -40,7 +45,9 @@ class Replay:
     result: dict[str, Any]
 
 
-def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progress) -> Replay:
+def run(
+    name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progress, beside_peers: bool = False
+) -> Replay:
     """`folder`: the configuration's. Seeds are the configuration's and those after it.
 
     Raises ConfigError where the recordings give nothing to replay, ModelError.
@@ -48,6 +55,8 @@ def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progr
     settings = pipeline.recordings
     if settings is None:
         raise ConfigError(f"pipelines.{name}.recordings: nothing to replay; name files or a world")
+    if beside_peers:
+        peers.check()
     began = time.perf_counter()
     torch.set_num_threads(1)  # rounds are too small to share, and sums keep their order
     recordings = bootstrap.recorded(pipeline, settings.stream, folder)
@@ -58,39 +67,45 @@ def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progr
     if not (stream.truth >= 0).any():
         raise ConfigError(f"pipelines.{name}.recordings: no labelled window in the stream to score by")
     turns = plan.turns(stream, pipeline.triggers, settings)
-    work = _Work(seeds, len(turns), progress)
+    work = _Work(seeds, len(turns), len(peers.present()) if beside_peers else 0, progress)
     courses = []
     for seed in range(pipeline.seed, pipeline.seed + seeds):
         seeded = msgspec.structs.replace(pipeline, seed=seed)
         known = late_labels(recordings, settings, seed)
-        courses.append(course.run(name, seeded, folder, stream, known, turns, work.step, work.say))
+        courses.append(
+            course.run(name, seeded, folder, stream, known, turns, work.step, work.say, beside_peers)
+        )
     result = figures.result(stream, courses)
+    if beside_peers:
+        result["peers"] |= {name: {"not_run": reason} for name, reason in peers.absent().items()}
     result |= {"costs": costs.compared(courses[0], stream)}
+    packages = (*PACKAGES, *(peers.packages() if beside_peers else ()))
     threads = {"threads": str(torch.get_num_threads())}
-    result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine(*PACKAGES) | threads}
+    result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine(*packages) | threads}
     return Replay(name, pipeline, stream, turns, courses, result)
 
 
 class _Work:
-    """How far it is: for each seed what comes before the rounds, then the rounds."""
+    """How far it is: for each seed what comes before the rounds, then the rounds, then the peers."""
 
-    def __init__(self, seeds: int, rounds: int, progress: Progress) -> None:
-        self._rounds, self._total, self._progress = rounds, seeds * (STEPS_BEFORE + rounds), progress
+    def __init__(self, seeds: int, rounds: int, peers: int, progress: Progress) -> None:
+        weights = [STEPS_BEFORE, *[1] * rounds, *[A_PEER] * peers]
+        self._done = [0, *accumulate(weights * seeds)]
+        self._each, self._rounds, self._progress = len(weights), rounds, progress
         self._pieces = 0
 
     def step(self) -> None:
         self._pieces += 1
-        self.say("done" if self._done == self._total else "rounds", "")
+        self.say(self._stage, "")
 
     def say(self, stage: str, detail: str) -> None:
-        if not self._within_rounds or not detail:
-            self._progress(self._done, self._total, f"{stage}: {detail}" if detail else stage)
+        between = self._pieces % self._each == 0
+        if between or not detail:
+            what = f"{stage}: {detail}" if detail else stage
+            self._progress(self._done[self._pieces], self._done[-1], what)
 
     @property
-    def _within_rounds(self) -> bool:
-        return self._pieces % (1 + self._rounds) > 0
-
-    @property
-    def _done(self) -> int:
-        seeds, rest = divmod(self._pieces, 1 + self._rounds)
-        return seeds * (STEPS_BEFORE + self._rounds) + (STEPS_BEFORE + rest - 1 if rest else 0)
+    def _stage(self) -> str:
+        if self._pieces == len(self._done) - 1:
+            return "done"
+        return "peers" if self._pieces % self._each > self._rounds else "rounds"
