@@ -8,6 +8,7 @@ from iot_stream.config.loading import Config, load
 from iot_stream.config.recordings import Bootstrap, Late, LateLabels, Recordings, Select
 from iot_stream.config.settings import (
     Gate,
+    Hold,
     Labels,
     Network,
     Pipeline,
@@ -24,6 +25,7 @@ __all__ = [
     "Broker",
     "Config",
     "Gate",
+    "Hold",
     "Labels",
     "Late",
     "LateLabels",

@@ -12,9 +12,8 @@ import torch
 from iot_stream.config import Pipeline
 from iot_stream.errors import ConfigError
 from iot_stream.evaluate.machine import machine
-from iot_stream.evaluate.replay import costs, course, figures, plan
+from iot_stream.evaluate.replay import costs, course, figures
 from iot_stream.evaluate.replay.course import Course
-from iot_stream.evaluate.replay.plan import Turn
 from iot_stream.evaluate.replay.stream import Stream, observe
 from iot_stream.recordings import late_labels
 from iot_stream.service import bootstrap
@@ -22,8 +21,9 @@ from iot_stream.service import bootstrap
 Progress = Callable[[int, int, str], None]
 """Called with (work done, all work, what is under way)."""
 
-STEPS_BEFORE = 10
-"""What teacher, first student and static-all weigh in the progress, in rounds."""
+WHOLE = 1000
+BEFORE = 0.2
+"""A seed in the progress, and the share of it that teacher, first student and static-all have."""
 
 PACKAGES = ("torch", "numpy", "onnxruntime")
 
@@ -35,7 +35,6 @@ class Replay:
     name: str
     pipeline: Pipeline
     stream: Stream
-    turns: list[Turn]
     courses: list[Course]
     result: dict[str, Any]
 
@@ -57,40 +56,47 @@ def run(name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progr
     stream = observe(recordings, pipeline)
     if not (stream.truth >= 0).any():
         raise ConfigError(f"pipelines.{name}.recordings: no labelled window in the stream to score by")
-    turns = plan.turns(stream, pipeline.triggers, settings)
-    work = _Work(seeds, len(turns), progress)
+    work = _Work(seeds, stream, progress)
     courses = []
-    for seed in range(pipeline.seed, pipeline.seed + seeds):
+    for number, seed in enumerate(range(pipeline.seed, pipeline.seed + seeds)):
+        work.begin(number)
         seeded = msgspec.structs.replace(pipeline, seed=seed)
         known = late_labels(recordings, settings, seed)
-        courses.append(course.run(name, seeded, folder, stream, known, turns, work.step, work.say))
+        courses.append(course.run(name, seeded, folder, stream, known, work.step, work.say))
+    work.finish()
     result = figures.result(stream, courses)
     result |= {"costs": costs.compared(courses[0], stream)}
     threads = {"threads": str(torch.get_num_threads())}
     result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine(*PACKAGES) | threads}
-    return Replay(name, pipeline, stream, turns, courses, result)
+    return Replay(name, pipeline, stream, courses, result)
 
 
 class _Work:
-    """How far it is: for each seed what comes before the rounds, then the rounds."""
+    """How far it is: of each seed what comes before the rounds, then how much of the stream is over.
 
-    def __init__(self, seeds: int, rounds: int, progress: Progress) -> None:
-        self._rounds, self._total, self._progress = rounds, seeds * (STEPS_BEFORE + rounds), progress
-        self._pieces = 0
+    How many rounds there will be nobody knows: a trigger may depend on what models say.
+    """
 
-    def step(self) -> None:
-        self._pieces += 1
-        self.say("done" if self._done == self._total else "rounds", "")
+    def __init__(self, seeds: int, stream: Stream, progress: Progress) -> None:
+        self._total, self._progress = seeds * WHOLE, progress
+        self._begin, self._end = int(stream.ends.min()), int(stream.ends.max())
+        self._seed, self._done = 0, 0
+        self._rounds = False  # before them there is something to be said
+
+    def begin(self, seed: int) -> None:
+        """`seed`: how many came before it."""
+        self._seed, self._done, self._rounds = seed, seed * WHOLE, False
+
+    def step(self, now: int | None) -> None:
+        """A round is over that began at `now` (ns); None: what comes before the rounds is."""
+        past = 0.0 if now is None else (now - self._begin) / max(1, self._end - self._begin)
+        share = BEFORE + (1 - BEFORE) * min(1.0, max(0.0, past))
+        self._done, self._rounds = round(WHOLE * (self._seed + share)), True
+        self._progress(self._done, self._total, "rounds")
 
     def say(self, stage: str, detail: str) -> None:
-        if not self._within_rounds or not detail:
-            self._progress(self._done, self._total, f"{stage}: {detail}" if detail else stage)
+        if not self._rounds:
+            self._progress(self._done, self._total, f"{stage}: {detail}")
 
-    @property
-    def _within_rounds(self) -> bool:
-        return self._pieces % (1 + self._rounds) > 0
-
-    @property
-    def _done(self) -> int:
-        seeds, rest = divmod(self._pieces, 1 + self._rounds)
-        return seeds * (STEPS_BEFORE + self._rounds) + (STEPS_BEFORE + rest - 1 if rest else 0)
+    def finish(self) -> None:
+        self._progress(self._total, self._total, "done")

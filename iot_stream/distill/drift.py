@@ -1,0 +1,178 @@
+"""Has the world changed since the running version learnt? Three signals, and a detector on each.
+
+Each signal is a number from 0 to 1 for every fresh window, and rises when things go wrong: whether student and
+teacher *disagree*; the student's *doubt*, 1 − its confidence; and how far the window's *features* are from those
+that the version learnt from. A detector of river watches each: ADWIN (Bifet & Gavaldà, "Learning from
+time-changing data with adaptive windowing", SDM 2007) or Page-Hinkley (Page, "Continuous inspection schemes",
+Biometrika 41, 1954).
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream.config import Sample
+from iot_stream.device.model import softmax
+from iot_stream.distill.material import Material
+from iot_stream.distill.traits import Scale, traits
+from iot_stream.readings import Values
+
+DISAGREEMENT, CONFIDENCE, FEATURES = "disagreement", "confidence", "features"
+
+_WORDS = {
+    DISAGREEMENT: "disagreement with the teacher",
+    CONFIDENCE: "the student's doubt",
+    FEATURES: "distance of the features",
+}
+
+_MEMORY = 2000
+"""So many of a signal's newest values are kept, to tell a rise in figures."""
+
+# Page-Hinkley on signals from 0 to 1: a rise of .2 is found after some hundred windows, one of .01 never.
+_HINKLEY = {"min_instances": 30, "delta": 0.02, "threshold": 15.0, "alpha": 0.9999, "mode": "up"}
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Windows (n, length, inputs) that were not watched before, oldest first, and what teacher and running
+    student say of them: logits (n, classes)."""
+
+    x: Values
+    teacher: Values
+    student: Values
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def reference(material: Material, settings: Sample) -> Values:
+    """The windows (n, length, inputs) that a round learns to follow: the recent ones of its material."""
+    return material.x[np.argsort(material.ends, kind="stable")[-settings.recent :]]
+
+
+class Detector(Protocol):
+    """What river's detectors have in common."""
+
+    drift_detected: bool
+
+    def update(self, x: float) -> Any: ...
+
+
+def detector(name: str, delta: float) -> Detector:
+    """One of river's; `delta` (δ) bounds ADWIN's chance of a false alarm. Imported when it
+    is wanted: that takes half a second."""
+    from river import drift
+
+    found: Detector = drift.ADWIN(delta=delta) if name == "adwin" else drift.PageHinkley(**_HINKLEY)
+    return found
+
+
+class _Signal:
+    """One signal's detector, and what it takes to tell a rise in figures."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._last: deque[float] = deque(maxlen=_MEMORY)
+        self._total, self._count = 0.0, 0
+
+    def take(self, values: NDArray[np.float64]) -> tuple[float, float, int] | None:
+        """The last change that was found: mean before, mean since, and over how many windows."""
+        change = None
+        for value in values.tolist():
+            self._detector.update(value)
+            self._last.append(value)
+            self._total, self._count = self._total + value, self._count + 1
+            if self._detector.drift_detected:
+                change = self._change()
+        return change
+
+    def _change(self) -> tuple[float, float, int]:
+        """ADWIN keeps what came since the change; Page-Hinkley says only that there was one."""
+        kept = int(getattr(self._detector, "width", _HINKLEY["min_instances"]))
+        kept = max(1, min(kept, len(self._last) - 1))
+        since = list(self._last)[-kept:]
+        before = (self._total - sum(since)) / max(1, self._count - kept)
+        self._total, self._count = sum(since), kept
+        return before, self._total / kept, kept
+
+
+class Alarm(NamedTuple):
+    """A rise of a signal's mean."""
+
+    signal: str
+    before: float
+    since: float
+    windows: int
+
+    @property
+    def reason(self) -> str:
+        rose = f"rose from {self.before:.2f} to {self.since:.2f} over {self.windows} windows"
+        return f"drift: {_WORDS[self.signal]} {rose}"
+
+
+class Watch:
+    """The signals of one pipeline; `reference` (n, length, inputs): what the running version learnt from.
+
+    `delta` is ADWIN's δ, `rise` the least rise of a mean that is worth a round. Knows no clock, and nothing
+    random: the same windows raise the same alarms.
+    """
+
+    def __init__(
+        self, detector: str, signals: tuple[str, ...], delta: float, rise: float, reference: Values
+    ) -> None:
+        self._detector, self._names, self._delta, self._rise = detector, signals, delta, rise
+        self.alarm: Alarm | None = None
+        self.answered = False  # a round has started since the alarm
+        self._total, self._count = 0.0, 0  # of the alarm's signal since then
+        self.learnt(reference)
+
+    def learnt(self, reference: Values) -> None:
+        """Another version runs: what it says is another matter, so the signals begin anew."""
+        self._scale = Scale.of(traits(reference))
+        self._signals = {name: _Signal(detector(self._detector, self._delta)) for name in self._names}
+
+    def take(self, fresh: Fresh) -> None:
+        """Windows that were not watched before, oldest first."""
+        if not len(fresh):
+            return
+        for name, signal in self._signals.items():
+            values = self._values(name, fresh)
+            change = signal.take(values)
+            if change and change[1] - change[0] >= self._rise and (self.alarm is None or self.answered):
+                self.alarm, self.answered = Alarm(name, *change), False
+            elif self.alarm and self.answered and name == self.alarm.signal:
+                self._total, self._count = self._total + float(values.sum()), self._count + len(values)
+
+    def _values(self, name: str, fresh: Fresh) -> NDArray[np.float64]:
+        if name == DISAGREEMENT:
+            return (fresh.teacher.argmax(axis=1) != fresh.student.argmax(axis=1)).astype(np.float64)
+        if name == CONFIDENCE:
+            return np.asarray(1.0 - softmax(fresh.student).max(axis=1), np.float64)
+        distance = np.abs(self._scale.measure(traits(fresh.x))).mean(axis=1)
+        return np.asarray(distance / (1.0 + distance), np.float64)
+
+    def reason(self, at_least: int) -> str | None:
+        """Why a round should start: a rise, or one that the last round was no answer to, as `at_least` windows
+        since then show. Halfway back is an answer."""
+        if self.alarm is None:
+            return None
+        if not self.answered:
+            return self.alarm.reason
+        if self._count < at_least:
+            return None
+        mean = self._total / self._count
+        if mean <= (self.alarm.before + self.alarm.since) / 2:
+            self.alarm = None
+            return None
+        return f"drift: {_WORDS[self.alarm.signal]} is still {mean:.2f}, from {self.alarm.before:.2f} before"
+
+    def started(self) -> bool:
+        """A round starts: what comes from now on shows whether it was an answer. Says whether there was an alarm
+        that no round has been started for."""
+        fresh = self.alarm is not None and not self.answered
+        self.answered = self.alarm is not None
+        self._total, self._count = 0.0, 0
+        return fresh
