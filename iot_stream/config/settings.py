@@ -127,7 +127,9 @@ class Triggers(Settings, frozen=True):
     every: Annotated[Duration | None, Meta(description="A round a period, on the pipeline's clock")] = None
     longest: Annotated[
         Duration | None,
-        Meta(description="With drift: the period grows by `every` a round up to this, until there is an alarm"),
+        Meta(
+            description="With drift: the period grows by `every` a round up to this, until there is an alarm"
+        ),
     ] = None
     windows: Annotated[
         int, Meta(ge=0, description="A round for so many new windows; 0: never for the number")
@@ -141,7 +143,9 @@ class Triggers(Settings, frozen=True):
     ] = ""
     watch: Annotated[
         tuple[Literal["disagreement", "confidence", "features"], ...],
-        Meta(min_length=1, description="Signals: the student disagrees with the teacher, doubts, or sees news"),
+        Meta(
+            min_length=1, description="Signals: the student disagrees with the teacher, doubts, or sees news"
+        ),
     ] = ("disagreement", "confidence", "features")
     delta: Annotated[
         float, Meta(gt=0, lt=1, description="adwin's δ, which bounds its chance of a false alarm")

@@ -1,10 +1,10 @@
 """Has the world changed since the running version learnt? Three signals, and a detector on each.
 
-Each signal is a number from 0 to 1 for every fresh window, and rises when things go wrong: whether student and
-teacher *disagree*; the student's *doubt*, 1 − its confidence; and how far the window's *features* are from those
-that the version learnt from. A detector of river watches each: ADWIN (Bifet & Gavaldà, "Learning from
-time-changing data with adaptive windowing", SDM 2007) or Page-Hinkley (Page, "Continuous inspection schemes",
-Biometrika 41, 1954).
+Each signal is a number from 0 to 1 for every fresh window, and rises when things go wrong: whether student
+and teacher *disagree*; the student's *doubt*, 1 − its confidence; and how far the window's *features* are from
+those that the version learnt from. A detector of river watches each: ADWIN (Bifet & Gavaldà, "Learning from
+time-changing data with adaptive windowing", SDM 2007) or Page-Hinkley (Page, "Continuous inspection
+schemes", Biometrika 41, 1954).
 """
 
 from collections import deque
@@ -32,7 +32,13 @@ _MEMORY = 2000
 """So many of a signal's newest values are kept, to tell a rise in figures."""
 
 # Page-Hinkley on signals from 0 to 1: a rise of .2 is found after some hundred windows, one of .01 never.
-_HINKLEY = {"min_instances": 30, "delta": 0.02, "threshold": 15.0, "alpha": 0.9999, "mode": "up"}
+_HINKLEY: dict[str, Any] = {
+    "min_instances": 30,
+    "delta": 0.02,
+    "threshold": 15.0,
+    "alpha": 0.9999,
+    "mode": "up",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ def reference(material: Material, settings: Sample) -> Values:
 class Detector(Protocol):
     """What river's detectors have in common."""
 
-    drift_detected: bool
+    @property
+    def drift_detected(self) -> bool: ...
 
     def update(self, x: float) -> Any: ...
 
@@ -66,8 +73,9 @@ def detector(name: str, delta: float) -> Detector:
     is wanted: that takes half a second."""
     from river import drift
 
-    found: Detector = drift.ADWIN(delta=delta) if name == "adwin" else drift.PageHinkley(**_HINKLEY)
-    return found
+    if name == "adwin":
+        return drift.ADWIN(delta=delta)  # type: ignore[no-untyped-call]
+    return drift.PageHinkley(**_HINKLEY)
 
 
 class _Signal:
@@ -148,15 +156,15 @@ class Watch:
 
     def _values(self, name: str, fresh: Fresh) -> NDArray[np.float64]:
         if name == DISAGREEMENT:
-            return (fresh.teacher.argmax(axis=1) != fresh.student.argmax(axis=1)).astype(np.float64)
+            return np.asarray(fresh.teacher.argmax(axis=1) != fresh.student.argmax(axis=1), np.float64)
         if name == CONFIDENCE:
             return np.asarray(1.0 - softmax(fresh.student).max(axis=1), np.float64)
         distance = np.abs(self._scale.measure(traits(fresh.x))).mean(axis=1)
         return np.asarray(distance / (1.0 + distance), np.float64)
 
     def reason(self, at_least: int) -> str | None:
-        """Why a round should start: a rise, or one that the last round was no answer to, as `at_least` windows
-        since then show. Halfway back is an answer."""
+        """Why a round should start: a rise, or one that the last round was no answer to, as `at_least`
+        windows since then show. Halfway back is an answer."""
         if self.alarm is None:
             return None
         if not self.answered:
@@ -170,8 +178,8 @@ class Watch:
         return f"drift: {_WORDS[self.alarm.signal]} is still {mean:.2f}, from {self.alarm.before:.2f} before"
 
     def started(self) -> bool:
-        """A round starts: what comes from now on shows whether it was an answer. Says whether there was an alarm
-        that no round has been started for."""
+        """A round starts: what comes from now on shows whether it was an answer. Says whether there was an
+        alarm that no round has been started for."""
         fresh = self.alarm is not None and not self.answered
         self.answered = self.alarm is not None
         self._total, self._count = 0.0, 0

@@ -1,10 +1,10 @@
 """Is it a fault or drift? A device that leaves its cohort is not learnt from until a person decides.
 
-Drift moves a cohort, or a part of it, and those who move stay like each other or like something known. A stuck
-sensor or a broken machine is like nothing else. So of each device's newest windows it is asked how far they are
-from the nearest windows of everybody else, of the bootstrap, and of its own past that a person has accepted, and
-how that compares with its cohort (nearest-neighbour outlier scores: Ramaswamy, Rastogi & Shim, "Efficient
-algorithms for mining outliers from large data sets", SIGMOD 2000).
+Drift moves a cohort, or a part of it, and those who move stay like each other or like something known. A
+stuck sensor or a broken machine is like nothing else. So of each device's newest windows it is asked how far
+they are from the nearest windows of everybody else, of the bootstrap, and of its own past that a person has
+accepted, and how that compares with its cohort (nearest-neighbour outlier scores: Ramaswamy, Rastogi & Shim,
+"Efficient algorithms for mining outliers from large data sets", SIGMOD 2000).
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ KNOWN = 1000
 """Of bootstrap and cohort each so many windows stand for all, evenly over time."""
 
 LEAST = 0.5
-"""Root mean square over traits, in spreads: what is nearer than this has not left, however alike the others."""
+"""Root mean square over traits, in spreads: what is nearer than this has not left."""
 
 LASTING = 0.8
 """A device has left since the time from which on this share of its windows is far."""
@@ -69,8 +69,8 @@ def find(
 ) -> Found:
     """Devices of `stream` that have left their cohort; pure.
 
-    `inputs`: the names of the windows' channels. `accepted`: until when (ns) a device's own past is known to be
-    fine, because a person has said so.
+    `inputs`: the names of the windows' channels. `accepted`: until when (ns) a device's own past is known to
+    be fine, because a person has said so.
     """
     if not settings.far:
         return Found()
@@ -93,9 +93,7 @@ def _newest(stream: Material, count: int) -> dict[str, NDArray[np.int64]]:
     order = np.lexsort((stream.ends, stream.devices))
     borders = np.flatnonzero(stream.devices[order][1:] != stream.devices[order][:-1]) + 1
     return {
-        str(stream.devices[rows[0]]): rows[-count:]
-        for rows in np.split(order, borders)
-        if len(rows) >= count
+        str(stream.devices[rows[0]]): rows[-count:] for rows in np.split(order, borders) if len(rows) >= count
     }
 
 

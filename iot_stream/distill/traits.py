@@ -22,12 +22,12 @@ Traits = NDArray[np.float64]
 def traits(x: Values) -> Traits:
     """Of raw windows (n, length, inputs): (n, 3·inputs) level, log spread and log roughness of each input,
     or (n, inputs) the values themselves where a window is one reading. NaN where nothing was measured."""
-    x = _as_series(x).astype(np.float64)
-    if x.shape[1] == 1:
-        return x[:, 0, :]
-    level, spread = _mean(x), _deviation(x)
+    series = _as_series(x).astype(np.float64)
+    if series.shape[1] == 1:
+        return series[:, 0, :]
+    level, spread = _mean(series), _deviation(series)
     # How much from reading to reading: a spread alone cannot tell a slow swing from a fast one.
-    steps = _deviation(np.diff(x, axis=1))
+    steps = _deviation(np.diff(series, axis=1))
     return np.concatenate(
         [level, np.log(spread + _TINY), np.log(steps + _TINY) - np.log(spread + _TINY)], axis=1
     )
@@ -74,7 +74,7 @@ class Scale:
         return cls(center, spread)
 
     def measure(self, values: Traits) -> Traits:
-        """Traits (n, k) in spreads from the centre; 0 for what is missing or never varied in the reference."""
+        """Traits (n, k) in spreads from the centre; 0 what is missing or never varied in the reference."""
         counts = (self.spread > 0) & np.isfinite(values)
         shifted = np.where(counts, values - self.center, 0.0)
         return np.clip(shifted / np.where(self.spread > 0, self.spread, 1.0), -MOST, MOST)

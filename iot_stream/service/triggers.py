@@ -1,9 +1,9 @@
 """What starts a round: a command, drift, labels, a number of new windows, a period. What delays it: too few
 new windows, the cool-down, the budget.
 
-The period can grow while nothing happens: after each round by `every`, up to `longest`, and back to `every` with
-an alarm, as the adaptive training rate of Khani et al. has it ("Real-time video inference on edge devices via
-adaptive model streaming", ICCV 2021, arXiv 2006.06628).
+The period can grow while nothing happens: after each round by `every`, up to `longest`, and back to `every`
+with an alarm, as the adaptive training rate of Khani et al. has it ("Real-time video inference on edge devices
+via adaptive model streaming", ICCV 2021, arXiv 2006.06628).
 """
 
 from iot_stream.config import Triggers
