@@ -127,9 +127,7 @@ class Triggers(Settings, frozen=True):
     every: Annotated[Duration | None, Meta(description="A round a period, on the pipeline's clock")] = None
     longest: Annotated[
         Duration | None,
-        Meta(
-            description="With drift: the period grows by `every` a round up to this, until there is an alarm"
-        ),
+        Meta(description="With drift: each quiet round lengthens the period by `every`, up to this"),
     ] = None
     windows: Annotated[
         int, Meta(ge=0, description="A round for so many new windows; 0: never for the number")
@@ -170,8 +168,8 @@ class Hold(Settings, frozen=True):
         float,
         Meta(
             ge=0,
-            description="A device is held when its windows are so many times as far from all that is known as "
-            "its cohort's; 0: never",
+            description="A device is held when its windows are so many times as far from all that is known "
+            "as its cohort's; 0: never",
         ),
     ] = 4.0
     windows: Annotated[int, Meta(ge=4, description="Judged by so many of its newest windows")] = 20

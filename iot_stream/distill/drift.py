@@ -1,10 +1,10 @@
 """Has the world changed since the running version learnt? Three signals, and a detector on each.
 
 Each signal is a number from 0 to 1 for every fresh window, and rises when things go wrong: whether student
-and teacher *disagree*; the student's *doubt*, 1 − its confidence; and how far the window's *features* are from
-those that the version learnt from. A detector of river watches each: ADWIN (Bifet & Gavaldà, "Learning from
-time-changing data with adaptive windowing", SDM 2007) or Page-Hinkley (Page, "Continuous inspection
-schemes", Biometrika 41, 1954).
+and teacher *disagree*; the student's *doubt*, 1 − its confidence; and how far the window's *features* are
+from those that the version learnt from. A detector of river watches each: ADWIN (Bifet & Gavaldà,
+"Learning from time-changing data with adaptive windowing", SDM 2007) or Page-Hinkley (Page, "Continuous
+inspection schemes", Biometrika 41, 1954).
 """
 
 from collections import deque
@@ -30,6 +30,9 @@ _WORDS = {
 
 _MEMORY = 2000
 """So many of a signal's newest values are kept, to tell a rise in figures."""
+
+_CONFIRM, _UNCONFIRMED = 30, 300
+"""So many windows after a change show how large it is; after so many it was a small one."""
 
 # Page-Hinkley on signals from 0 to 1: a rise of .2 is found after some hundred windows, one of .01 never.
 _HINKLEY: dict[str, Any] = {
@@ -68,7 +71,7 @@ class Detector(Protocol):
     def update(self, x: float) -> Any: ...
 
 
-def detector(name: str, delta: float) -> Detector:
+def detector_of(name: str, delta: float) -> Detector:
     """One of river's; `delta` (δ) bounds ADWIN's chance of a false alarm. Imported when it
     is wanted: that takes half a second."""
     from river import drift
@@ -79,32 +82,52 @@ def detector(name: str, delta: float) -> Detector:
 
 
 class _Signal:
-    """One signal's detector, and what it takes to tell a rise in figures."""
+    """One signal's detector, and what it takes to tell a rise in figures.
 
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
+    What the detector finds is a change, however small, and at first it cannot tell what came since from what was
+    before. So the windows after that show how far the mean has risen.
+    """
+
+    def __init__(self, detector: Detector, rise: float) -> None:
+        self._detector, self._rise = detector, rise
         self._last: deque[float] = deque(maxlen=_MEMORY)
-        self._total, self._count = 0.0, 0
+        self._total, self._count = 0.0, 0  # since the last change
+        self._low = 1.0  # the lowest mean before a change: many small rises are a large one
+        self._since: list[float] | None = None  # values since a change, while it is open how large it is
 
     def take(self, values: NDArray[np.float64]) -> tuple[float, float, int] | None:
-        """The last change that was found: mean before, mean since, and over how many windows."""
-        change = None
+        """The last rise that was large enough: mean before, mean since, and over how many windows."""
+        found = None
         for value in values.tolist():
             self._detector.update(value)
             self._last.append(value)
             self._total, self._count = self._total + value, self._count + 1
-            if self._detector.drift_detected:
-                change = self._change()
-        return change
+            if self._since is not None:
+                self._since.append(value)
+            if self._detector.drift_detected and self._since is None:
+                found = self._changed() or found
+            elif self._since is not None and len(self._since) >= _CONFIRM:
+                found = self._large(self._since) or found
+        return found
 
-    def _change(self) -> tuple[float, float, int]:
+    def _changed(self) -> tuple[float, float, int] | None:
         """ADWIN keeps what came since the change; Page-Hinkley says only that there was one."""
         kept = int(getattr(self._detector, "width", _HINKLEY["min_instances"]))
         kept = max(1, min(kept, len(self._last) - 1))
-        since = list(self._last)[-kept:]
-        before = (self._total - sum(since)) / max(1, self._count - kept)
-        self._total, self._count = sum(since), kept
-        return before, self._total / kept, kept
+        newest = list(self._last)[-kept:]
+        before = (self._total - sum(newest)) / max(1, self._count - kept)
+        self._low = min(self._low, before)
+        self._total, self._count, self._since = sum(newest), kept, []
+        return self._large(newest)
+
+    def _large(self, since: list[float]) -> tuple[float, float, int] | None:
+        mean, before = sum(since) / len(since), self._low
+        if mean - before >= self._rise:
+            self._since, self._low = None, 1.0
+            return before, mean, len(since)
+        if len(since) >= _UNCONFIRMED and since is self._since:
+            self._since = None
+        return None
 
 
 class Alarm(NamedTuple):
@@ -131,7 +154,8 @@ class Watch:
     def __init__(
         self, detector: str, signals: tuple[str, ...], delta: float, rise: float, reference: Values
     ) -> None:
-        self._detector, self._names, self._delta, self._rise = detector, signals, delta, rise
+        self._names = signals
+        self._new = lambda: _Signal(detector_of(detector, delta), rise)
         self.alarm: Alarm | None = None
         self.answered = False  # a round has started since the alarm
         self._total, self._count = 0.0, 0  # of the alarm's signal since then
@@ -140,7 +164,7 @@ class Watch:
     def learnt(self, reference: Values) -> None:
         """Another version runs: what it says is another matter, so the signals begin anew."""
         self._scale = Scale.of(traits(reference))
-        self._signals = {name: _Signal(detector(self._detector, self._delta)) for name in self._names}
+        self._signals = {name: self._new() for name in self._names}
 
     def take(self, fresh: Fresh) -> None:
         """Windows that were not watched before, oldest first."""
@@ -148,9 +172,9 @@ class Watch:
             return
         for name, signal in self._signals.items():
             values = self._values(name, fresh)
-            change = signal.take(values)
-            if change and change[1] - change[0] >= self._rise and (self.alarm is None or self.answered):
-                self.alarm, self.answered = Alarm(name, *change), False
+            rise = signal.take(values)
+            if rise and (self.alarm is None or self.answered):
+                self.alarm, self.answered = Alarm(name, *rise), False
             elif self.alarm and self.answered and name == self.alarm.signal:
                 self._total, self._count = self._total + float(values.sum()), self._count + len(values)
 

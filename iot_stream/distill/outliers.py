@@ -185,7 +185,8 @@ class _Space:
         return np.concatenate([self._known, peers[_evenly(len(peers), KNOWN)], self._place(past)])
 
     def _leaver(self, device: str, distance: float, usual: float, cohort: set[str]) -> Leaver:
-        rows = np.flatnonzero(self._stream.devices == device)
+        doubtful = self._stream.ends > self._accepted.get(device, 0)
+        rows = np.flatnonzero((self._stream.devices == device) & doubtful)
         rows = rows[np.argsort(self._stream.ends[rows], kind="stable")]
         around = self._around(device, cohort)
         places = self._place(rows)

@@ -2,8 +2,8 @@
 new windows, the cool-down, the budget.
 
 The period can grow while nothing happens: after each round by `every`, up to `longest`, and back to `every`
-with an alarm, as the adaptive training rate of Khani et al. has it ("Real-time video inference on edge devices
-via adaptive model streaming", ICCV 2021, arXiv 2006.06628).
+with an alarm, as the adaptive training rate of Khani et al. has it ("Real-time video inference on edge
+devices via adaptive model streaming", ICCV 2021, arXiv 2006.06628).
 """
 
 from iot_stream.config import Triggers
