@@ -47,6 +47,31 @@ class Duration(int):
         return cls(round(float(match[1]) * unit * SECOND))
 
 
+class Spending(float):
+    """So much time in a time, as a share: parsed from `60 s/h`, which is one sixtieth."""
+
+    @classmethod
+    def parse(cls, text: object) -> "Spending":
+        amount, _, per = text.partition("/") if isinstance(text, str) else ("", "", "")
+        unit = _unit(per.strip(), _SECONDS)
+        try:
+            share = Duration.parse(amount) / (unit or 0) / SECOND
+        except (ConfigError, ZeroDivisionError):
+            share = 0.0
+        if not share > 0:
+            raise ConfigError(f"not a time in a time: {text!r}; write 60 s/h or 5 min/day")
+        return cls(share)
+
+    @property
+    def in_an_hour(self) -> float:
+        """Seconds."""
+        return self * _SECONDS["h"]
+
+    def in_time(self, ns: int) -> float:
+        """Seconds that so many nanoseconds allow."""
+        return self * ns / SECOND
+
+
 class Size(int):
     """Bytes; parsed from a text with a unit."""
 

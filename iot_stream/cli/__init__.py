@@ -25,6 +25,8 @@ COMMANDS = {
     "windows": "windows",
     "quarantine": "quarantine",
     "exclude": "exclude",
+    "pause": "pause",
+    "resume": "pause",
     "keys": "keys",
     "device": "device",
     "config": "config",

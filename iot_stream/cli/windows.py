@@ -36,6 +36,10 @@ def stats(path: Path, pipeline: str | None) -> None:
         click.echo(f"{device:20} {roles.get(cut, 'former'):8} {count:>9}  {iso(first)} … {iso(last)}")
     for device, reason, count in store.faults.counters(name):
         click.echo(f"{device:20} {reason:12} {count:>5}  {meaning(reason)}")
+    for held in store.scope.holds(name):
+        click.echo(
+            f"{held.device or '(all)':20} held since {iso(held.since)}, not learnt from: {held.reason}"
+        )
 
 
 @windows.command()

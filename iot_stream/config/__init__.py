@@ -9,6 +9,7 @@ from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Bootstrap, Late, LateLabels, Recordings, Select
 from iot_stream.config.settings import (
     Gate,
+    Hold,
     Labels,
     Pipeline,
     Sample,
@@ -24,6 +25,7 @@ __all__ = [
     "Broker",
     "Config",
     "Gate",
+    "Hold",
     "Labels",
     "Late",
     "LateLabels",

@@ -21,7 +21,7 @@ from iot_stream.formats import channels_of, decoder, format_of
 from iot_stream.formats.json_paths import Path as JsonPath
 from iot_stream.formats.json_paths import parse_time, time_zone
 from iot_stream.formats.source import Source
-from iot_stream.units import Delay, Duration, Rate, Size
+from iot_stream.units import Delay, Duration, Rate, Size, Spending
 from iot_stream.yaml_lines import Lines, convert, line_of
 from iot_stream.yaml_lines import load as load_yaml
 
@@ -87,7 +87,7 @@ class Config(Settings, frozen=True):
 
 
 def _hook(kind: type, data: object) -> object:
-    if kind in (Delay, Duration, Rate, Size, Network):
+    if kind in (Delay, Duration, Rate, Size, Spending, Network):
         try:
             return kind.parse(data)
         except ConfigError as error:  # msgspec adds the path to a ValueError

@@ -15,7 +15,7 @@ from iot_stream.errors import ConfigError
 from iot_stream.formats import channels_of
 from iot_stream.formats.source import Source
 from iot_stream.hygiene import Limit
-from iot_stream.units import Duration, Rate
+from iot_stream.units import Duration, Rate, Spending
 from iot_stream.windows import Cut
 
 MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
@@ -110,10 +110,54 @@ class Sample(Settings, frozen=True):
 
 class Triggers(Settings, frozen=True):
     every: Annotated[Duration | None, Meta(description="A round a period, on the pipeline's clock")] = None
+    longest: Annotated[
+        Duration | None,
+        Meta(description="With drift: each quiet round lengthens the period by `every`, up to this"),
+    ] = None
     windows: Annotated[
         int, Meta(ge=0, description="A round for so many new windows; 0: never for the number")
     ] = 0
+    labels: Annotated[
+        int, Meta(ge=0, description="A round for so many labels that came late; 0: never for labels")
+    ] = 0
+    drift: Annotated[
+        Literal["", "adwin", "page_hinkley"],
+        Meta(description="A round when one of the signals has risen: adwin or page_hinkley; empty: never"),
+    ] = ""
+    watch: Annotated[
+        tuple[Literal["disagreement", "confidence", "features"], ...],
+        Meta(
+            min_length=1, description="Signals: the student disagrees with the teacher, doubts, or sees news"
+        ),
+    ] = ("disagreement", "confidence", "features")
+    delta: Annotated[
+        float, Meta(gt=0, lt=1, description="adwin's δ, which bounds its chance of a false alarm")
+    ] = 0.002
+    rise: Annotated[
+        float, Meta(ge=0, le=1, description="A signal (0 to 1) that rises by less is not worth a round")
+    ] = 0.05
     at_least: Annotated[int, Meta(ge=1, description="No round with fewer new windows than this")] = 50
+    cooldown: Annotated[Duration, Meta(description="No round sooner than this after the last")] = Duration(0)
+    budget: Annotated[
+        Spending | None,
+        Meta(description="CPU time for rounds, as 60 s/h; an hour's worth can be saved up"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.longest and not (self.every and self.drift):
+            raise ValueError("longest: needs `every`, which grows, and `drift`, which makes it short again")
+
+
+class Hold(Settings, frozen=True):
+    far: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="A device is held when its windows are so many times as far from all that is known "
+            "as its cohort's; 0: never",
+        ),
+    ] = 4.0
+    windows: Annotated[int, Meta(ge=4, description="Judged by so many of its newest windows")] = 20
 
 
 class Gate(Settings, frozen=True):
@@ -177,6 +221,7 @@ class Pipeline(Settings, frozen=True):
     )
     sample: Annotated[Sample, Meta(description="What a round learns from")] = Sample()
     triggers: Annotated[Triggers, Meta(description="What starts a round")] = Triggers()
+    hold: Annotated[Hold, Meta(description="When a device is not learnt from, for it looks broken")] = Hold()
     gate: Annotated[Gate, Meta(description="What a candidate must pass")] = Gate()
     teacher_wait: Annotated[
         Duration | None,

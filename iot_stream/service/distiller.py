@@ -14,7 +14,7 @@ from iot_stream import labelling, topics
 from iot_stream.clock import wall
 from iot_stream.config import Config, Pipeline
 from iot_stream.device.model import Model
-from iot_stream.distill import sampler
+from iot_stream.distill import drift, outliers, sampler
 from iot_stream.distill.material import Material
 from iot_stream.distill.teachers import Teacher
 from iot_stream.errors import IotStreamError, ModelError, NotTaughtYet, TeacherAway
@@ -22,8 +22,10 @@ from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
 from iot_stream.service import bootstrap, learning, round
 from iot_stream.service.bootstrap import Bootstrap
+from iot_stream.service.holding import Holding
 from iot_stream.service.learning import Prepared, logits_bytes, logits_of
 from iot_stream.service.triggers import Trigger
+from iot_stream.service.watching import Watching
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
 from iot_stream.store.registry import Round, Version
@@ -97,6 +99,7 @@ class _Pipeline:
         self._teacher: Teacher | None = None  # as the last round left it
         self._rivals: dict[str, Model] = {}
         self._trigger = Trigger(pipeline.triggers, 0, 0)
+        self._watching, self._holding = Watching(store, name, pipeline), Holding(store, name, pipeline)
         self._excluded = 0  # windows that the last round was not to learn from
         self._scored = 0  # windows that the teacher has spoken on
         self._again = 0.0  # when the teacher is asked again, on the monotonic clock
@@ -154,8 +157,13 @@ class _Pipeline:
         self._positions.teacher = registry.scored_up_to(self._name, teacher, self._teacher_cut.id)
         self._positions.student = registry.scored_up_to(self._name, static, self._student_cut.id)
         self._scored = registry.output_count(self._name, teacher)
-        last = registry.rounds(self._name)[-1].stream_started
-        self._trigger = Trigger(self._pipeline.triggers, last, self._scored if last else 0)
+        assert self._prepared is not None
+        rounds = registry.rounds(self._name)
+        last, reference = rounds[-1].stream_started, self._prepared.learner.bootstrap.x
+        self._trigger = Trigger(self._pipeline.triggers, last, self._scored if last else 0, reference)
+        for before in rounds:
+            if cost := before.report.get("cost"):
+                self._trigger.spent(before.stream_started, cost["cpu_seconds"])
 
     def _close_interrupted_rounds(self) -> None:
         for before in self._store.registry.rounds(self._name):
@@ -189,6 +197,8 @@ class _Pipeline:
         for model in models:
             logits = self._teacher.logits(windows.x) if teacher else self._rivals[model].logits(windows.x)
             label = self._model_name(model)
+            if self._trigger.watches and teacher:
+                self._watching.heard(windows, logits)
             columns = (
                 windows.devices.tolist(),
                 windows.ends.tolist(),
@@ -206,6 +216,8 @@ class _Pipeline:
             self._scored += len(windows)
         else:
             self._positions.student = int(windows.ids[-1])
+            if self._trigger.watches:
+                self._watching.cut(windows)
         return len(windows)
 
     def _model_name(self, model: str) -> str:
@@ -261,6 +273,9 @@ class _Pipeline:
             if command.pipeline != self._name:
                 continue
             if command.kind == "distil":
+                if self._holding.paused:
+                    self._store.registry.close_command(command.id, "failed", f"{self._name} is paused")
+                    continue
                 self._trigger.command = command.id
                 continue
             try:
@@ -271,8 +286,11 @@ class _Pipeline:
 
     def step(self, once: bool = False) -> None:
         """A round, if there is a reason for one."""
-        reason = "command" if once else self._trigger.reason(self._now(), self._scored)
-        if reason is None:
+        if self._trigger.watches:
+            self._trigger.watch(self._watching.fresh(COHORT))
+        labels = self._store.journal.label_count(self._name, self._trigger.last_round)
+        reason = "command" if once else self._trigger.reason(self._now(), self._scored, labels)
+        if reason is None or self._holding.paused:
             return
         command, self._trigger.command = self._trigger.command, None
         since = self._trigger.last_round
@@ -289,12 +307,15 @@ class _Pipeline:
         self._tell("started", round_id, trigger=reason)
         running = self._store.registry.newest(self._name, COHORT)
         assert running is not None
+        material = self._material()
+        found = self._holding.look(material, self._prepared.learner.bootstrap)
+        material = outliers.without(material, found.leavers)
         try:
             result = round.run(
                 self._prepared.learner,
                 learning.packed_version(self._store, running),
                 self._teacher,
-                self._material(),
+                material,
                 since,
                 stream_started,
                 self._prepared.learner.seed(len(self._store.registry.rounds(self._name)) - 1),
@@ -311,6 +332,10 @@ class _Pipeline:
         self._tell("gated", round_id, detail=f"{verdict.outcome}: {verdict.reason}")
         outcome = "released" if verdict.passed else verdict.outcome
         report = result.report | {"trigger": reason, "running": running.version, "excluded": self._excluded}
+        report |= found.report()
+        self._trigger.spent(stream_started, result.report["cost"]["cpu_seconds"])
+        if verdict.passed:
+            self._trigger.released(drift.reference(material, self._pipeline.sample))
         if not verdict.passed:
             # A candidate that failed is kept beside its report, for a person to look at.
             with self._store.write() as tx:

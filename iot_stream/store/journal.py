@@ -257,6 +257,11 @@ class Journal:
             (pipeline, label.device, label.start, label.end, label.value, arrived),
         )
 
+    def label_count(self, pipeline: str, after: int) -> int:
+        """How many have come after this time (ns on the pipeline's clock)."""
+        query = "SELECT count(*) FROM labels WHERE pipeline = ? AND arrived > ?"
+        return int(self._store.one(query, pipeline, after))
+
     def labels(self, pipeline: str) -> list[Label]:
         rows = self._store.read(
             'SELECT device, start, "end", value FROM labels WHERE pipeline = ? ORDER BY device, start',

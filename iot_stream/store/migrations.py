@@ -143,6 +143,13 @@ STEPS = [
     ) WITHOUT ROWID;
     CREATE TABLE known_until (pipeline TEXT NOT NULL PRIMARY KEY, segment INTEGER NOT NULL) WITHOUT ROWID
     """,
+    """
+    -- anyone: who is not learnt from since when (device '' is all of them); "until" NULL while it lasts
+    CREATE TABLE holds (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, pipeline TEXT NOT NULL,
+        device TEXT NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL, "until" INTEGER
+    )
+    """,
 ]
 
 

@@ -7,7 +7,6 @@ import msgspec
 from iot_stream.config import Pipeline, load
 from iot_stream.evaluate.replay import course
 from iot_stream.evaluate.replay.course import Course
-from iot_stream.evaluate.replay.plan import Turn, turns
 from iot_stream.evaluate.replay.stream import Stream, observe
 from iot_stream.recordings import Recording, late_labels
 from iot_stream.service import bootstrap
@@ -43,15 +42,9 @@ def recorded(settings: Pipeline) -> list[Recording]:
     return bootstrap.recorded(settings, settings.recordings.stream, PLACE)
 
 
-def observed(settings: Pipeline, recordings: list[Recording]) -> tuple[Stream, list[Turn]]:
-    assert settings.recordings is not None
-    stream = observe(recordings, settings)
-    return stream, turns(stream, settings.triggers, settings.recordings)
-
-
 def run(settings: Pipeline, recordings: list[Recording], seed: int = 0) -> tuple[Stream, Course]:
     assert settings.recordings is not None
-    stream, plan = observed(settings, recordings)
+    stream = observe(recordings, settings)
     seeded = msgspec.structs.replace(settings, seed=seed)
     known = late_labels(recordings, settings.recordings, seed)
-    return stream, course.run(NAME, seeded, PLACE, stream, known, plan, lambda: None, lambda *_: None)
+    return stream, course.run(NAME, seeded, PLACE, stream, known, lambda _: None, lambda *_: None)

@@ -46,7 +46,7 @@ def test_live_and_replay_agree(broker: Broker, prefix: str, tmp_path: Path) -> N
         NAME, msgspec.structs.replace(live.pipeline, recordings=recordings), tmp_path, 1, lambda *_: None
     )
     _same_windows(live, replayed)
-    assert len(replayed.turns) == 3
+    assert len(replayed.courses[0].rounds) == 3
     order = np.argsort(replayed.stream.ends, kind="stable")
     truth = replayed.stream.truth[order]
     np.testing.assert_array_equal(live.scores.ends, replayed.stream.ends[order])

@@ -14,7 +14,7 @@ from iot_stream.evaluate.replay import course, figures
 from iot_stream.evaluate.replay.course import Course
 from iot_stream.evaluate.replay.stream import Stream
 from iot_stream.recordings import Recording
-from tests.evaluate.replaying import observed, pipeline, recorded, run
+from tests.evaluate.replaying import pipeline, recorded, run
 
 pytestmark = pytest.mark.slow
 
@@ -120,11 +120,8 @@ def test_a_round_learns_only_what_has_arrived(
     assert labelled > 100
 
 
-def test_rounds_do_not_overlap_and_wait_for_their_period(
-    settings: Pipeline, recordings: list[Recording]
-) -> None:
-    _, plan = observed(settings, recordings)
-    for before, after in pairwise(plan):
+def test_rounds_do_not_overlap_and_wait_for_their_period(done: Run) -> None:
+    for before, after in pairwise([each.turn for each in done[1].rounds]):
         assert after.now >= before.done
         assert after.since == before.now
         assert after.now - before.now <= 17 * SECOND

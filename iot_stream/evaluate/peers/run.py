@@ -60,16 +60,18 @@ def run(
     lessons: Lessons,
     plan: Sequence[Turn],
     seed: int,
-    step: Callable[[], None],
+    step: Callable[[float], None],
 ) -> dict[str, Ran]:
-    """`spec`: the student's; `lessons`: of the stream. `step` is called after each peer."""
+    """`spec`: the student's; `lessons`: of the stream. `step` is called after each peer with the share of
+    them that is done."""
     first = _Bootstrap.of(spec, bootstrap)
     x = features.seen(spec, first.form, stream.x)
     shape = Shape(x.shape[1], len(spec.classes), seed)
     found = {}
-    for name, kind in present().items():
+    kinds = present()
+    for name, kind in kinds.items():
         found[name] = _one(kind, first, x, stream, lessons, plan, shape)
-        step()
+        step(len(found) / len(kinds))
     return found
 
 

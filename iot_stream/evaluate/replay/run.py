@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from iot_stream.config import Pipeline
 from iot_stream.errors import ConfigError
 from iot_stream.evaluate.machine import machine
 from iot_stream.evaluate.peers import run as peers
-from iot_stream.evaluate.replay import costs, course, figures, plan
+from iot_stream.evaluate.replay import costs, course, figures
 from iot_stream.evaluate.replay.course import Course
-from iot_stream.evaluate.replay.plan import Turn
 from iot_stream.evaluate.replay.stream import Stream, observe
 from iot_stream.recordings import late_labels
 from iot_stream.service import bootstrap
@@ -24,11 +22,10 @@ from iot_stream.service import bootstrap
 Progress = Callable[[int, int, str], None]
 """Called with (work done, all work, what is under way)."""
 
-STEPS_BEFORE = 10
-"""What teacher, first student and static-all weigh in the progress, in rounds."""
-
-A_PEER = 20
-"""What a peer weighs, tuning and all."""
+WHOLE = 1000
+BEFORE, BESIDE_PEERS = 0.2, 0.5
+"""A seed in the progress, the share of it when teacher, first student and static-all are there, and when the
+rounds are over and peers follow."""
 
 PACKAGES = ("torch", "numpy", "onnxruntime")
 
@@ -40,7 +37,6 @@ class Replay:
     name: str
     pipeline: Pipeline
     stream: Stream
-    turns: list[Turn]
     courses: list[Course]
     result: dict[str, Any]
 
@@ -66,15 +62,14 @@ def run(
     stream = observe(recordings, pipeline)
     if not (stream.truth >= 0).any():
         raise ConfigError(f"pipelines.{name}.recordings: no labelled window in the stream to score by")
-    turns = plan.turns(stream, pipeline.triggers, settings)
-    work = _Work(seeds, len(turns), len(peers.present()) if beside_peers else 0, progress)
+    work = _Work(seeds, BESIDE_PEERS if beside_peers else 1.0, progress)
     courses = []
-    for seed in range(pipeline.seed, pipeline.seed + seeds):
+    for number, seed in enumerate(range(pipeline.seed, pipeline.seed + seeds)):
+        work.begin(number)
         seeded = msgspec.structs.replace(pipeline, seed=seed)
         known = late_labels(recordings, settings, seed)
-        courses.append(
-            course.run(name, seeded, folder, stream, known, turns, work.step, work.say, beside_peers)
-        )
+        courses.append(course.run(name, seeded, folder, stream, known, work.step, work.say, beside_peers))
+    work.finish()
     result = figures.result(stream, courses)
     if beside_peers:
         result["peers"] |= {name: {"not_run": reason} for name, reason in peers.absent().items()}
@@ -82,30 +77,34 @@ def run(
     packages = (*PACKAGES, *(peers.packages() if beside_peers else ()))
     threads = {"threads": str(torch.get_num_threads())}
     result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine(*packages) | threads}
-    return Replay(name, pipeline, stream, turns, courses, result)
+    return Replay(name, pipeline, stream, courses, result)
 
 
 class _Work:
-    """How far it is: for each seed what comes before the rounds, then the rounds, then the peers."""
+    """How far it is: of each seed what comes before the rounds, then how much of the stream is over, then peers.
 
-    def __init__(self, seeds: int, rounds: int, peers: int, progress: Progress) -> None:
-        weights = [STEPS_BEFORE, *[1] * rounds, *[A_PEER] * peers]
-        self._done = [0, *accumulate(weights * seeds)]
-        self._each, self._rounds, self._progress = len(weights), rounds, progress
-        self._pieces = 0
+    How many rounds there will be nobody knows: a trigger may depend on what models say.
+    """
 
-    def step(self) -> None:
-        self._pieces += 1
-        self.say(self._stage, "")
+    def __init__(self, seeds: int, rounds_end: float, progress: Progress) -> None:
+        self._total, self._progress = seeds * WHOLE, progress
+        self._spans = {course.ROUNDS: (BEFORE, rounds_end), course.PEERS: (rounds_end, 1.0)}
+        self._seed, self._done = 0, 0
+        self._preparing = True  # then there is something to be said
+
+    def begin(self, seed: int) -> None:
+        """`seed`: how many came before it."""
+        self._seed, self._done, self._preparing = seed, seed * WHOLE, True
+
+    def step(self, what: str, share: float) -> None:
+        begin, end = self._spans[what]
+        done = begin + (end - begin) * min(1.0, max(0.0, share))
+        self._done, self._preparing = round(WHOLE * (self._seed + done)), False
+        self._progress(self._done, self._total, what)
 
     def say(self, stage: str, detail: str) -> None:
-        between = self._pieces % self._each == 0
-        if between or not detail:
-            what = f"{stage}: {detail}" if detail else stage
-            self._progress(self._done[self._pieces], self._done[-1], what)
+        if self._preparing:
+            self._progress(self._done, self._total, f"{stage}: {detail}")
 
-    @property
-    def _stage(self) -> str:
-        if self._pieces == len(self._done) - 1:
-            return "done"
-        return "peers" if self._pieces % self._each > self._rounds else "rounds"
+    def finish(self) -> None:
+        self._progress(self._total, self._total, "done")
