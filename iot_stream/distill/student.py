@@ -72,6 +72,7 @@ class Architecture:
             settings,
             seed,
             steps=settings.first_steps,
+            features=material.features,
             progress=progress,
         )
         return student, cost
@@ -99,6 +100,7 @@ class Architecture:
             seed,
             weights=weights,
             anchor=dict(safetensors.torch.load(anchor)),
+            features=material.features,
         )
         return student, cost
 

@@ -15,6 +15,7 @@ from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
 from iot_stream.distill import student as students
 from iot_stream.distill import teachers
+from iot_stream.distill.losses import SOFT
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Lessons, Teacher
@@ -67,12 +68,14 @@ def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Sa
         raise ConfigError(
             f"pipelines.{name}.recordings.bootstrap: nothing to learn from; name recordings or a world"
         )
+    SOFT.get(pipeline.distill.loss).weighted(
+        pipeline.distill.loss_weights
+    )  # an error now, not after training
     parts = pipeline.recordings.bootstrap
     wide = bootstraps.load(pipeline, parts.teacher, folder)
     narrow = bootstraps.load(pipeline, parts.student, folder)
     teacher, taught = _teacher(models, pipeline, wide, say)
-    tuning = pipeline.train.tune_steps > 0
-    all_of_it, initial = _material(wide, teacher, tuning), _material(narrow, teacher, tuning)
+    all_of_it, initial = _material(pipeline, wide, teacher), _material(pipeline, narrow, teacher)
     cut = pipeline.cut(pipeline.student)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
     architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
@@ -110,7 +113,7 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
     if kept:
         say("training", "teacher taken from the registry")
         spec = msgspec.json.decode(kept[1]["spec"], type=Spec)
-        return teachers.from_bytes(key, kept[0], spec, pipeline.teacher), kept[1]["training"]
+        return teachers.from_bytes(key, kept[0], spec, pipeline.teacher, pipeline.train), kept[1]["training"]
     say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
     teacher, cost = teachers.train(
         key,
@@ -187,7 +190,7 @@ def _unpack(content: bytes) -> Packed:
     return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
 
 
-def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:
+def _material(pipeline: Pipeline, data: Bootstrap, teacher: Teacher) -> Material:
     return Material(
         data.devices,
         data.starts,
@@ -195,7 +198,8 @@ def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:
         data.student_x,
         teacher.logits(data.teacher_x),
         data.labels,
-        data.teacher_x if tuning else None,
+        data.teacher_x if pipeline.teacher_sees_again else None,
+        teachers.features(teacher, data.teacher_x) if pipeline.distill.of_features else None,
     )
 
 
@@ -217,7 +221,7 @@ def tuned(models: Models, teacher: Teacher, pipeline: Pipeline) -> Teacher:
     kept = models.model(_tuned_key(teacher))
     if kept is None:
         return teacher
-    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher)
+    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher, pipeline.train)
 
 
 def _tuned_key(teacher: Teacher) -> str:

@@ -77,6 +77,8 @@ def run(
 
     # Distillation, from the weights on the devices; fusion is the moving average and the pull to the anchor.
     architecture, settings = learner.architecture, learner.pipeline.distill
+    if settings.of_features:
+        batch = replace(batch, material=_with_features(batch.material, tuned))
     net, trained = architecture.further(
         running.resume, batch.material, batch.weights, settings, seed, learner.anchor
     )
@@ -133,6 +135,11 @@ def _tune(
 def _said_anew(material: Material, teacher: Teacher) -> Material:
     assert material.teacher_x is not None
     return replace(material, logits=teacher.logits(material.teacher_x))
+
+
+def _with_features(material: Material, teacher: Teacher) -> Material:
+    assert material.teacher_x is not None
+    return replace(material, features=teachers.features(teacher, material.teacher_x))
 
 
 def _span(ends: Times) -> list[int]:

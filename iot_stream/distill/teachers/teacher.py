@@ -9,7 +9,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from iot_stream.config import Network
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.distill.models import architectures
 from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.estimators import ESTIMATORS, EstimatorMember
@@ -112,20 +112,25 @@ def tune(
     return replace(teacher, members=tuple(member for member, _ in tuned)), _together([c for _, c in tuned])
 
 
-def from_bytes(key: str, content: bytes, spec: Spec, network: Network) -> Teacher:
+def from_bytes(
+    key: str, content: bytes, spec: Spec, network: Network, hardware: Hardware | None = None
+) -> Teacher:
     """What `to_bytes` gave, under the same spec and settings."""
     states: dict[int, dict[str, NDArray[np.float32]]] = {}
     for name, value in safetensors.numpy.load(content).items():
         number, _, own = name.partition("/")
         states.setdefault(int(number), {})[own] = value
-    members = [_restored(each, spec, states[number]) for number, each in enumerate(_members(network))]
+    members = [
+        _restored(each, spec, states[number], hardware or Hardware())
+        for number, each in enumerate(_members(network))
+    ]
     return Teacher(key, spec, tuple(members))
 
 
-def _restored(network: Network, spec: Spec, state: State) -> Member:
+def _restored(network: Network, spec: Spec, state: State, hardware: Hardware) -> Member:
     if network.arch in ESTIMATORS.names():
         return EstimatorMember.restored(network, state)
-    return NetworkMember.restored(network, spec, state)
+    return NetworkMember.restored(network, spec, state, hardware)
 
 
 def _members(network: Network) -> list[Network]:
