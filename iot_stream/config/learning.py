@@ -6,7 +6,28 @@ import msgspec
 from msgspec import Meta
 
 
-class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """On what a network computes, and how finely."""
+
+    device: Annotated[
+        str,
+        Meta(
+            pattern="^(auto|cpu|cuda)$",
+            description="cpu, cuda, or auto: cuda where there is one, for networks of 50,000 parameters or "
+            "more",
+        ),
+    ] = "auto"
+    precision: Annotated[
+        str,
+        Meta(
+            pattern="^(auto|float32|bfloat16)$",
+            description="float32, bfloat16, or auto: bfloat16 where the device has matrix units for it (AMX, "
+            "CUDA), for networks of 50,000 parameters or more",
+        ),
+    ] = "auto"
+
+
+class TrainSettings(Hardware, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the teacher is trained on labels (stage *training*)."""
 
     steps: Annotated[int, Meta(ge=1, description="AdamW steps")] = 600
@@ -33,10 +54,20 @@ class SearchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     keep: Annotated[int, Meta(ge=2, description="Of so many one stays, from rung to rung")] = 3
 
 
-class DistillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class DistillSettings(Hardware, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a student learns from the teacher: `L = α·T²·KL(P‖Q) + β·L_s` (stages *distillation*, *fusion*)."""
 
-    loss: Annotated[str, Meta(description="Name of the distillation loss")] = "kd"
+    loss: Annotated[
+        str,
+        Meta(
+            description="Distillation loss: kd, binary, decoupled, dist, hints, logit_mse or standardised "
+            "(docs/losses.md)"
+        ),
+    ] = "kd"
+    loss_weights: Annotated[
+        dict[str, Annotated[float, Meta(ge=0)]],
+        Meta(description="Part of the loss → weight, where it is not to be its paper's"),
+    ] = msgspec.field(default_factory=dict)
     temperature: Annotated[float, Meta(gt=0, description="T: softens teacher's and student's outputs")] = 2.0
     alpha: Annotated[float, Meta(ge=0, description="α: weight of the teacher's word")] = 1.0
     beta: Annotated[float, Meta(ge=0, description="β: weight of labels, where there are any")] = 0.0
@@ -50,6 +81,15 @@ class DistillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     schedule: Annotated[str, Meta(pattern="^(cosine|constant)$", description="cosine or constant rate")] = (
         "cosine"
     )
+    plateau: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="Early stop: where a tenth of the steps lowers the loss by less than this share, the "
+            "rate falls to 0 within another tenth, and training ends; 0: never",
+        ),
+    ] = 0.0
     ema: Annotated[float, Meta(ge=0, lt=1, description="Decay of the moving average of weights; 0: off")] = (
         0.9
     )
@@ -66,3 +106,8 @@ class DistillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         SearchSettings | None,
         Meta(description="Look for α, β, T and rate in each round; left out: no search"),
     ] = None
+
+    @property
+    def of_features(self) -> bool:
+        """Whether the loss compares hidden layers, so that the teacher has to see the windows once more."""
+        return self.loss == "hints" and self.alpha > 0

@@ -307,6 +307,11 @@ class Pipeline(Settings, frozen=True):
         )
 
     @property
+    def teacher_sees_again(self) -> bool:
+        """Whether rounds need the teacher's windows, beside what it said of them."""
+        return self.train.tune_steps > 0 or self.distill.of_features
+
+    @property
     def cuts(self) -> dict[Cut, int]:
         """The cuts of both models, and how long (ns) a row of each waits for channels of other sources."""
         return {

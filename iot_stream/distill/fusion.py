@@ -22,19 +22,19 @@ class MovingAverage:
         self.decay = decay
         self.steps = 0
         self._weights: list[Tensor] = list(model.parameters())
-        self._means = [weight.detach().clone() for weight in self._weights]
+        self.means = [weight.detach().clone() for weight in self._weights]
 
     @torch.no_grad()
     def update(self) -> None:
         """Takes the weights as they are now into the mean."""
         self.steps += 1
         keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self._means, self._weights, 1 - keep)
+        torch._foreach_lerp_(self.means, self._weights, 1 - keep)
 
     @torch.no_grad()
     def apply(self) -> None:
         """Replaces the model's weights by their mean."""
-        torch._foreach_copy_(self._weights, self._means)
+        torch._foreach_copy_(self._weights, self.means)
 
 
 @torch.no_grad()

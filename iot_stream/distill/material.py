@@ -13,7 +13,8 @@ from iot_stream.readings import Times, Values
 class Material:
     """n windows: `x` (n, length, inputs) raw student windows, `logits` (n, classes) of the teacher,
     `labels` (n,) with −1 where there is none or it changes inside; `teacher_x` (n, length, inputs) raw
-    teacher windows of the same moments, where the teacher goes on learning."""
+    teacher windows of the same moments, where the teacher goes on learning; `features` (n, width) of the
+    teacher's last hidden layer, where the loss asks for them."""
 
     devices: NDArray[np.str_]
     starts: Times
@@ -22,6 +23,7 @@ class Material:
     logits: Values
     labels: NDArray[np.int64]
     teacher_x: Values | None = None
+    features: Values | None = None
 
     def __len__(self) -> int:
         return len(self.ends)

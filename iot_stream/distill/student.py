@@ -73,6 +73,7 @@ class Architecture:
             settings,
             seed,
             steps=settings.first_steps,
+            features=material.features,
             progress=progress,
         )
         return student, cost
@@ -103,6 +104,7 @@ class Architecture:
             seed,
             weights=weights,
             anchor=dict(safetensors.torch.load(anchor)),
+            features=material.features,
         )
         if past:
             bare = {name: weight.detach().clone() for name, weight in student.named_parameters()}

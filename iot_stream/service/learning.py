@@ -16,6 +16,7 @@ from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
 from iot_stream.distill import split, teachers
 from iot_stream.distill import student as students
+from iot_stream.distill.losses import SOFT
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import factory
 from iot_stream.distill.student import Architecture, Packed
@@ -88,8 +89,9 @@ def prepare(
         raise ConfigError(
             f"pipelines.{name}.recordings.bootstrap: nothing to learn from; name recordings or a world"
         )
-    tuning = pipeline.train.tune_steps > 0
-    all_of_it, initial = _material(wide, teacher, tuning), _material(narrow, teacher, tuning)
+    # An error now, not after training.
+    SOFT.get(pipeline.distill.loss).weighted(pipeline.distill.loss_weights)
+    all_of_it, initial = _material(pipeline, wide, teacher), _material(pipeline, narrow, teacher)
     if not len(initial) or not len(all_of_it):
         raise ModelError(
             "the teacher says nothing of the bootstrap; are its channels in recordings.channels?"
@@ -138,7 +140,7 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
     if kept:
         say("training", "teacher taken from the registry")
         spec = msgspec.json.decode(kept[1]["spec"], type=Spec)
-        return teachers.from_bytes(key, kept[0], spec, pipeline.teacher), kept[1]["training"]
+        return teachers.from_bytes(key, kept[0], spec, pipeline.teacher, pipeline.train), kept[1]["training"]
     say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
     teacher, cost = teachers.train(
         key,
@@ -216,7 +218,7 @@ def _unpack(content: bytes) -> Packed:
     return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
 
 
-def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:
+def _material(pipeline: Pipeline, data: Bootstrap, teacher: Teacher) -> Material:
     """What the teacher has a word on."""
     material = Material(
         data.devices,
@@ -225,7 +227,8 @@ def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:
         data.student_x,
         teacher.logits(data.teacher_x),
         data.labels,
-        data.teacher_x if tuning else None,
+        data.teacher_x if pipeline.teacher_sees_again else None,
+        teachers.features(teacher, data.teacher_x) if pipeline.distill.of_features else None,
     )
     return material.rows(spoken(material.logits))
 
@@ -248,7 +251,7 @@ def tuned(models: Models, teacher: Teacher, pipeline: Pipeline) -> Teacher:
     kept = models.model(_tuned_key(teacher))
     if kept is None:
         return teacher
-    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher)
+    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher, pipeline.train)
 
 
 def _tuned_key(teacher: Teacher) -> str:

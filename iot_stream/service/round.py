@@ -96,6 +96,8 @@ def run(
 
     # Distillation, from the weights on the devices; fusion's second part is the moving average, the pull to
     # the anchor and the mean with past students.
+    if settings.of_features:
+        batch = replace(batch, material=_with_features(batch.material, tuned))
     net, trained = architecture.further(
         running.resume, batch.material, batch.weights, settings, seed, learner.anchor, past
     )
@@ -178,6 +180,8 @@ def _search(
     held, batch = learnt.rows(newest), sampler.draw(learnt.rows(older), known, learner.pipeline.sample, now)
     if learnt.teacher_x is not None:
         held, batch = _said_anew(held, teacher), replace(batch, material=_said_anew(batch.material, teacher))
+    if settings.of_features:
+        batch = replace(batch, material=_with_features(batch.material, teacher))
     truth = np.where(held.labels >= 0, held.labels, held.said)
     if not enough_classes(truth, search.FEWEST):
         say("fusion", "no search: hardly more than one class among the newest windows")
@@ -207,6 +211,11 @@ def _search(
 def _said_anew(material: Material, teacher: Teacher) -> Material:
     assert material.teacher_x is not None
     return replace(material, logits=teacher.logits(material.teacher_x))
+
+
+def _with_features(material: Material, teacher: Teacher) -> Material:
+    assert material.teacher_x is not None
+    return replace(material, features=teachers.features(teacher, material.teacher_x))
 
 
 def _span(ends: Times) -> list[int]:

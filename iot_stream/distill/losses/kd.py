@@ -4,10 +4,10 @@ arXiv 1503.02531 (2015), section 2."""
 from torch import Tensor
 from torch.nn import functional as F
 
-from iot_stream.distill.losses.soft import SOFT, precise
+from iot_stream.distill.losses.soft import divergence, precise, register
 
 
-@SOFT.register("kd")
+@register("kd")
 def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """T² · KL(P ‖ Q), P = softmax(teacher / T), Q = softmax(student / T), mean over the batch.
 
@@ -20,4 +20,4 @@ def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Te
     """
     log_p = F.log_softmax(precise(teacher_logits.detach()) / temperature, dim=1)
     log_q = F.log_softmax(precise(student_logits) / temperature, dim=1)
-    return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True) * temperature**2
+    return temperature**2 * divergence(log_p, log_q)

@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 from sklearn.utils.validation import has_fit_parameter
 
 from iot_stream.config import Network
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.distill.registry import Registry
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained
@@ -71,7 +71,7 @@ class EstimatorMember:
         return cls.fitted(network, lessons)
 
     @classmethod
-    def restored(cls, network: Network, _spec: Spec, state: State, /) -> "EstimatorMember":
+    def restored(cls, network: Network, _spec: Spec, state: State, _: Hardware, /) -> "EstimatorMember":
         return cls.fitted(network, Lessons(state["x"], state["y"], state["weights"]))[0]
 
     @property

@@ -5,7 +5,7 @@ import numpy as np
 from torch import nn
 
 from iot_stream.config import Network
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.distill.models.factory import made
 from iot_stream.distill.teachers.foreign import ForeignMember, Speak, manner
 from iot_stream.distill.teachers.member import Lessons, Member, State, check_lessons
@@ -37,9 +37,9 @@ class Factory:
         return NetworkMember.trained(network, spec, lessons, settings, seed, progress)
 
     @classmethod
-    def restored(cls, network: Network, spec: Spec, state: State) -> Member:
+    def restored(cls, network: Network, spec: Spec, state: State, hardware: Hardware) -> Member:
         if state:
-            return NetworkMember.restored(network, spec, state)
+            return NetworkMember.restored(network, spec, state, hardware)
         ready = _function(network, spec, 0)
         if ready is None:
             raise ModelError(f"factory {network.arch} gave a function before, and gives a module now")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.config import Network
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.distill.registry import Registry
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
@@ -104,7 +104,7 @@ class Kind(Protocol):
         """Of the bootstrap's lessons, of scaled windows. Raises ModelError."""
         ...
 
-    def restored(self, network: Network, spec: Spec, state: State, /) -> Member:
+    def restored(self, network: Network, spec: Spec, state: State, hardware: Hardware, /) -> Member:
         """From what `state` gave."""
         ...
 

@@ -1,7 +1,7 @@
 """A built-in network as teacher: trained on labels, fine-tuned on later ones, else always in eval mode."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from iot_stream.config import Network
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.distill.models import architectures, build
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained, predict, train_supervised
@@ -20,6 +20,7 @@ from iot_stream.windows import Spec
 @dataclass(frozen=True)
 class NetworkMember:
     module: nn.Module
+    hardware: Hardware = field(default_factory=Hardware)
 
     @classmethod
     def trained(
@@ -33,20 +34,20 @@ class NetworkMember:
     ) -> tuple["NetworkMember", Trained]:
         module = _build(network, spec, seed)
         cost = train_supervised(module, lessons.x, lessons.y, settings, seed, progress)
-        return cls(module), cost
+        return cls(module, settings), cost
 
     @classmethod
-    def restored(cls, network: Network, spec: Spec, state: State) -> "NetworkMember":
+    def restored(cls, network: Network, spec: Spec, state: State, hardware: Hardware) -> "NetworkMember":
         module = _build(network, spec, 0)
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
-        return cls(module.eval())
+        return cls(module.eval(), hardware)
 
     @property
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     def logits(self, x: Values) -> Values:
-        return predict(self.module, x)
+        return predict(self.module, x, hardware=self.hardware)
 
     def tuned(
         self, fresh: Lessons, known: Lessons, settings: TrainSettings, seed: int, /
@@ -68,7 +69,7 @@ class NetworkMember:
             seed,
             weights=np.concatenate(weights),
         )
-        return NetworkMember(module), cost
+        return NetworkMember(module, settings), cost
 
     def state(self) -> State:
         return {name: value.numpy() for name, value in self.module.state_dict().items()}

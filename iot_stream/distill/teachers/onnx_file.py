@@ -8,7 +8,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from iot_stream.config import Network
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.config.network import ONNX
 from iot_stream.distill.teachers.foreign import ForeignMember, manner
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
@@ -32,14 +32,14 @@ class OnnxFile:
         network: Network,
         spec: Spec,
         _lessons: Lessons,
-        _settings: TrainSettings,
+        settings: TrainSettings,
         _seed: int,
         _progress: Progress | None,
     ) -> tuple[ForeignMember, Trained]:
-        return cls.restored(network, spec, {}), NO_COST
+        return cls.restored(network, spec, {}, settings), NO_COST
 
     @classmethod
-    def restored(cls, network: Network, spec: Spec, _state: State) -> ForeignMember:
+    def restored(cls, network: Network, spec: Spec, _state: State, _hardware: Hardware) -> ForeignMember:
         """Raises ModelError."""
         options = dict(network.options)
         path = Path(str(options.pop(ONNX)))

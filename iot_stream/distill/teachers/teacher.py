@@ -10,7 +10,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from iot_stream.config import Network
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.config.network import ONNX, TOPIC
 from iot_stream.distill.models.factory import source_hash
 from iot_stream.distill.registry import unknown
@@ -128,14 +128,16 @@ def tune(
     return replace(teacher, members=tuple(member for member, _ in tuned)), cost
 
 
-def from_bytes(key: str, content: bytes, spec: Spec, network: Network) -> Teacher:
+def from_bytes(
+    key: str, content: bytes, spec: Spec, network: Network, hardware: Hardware | None = None
+) -> Teacher:
     """What `to_bytes` gave, under the same spec and settings."""
     states: dict[int, dict[str, NDArray[np.float32]]] = {}
     for name, value in safetensors.numpy.load(content).items():
         number, _, own = name.partition("/")
         states.setdefault(int(number), {})[own] = value
     members = [
-        _kind(each).restored(each, spec, states.get(number, {}))
+        _kind(each).restored(each, spec, states.get(number, {}), hardware or Hardware())
         for number, each in enumerate(_members(network))
     ]
     return Teacher(key, spec, tuple(members))

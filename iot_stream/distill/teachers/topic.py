@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.config import Network, TopicTeacher
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.config.network import TOPIC
 from iot_stream.distill.teachers.foreign import PROBABILITIES, ForeignMember
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
@@ -21,14 +21,14 @@ class Topic:
         network: Network,
         spec: Spec,
         _lessons: Lessons,
-        _settings: TrainSettings,
+        settings: TrainSettings,
         _seed: int,
         _progress: Progress | None,
     ) -> tuple[ForeignMember, Trained]:
-        return cls.restored(network, spec, {}), NO_COST
+        return cls.restored(network, spec, {}, settings), NO_COST
 
     @classmethod
-    def restored(cls, network: Network, spec: Spec, _state: State) -> ForeignMember:
+    def restored(cls, network: Network, spec: Spec, _state: State, _hardware: Hardware) -> ForeignMember:
         told = network.topic
         assert told is not None
         every = tuple(range(len(spec.classes)))

@@ -1,7 +1,7 @@
 """One seed under the virtual clock: bootstrap, rounds, and what everyone said of every window."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -237,8 +237,8 @@ class _Rounds:
         come = [known.label for known in self.known if known.at <= now]
         labels, mixed = labelling.join(devices, starts, ends, come)
         labels[mixed] = labelling.NO_LABEL
-        tuning = self.pipeline.train.tune_steps > 0
-        teacher_x = stream.teacher_x[stream.place[rows]] if tuning else None
+        again = self.prepared.learner.pipeline.teacher_sees_again
+        teacher_x = stream.teacher_x[stream.place[rows]] if again else None
         return Material(devices, starts, ends, stream.x[rows], self.logits[rows], labels, teacher_x)
 
     def _hear(self, until: int) -> None:

@@ -81,7 +81,7 @@ def run(
 
 
 class _Work:
-    """How far it is: of each seed what comes before the rounds, then how much of the stream is over, then peers.
+    """How far it is: of each seed what comes before the rounds, how much of the stream is over, then peers.
 
     How many rounds there will be nobody knows: a trigger may depend on what models say.
     """

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn import functional as F
 
-from iot_stream.distill.losses import SOFT, SoftLoss, combined, cross_entropy, kd
-from iot_stream.errors import ModelError
+from iot_stream.distill.losses import combined, cross_entropy, kd
 
 LOGITS = arrays(np.float64, (5, 3), elements=st.floats(-20, 20))
 TEMPERATURES = st.floats(0.5, 10)
@@ -75,7 +76,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistaken", MISTAKES)
-def test_the_oracle_tells_frequent_mistakes(mistaken: SoftLoss) -> None:
+def test_the_oracle_tells_frequent_mistakes(mistaken: Callable[[Tensor, Tensor, float], Tensor]) -> None:
     generator = np.random.default_rng(0)
     student, teacher = generator.normal(0, 2, (2, 8, 3))
     oracle = kd_by_numpy(student, teacher, 3.0)
@@ -118,22 +119,6 @@ def test_kd_in_bf16_is_as_good_as_its_logits() -> None:
     assert kd(student, teacher, 4.0).item() == pytest.approx(oracle, rel=1e-5)
 
 
-def test_every_soft_loss_keeps_the_contract() -> None:
-    assert SOFT.names() == ["kd"]
-    generator = torch.Generator().manual_seed(3)
-    for name in SOFT.names():
-        loss = SOFT.get(name)
-        student, teacher = torch.randn(6, 4, generator=generator), torch.randn(6, 4, generator=generator)
-        assert loss(student, teacher, 2.0).shape == ()
-        assert loss(student, teacher, 2.0).item() > 0
-        assert loss(teacher, teacher, 2.0).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_unknown_loss_names_the_nearest() -> None:
-    with pytest.raises(ModelError, match="did you mean 'kd'"):
-        SOFT.get("kdd")
-
-
 def test_cross_entropy_hand_computed() -> None:
     # −log softmax(2, 0)[0] = 0.126928, −log softmax(0, 0)[1] = 0.693147
     logits = torch.tensor([[2.0, 0.0], [0.0, 0.0], [9.0, 9.0]])
@@ -157,7 +142,7 @@ def test_without_labels_nothing_comes_from_them() -> None:
     assert (student.grad == 0).all()
 
 
-@given(LOGITS, LOGITS, st.floats(0, 2), st.floats(0, 2))
+@given(LOGITS, LOGITS, st.floats(0.01, 2), st.floats(0.01, 2))
 def test_combined_is_the_weighted_sum_of_its_parts(
     student: np.ndarray, teacher: np.ndarray, alpha: float, beta: float
 ) -> None:
@@ -166,7 +151,6 @@ def test_combined_is_the_weighted_sum_of_its_parts(
         torch.from_numpy(student),
         torch.from_numpy(teacher),
         labels,
-        soft=kd,
         temperature=2.0,
         alpha=alpha,
         beta=beta,
