@@ -1,13 +1,10 @@
 """From readings to a model's input: the one function that collector and device share.
 
-A `Cut` says how readings become windows, a `Spec` adds what a model needs to take them: classes,
-normalisation, golden windows. A `Windower` is the cut at work on one device's readings in order of
-time: pure and incremental, so the same readings give the same bytes however they were split into
-messages, on either side of the broker, today or from the journal. Missing values stay NaN in a
-stored window; they become 0 (the mean) and, with `masks`, a channel of ones in a model's input.
+A `Windower` is a `Cut` at work on one device's readings in order of time: pure and incremental, so the
+same readings give the same bytes however they were split into messages, on either side of the broker,
+today or from the journal.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,156 +13,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_stream.clock import SECOND
-from iot_stream.derive import Derived, Memory
-from iot_stream.errors import DataError, Refused
-from iot_stream.hygiene import Judge, Limit
+from iot_stream.cut import Cut
+from iot_stream.derive import Memory
+from iot_stream.errors import DataError
+from iot_stream.hygiene import Judge
 from iot_stream.readings import Times, Values
 from iot_stream.resample import interpolated
-from iot_stream.states import Hold, States
+from iot_stream.states import States
 
 OnGrid = tuple[Times, NDArray[np.float64], NDArray[np.bool_]]
 """Points, their rows, and where one begins a new segment."""
 
-MOST_ROWS = 1_000_000
 NEVER = 2**62
-FARTHEST = 1e6  # standard deviations from the mean
-
-
-class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How readings become windows; its id is part of a window's key.
-
-    `channels` raw channels that are read; `derive` in order; `inputs` the columns of a window;
-    `length` and `hop` in rows; `period` of the grid in ns, 0 to take readings as they come;
-    `gap` in ns beyond which a window is broken, 0 for never; `fill` between a channel's readings on a
-    grid: `linear`, for which a point waits until each channel's next has come (at most `gap`), or `hold`;
-    `required` channels without which a reading does not count; `join` in ns
-    within which channels that come apart are one reading; `error_values` and `limits`: what a value
-    cannot be; `holds`: channels that are states, which make no readings, but hold at those of the others.
-    Raises ValueError if these do not fit together.
-    """
-
-    channels: tuple[str, ...]
-    inputs: tuple[str, ...]
-    length: int
-    hop: int
-    derive: tuple[Derived, ...] = ()
-    period: int = 0
-    gap: int = 0
-    fill: str = "linear"
-    required: tuple[str, ...] = ()
-    join: int = 0
-    error_values: tuple[float, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    holds: tuple[Hold, ...] | msgspec.UnsetType = msgspec.UNSET  # unset, so that it changes no other cut's id
-
-    def __post_init__(self) -> None:
-        known = set(self.channels)
-        for derived in self.derive:
-            if fault := derived.fault():
-                raise ValueError(f"derive.{derived.name}: {fault}")
-            if strange := [name for name in derived.channels if name not in known]:
-                raise ValueError(f"derive.{derived.name}: nothing before it makes {strange[0]!r}")
-            if derived.frequencies and not 0 < 2 * self.period * derived.frequencies[-1] < SECOND:
-                top = f"derive.{derived.name}: {derived.frequencies[-1]:g} Hz"
-                raise ValueError(f"{top} needs a `window.rate` of more than twice that")
-            if derived.name in known:
-                raise ValueError(f"derive.{derived.name}: there is a channel of this name already")
-            known.add(derived.name)
-        if strange := [name for name in self.inputs if name not in known]:
-            raise ValueError(f"nothing makes the input {strange[0]!r}")
-        if not self.inputs or not set(self.required) <= set(self.measured):
-            raise ValueError("inputs are needed, and required channels must be channels")
-        if not self.measured:
-            raise ValueError("states alone are no readings: a channel is needed that is measured")
-        for limit in self.limits:
-            if limit.channel not in self.channels:
-                raise ValueError(f"limits: {limit.channel!r} is no channel")
-            if fault := limit.fault():
-                raise ValueError(f"hygiene.limits.{limit.channel}: {fault}")
-        if not (1 <= self.length <= MOST_ROWS and 1 <= self.hop <= MOST_ROWS):
-            raise ValueError(f"length and hop count from 1 to {MOST_ROWS}")
-        if not all(0 <= each < 2**62 for each in (self.period, self.gap, self.join)):
-            raise ValueError("period, gap and join count from 0, in nanoseconds")
-        if self.fill not in ("linear", "hold"):
-            raise ValueError(f"fill {self.fill!r} is neither linear nor hold")
-
-    @property
-    def states(self) -> tuple[Hold, ...]:
-        return self.holds or ()
-
-    @property
-    def measured(self) -> tuple[str, ...]:
-        """The channels whose readings are rows: all but the states."""
-        stated = {hold.channel for hold in self.states}
-        return tuple(name for name in self.channels if name not in stated)
-
-    @property
-    def id(self) -> str:
-        """16 hexadecimal digits that name these settings."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
-
-
-class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model's contract, travelling as `spec.json`.
-
-    `mean` and `scale` per input; `golden` some windows (count, length, inputs) float32 for the
-    self-test, whose expected outputs travel with the weights.
-    """
-
-    cut: Cut
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    masks: bool = False
-    golden: bytes = b""
-
-    def __post_init__(self) -> None:
-        if not len(self.mean) == len(self.scale) == len(self.cut.inputs):
-            raise ValueError("mean and scale must have one value per input")
-        if not all(abs(mean) < 1e30 for mean in self.mean) or not all(1e-30 < s < 1e30 for s in self.scale):
-            raise ValueError("mean and scale must be numbers that float32 can hold, scale positive")
-
-    @property
-    def model_channels(self) -> int:
-        return len(self.cut.inputs) * (2 if self.masks else 1)
-
-    def model_input(self, windows: Values) -> Values:
-        """(n, length, inputs) raw windows → (n, length, model_channels) float32, finite."""
-        mean, scale = np.asarray(self.mean, np.float32), np.asarray(self.scale, np.float32)
-        missing = np.isnan(windows)
-        with np.errstate(over="ignore"):
-            scaled = (windows - mean) / scale
-        # Bounded, so that an absurd reading does not make a sound model give NaN.
-        scaled = np.where(missing, np.float32(0), np.clip(scaled, -FARTHEST, FARTHEST)).astype(np.float32)
-        if not self.masks:
-            return scaled
-        return np.concatenate([scaled, missing.astype(np.float32)], axis=2)
-
-    def golden_windows(self) -> Values:
-        return np.frombuffer(self.golden, np.float32).reshape(-1, self.cut.length, len(self.cut.inputs))
-
-    def encode(self) -> bytes:
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> "Spec":
-        """Raises Refused("malformed") if the payload is no spec."""
-        try:
-            spec = msgspec.json.decode(payload, type=cls)
-            spec.golden_windows()
-        except (ValueError, RecursionError) as error:
-            raise Refused("malformed", f"spec.json: {error}") from error
-        return spec
-
-
-def normalisation(windows: Values) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and scale (standard deviation, 1 where constant) of (n, length, inputs) windows, NaN left out."""
-    rows = windows.reshape(-1, windows.shape[2]).astype(np.float64)
-    known = np.maximum((~np.isnan(rows)).sum(axis=0), 1)
-    mean = np.nansum(rows, axis=0) / known
-    scale = np.sqrt(np.nansum((rows - mean) ** 2, axis=0) / known)
-    return tuple(mean.tolist()), tuple(np.where(scale > 1e-12, scale, 1.0).tolist())
 
 
 class Windows(NamedTuple):

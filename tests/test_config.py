@@ -11,9 +11,9 @@ import pytest
 
 from iot_stream.config import Address, Broker, Config, Network, Pipeline, Settings, load
 from iot_stream.config.learning import DistillSettings, TrainSettings
+from iot_stream.cut import Cut
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.errors import ConfigError
-from iot_stream.windows import Cut
 from simulator import scenario
 
 HEAD = "broker: mqtt://localhost\nstore: sqlite:store\npipelines:\n  office:\n"

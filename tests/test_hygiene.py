@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from iot_stream.clock import SECOND
+from iot_stream.cut import Cut
 from iot_stream.errors import DataError
 from iot_stream.hygiene import AHEAD, EARLIEST, Counts, Judge, Limit, clean
 from iot_stream.readings import Block
-from iot_stream.windows import Cut
 from tests.streams import START
 
 NAN = np.nan

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iot_stream.cut import Cut
 from iot_stream.derive import Derived
 from iot_stream.errors import DataError, Refused
 from iot_stream.hygiene import Limit
 from iot_stream.readings import Times, Values
-from iot_stream.windows import FARTHEST, Cut, Spec, Windower, Windows, normalisation
+from iot_stream.spec import FARTHEST, Spec, normalisation
+from iot_stream.windows import Windower, Windows
 from tests.streams import START, pieces, streams
 
 MS = 1_000_000

@@ -10,13 +10,13 @@ from iot_stream.address import Settings
 from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Recordings
+from iot_stream.cut import Cut
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError
 from iot_stream.formats import channels_of
 from iot_stream.formats.source import Source
 from iot_stream.hygiene import Limit
 from iot_stream.units import Duration, Rate, Spending
-from iot_stream.windows import Cut
 
 MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
 

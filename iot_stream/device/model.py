@@ -12,7 +12,7 @@ from iot_stream.device.runtime.onnx import OnnxRuntime
 from iot_stream.device.slots import Installed
 from iot_stream.errors import Refused
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 # Another processor may round otherwise; a wrong graph, spec or weight is far beyond this.
 TOLERANCE = 1e-2

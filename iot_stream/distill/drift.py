@@ -84,7 +84,7 @@ def detector_of(name: str, delta: float) -> Detector:
 class _Signal:
     """One signal's detector, and what it takes to tell a rise in figures.
 
-    What the detector finds is a change, however small, and at first it cannot tell what came since from what was
+    What the detector finds is a change, however small; at first it cannot tell what came since from what was
     before. So the windows after that show how far the mean has risen.
     """
 

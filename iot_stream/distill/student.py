@@ -14,13 +14,14 @@ from torch import nn
 from iot_stream.artifact import encodings
 from iot_stream.config import Network
 from iot_stream.config.learning import DistillSettings
+from iot_stream.cut import Cut
 from iot_stream.device.model import Model
 from iot_stream.distill import export, fusion
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import build
 from iot_stream.distill.trainer import Progress, Trained, distil, predict
 from iot_stream.readings import Values
-from iot_stream.windows import Cut, Spec, normalisation
+from iot_stream.spec import Spec, normalisation
 
 ENCODING = "int8"
 GOLDEN = 4

@@ -12,12 +12,13 @@ import msgspec
 import numpy as np
 
 from iot_stream.config import Pipeline
+from iot_stream.cut import Cut
 from iot_stream.hygiene import Counts
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.order import Sorter
 from iot_stream.readings import Block, Times, Values, joined
 from iot_stream.store import Store, Transaction
-from iot_stream.windows import Cut, Windower
+from iot_stream.windows import Windower
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from iot_stream import recordings
 from iot_stream.config import Pipeline, Recordings, Select
+from iot_stream.cut import Cut
 from iot_stream.errors import ConfigError
 from iot_stream.labelling import NO_LABEL
 from iot_stream.readings import Times, Values
 from iot_stream.recordings import RECORDING_EPOCH, Recording
 from iot_stream.store.journal import WindowSet
-from iot_stream.windows import Cut, Windower, Windows
+from iot_stream.windows import Windower, Windows
 from simulator.world import world
 
 

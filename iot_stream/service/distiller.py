@@ -13,6 +13,7 @@ import numpy as np
 from iot_stream import labelling, topics
 from iot_stream.clock import wall
 from iot_stream.config import Config, Pipeline
+from iot_stream.cut import Cut
 from iot_stream.device.model import Model
 from iot_stream.distill import drift, outliers, sampler
 from iot_stream.distill.material import Material
@@ -29,7 +30,6 @@ from iot_stream.service.watching import Watching
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
 from iot_stream.store.registry import Round, Version
-from iot_stream.windows import Cut
 
 log = logging.getLogger(__name__)
 

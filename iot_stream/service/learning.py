@@ -28,9 +28,9 @@ from iot_stream.service import bootstrap as bootstraps
 from iot_stream.service import cold_start
 from iot_stream.service.bootstrap import Bootstrap
 from iot_stream.service.round import Learner, Say
+from iot_stream.spec import Spec
 from iot_stream.store import Store
 from iot_stream.store.registry import Version
-from iot_stream.windows import Spec
 
 log = logging.getLogger(__name__)
 

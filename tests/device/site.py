@@ -10,13 +10,14 @@ import numpy as np
 
 from iot_stream import topics
 from iot_stream.config import Broker as BrokerSettings
+from iot_stream.cut import Cut
 from iot_stream.device.client import DeviceClient
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.mqtt import Connection, Message
 from iot_stream.readings import Times, Values
 from iot_stream.release.keys import Keys
 from iot_stream.service.broker import Broker
-from iot_stream.windows import Cut, Windower
+from iot_stream.windows import Windower
 from tests.device import tiny
 from tests.streams import START
 from tests.waiting import wait_until

@@ -8,13 +8,13 @@ import pytest
 
 from iot_stream import topics
 from iot_stream.config import Source
+from iot_stream.cut import Cut
 from iot_stream.device.client import DeviceClient
 from iot_stream.device.model import softmax
 from iot_stream.errors import BrokerError
 from iot_stream.formats import Heard, decoder
 from iot_stream.release.keys import Keys
 from iot_stream.service.broker import start
-from iot_stream.windows import Cut
 from tests.device import tiny
 from tests.device.site import STEP, Feeder, Site, feeding, runs
 from tests.streams import START

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from iot_stream.clock import wall
+from iot_stream.cut import Cut
 from iot_stream.device.client import DeviceClient
 from iot_stream.release.keys import Keys
-from iot_stream.windows import Cut
 from tests.device import tiny
 from tests.device.site import Feeder, Site, feeding, runs
 from tests.waiting import wait_until

@@ -11,12 +11,13 @@ from iot_stream import topics
 from iot_stream.artifact import encodings
 from iot_stream.artifact.trust import Scope
 from iot_stream.clock import wall
+from iot_stream.cut import Cut
 from iot_stream.device.model import Model
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.mqtt import Connection
 from iot_stream.release.keys import Keys
 from iot_stream.release.sign import Repository, Target, bundle
-from iot_stream.windows import Cut, Spec
+from iot_stream.spec import Spec
 
 CHANNELS = ("x", "y")
 CLASSES = ("low", "high")

@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Network
 from iot_stream.config.learning import DistillSettings
+from iot_stream.cut import Cut
 from iot_stream.distill.explain.account import Evidence
 from iot_stream.distill.material import Material
 from iot_stream.distill.sampler import Batch
 from iot_stream.distill.student import Architecture, Packed, spec_for
-from iot_stream.windows import Cut
 
 CLASSES = ("empty", "occupied")
 SECOND = 1_000_000_000

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from iot_stream.cut import Cut
 from iot_stream.distill.explain import changes, words
 from iot_stream.distill.explain.units import Units
 from iot_stream.distill.explain.why import Decision, Moved
 from iot_stream.distill.student import spec_for
-from iot_stream.windows import Cut
 from tests.distill.explaining import CLASSES, material
 
 INPUTS = ("heat", "noise", "light")

@@ -8,12 +8,13 @@ from hypothesis.extra import numpy as arrays
 from scipy.stats import wasserstein_distance
 
 from iot_stream.config import Network
+from iot_stream.cut import Cut
 from iot_stream.distill.explain import drift, words
 from iot_stream.distill.explain.bands import Bands
 from iot_stream.distill.explain.distances import GRID, quantiles, wasserstein
 from iot_stream.distill.explain.units import Units
 from iot_stream.distill.explain.why import Drift
-from iot_stream.windows import Cut, Spec
+from iot_stream.spec import Spec
 from tests.distill.explaining import CLASSES, material
 
 UNITS = Units(("heat", "noise", "light"), np.arange(3))

@@ -10,10 +10,10 @@ from sklearn.svm import SVC
 
 from iot_stream.config import Network
 from iot_stream.config.learning import TrainSettings
+from iot_stream.cut import Cut
 from iot_stream.distill import teachers
 from iot_stream.distill.teachers import Lessons, Teacher
 from iot_stream.errors import ModelError
-from iot_stream.windows import Cut
 
 torch.set_num_threads(1)
 

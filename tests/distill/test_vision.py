@@ -13,6 +13,7 @@ from torchvision import models
 
 from iot_stream.config import Network
 from iot_stream.config.learning import DistillSettings
+from iot_stream.cut import Cut
 from iot_stream.device.runtime.onnx import OnnxRuntime
 from iot_stream.distill import export
 from iot_stream.distill.material import Material
@@ -21,7 +22,7 @@ from iot_stream.distill.models.image import OnImage
 from iot_stream.distill.student import Architecture, spec_for
 from iot_stream.distill.trainer import distil, predict
 from iot_stream.errors import ModelError
-from iot_stream.windows import Cut, Spec
+from iot_stream.spec import Spec
 
 LENGTH, CHANNELS, CLASSES = 32, 10, 2
 TORCHVISION: dict[str, Callable[..., nn.Module]] = {

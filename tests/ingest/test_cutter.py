@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from iot_stream import recordings
 from iot_stream.columns import Columns
 from iot_stream.config import Config, Pipeline, load
+from iot_stream.cut import Cut
 from iot_stream.formats import Heard, decoder
 from iot_stream.formats.telemetry import encode
 from iot_stream.hygiene import clean
@@ -25,7 +26,7 @@ from iot_stream.ingest.cutter import Cutter
 from iot_stream.readings import Times, Values
 from iot_stream.recordings import Recording
 from iot_stream.store import Store
-from iot_stream.windows import Cut, Windower, Windows
+from iot_stream.windows import Windower, Windows
 from simulator.world import world
 from tests.streams import START
 

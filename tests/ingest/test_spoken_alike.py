@@ -12,12 +12,13 @@ import pytest
 from iot_stream import recordings
 from iot_stream.clock import SECOND
 from iot_stream.config import load
+from iot_stream.cut import Cut
 from iot_stream.formats import arrays, channel_topics, senml, telemetry, zigbee2mqtt
 from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth
 from iot_stream.mqtt import Connection
 from iot_stream.readings import Times, Values
 from iot_stream.service.broker import Broker
-from iot_stream.windows import Cut, Windower, Windows
+from iot_stream.windows import Windower, Windows
 from tests.ingest.test_collector import collecting
 from tests.waiting import wait_until
 

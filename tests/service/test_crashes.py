@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iot_stream.cut import Cut
 from iot_stream.evaluate import live
 from iot_stream.service import broker as brokers
 from iot_stream.service.learning import packed_version
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
-from iot_stream.windows import Cut, Windower
+from iot_stream.windows import Windower
 from simulator.ledger import Ledger
 from tests.service.running import NAME, fleet, kill_service, opened, service, start_service, write_config
 from tests.waiting import wait_until

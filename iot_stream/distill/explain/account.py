@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from iot_stream.clock import SECOND, iso
 from iot_stream.config.learning import DistillSettings
+from iot_stream.cut import Cut
 from iot_stream.distill.explain import attribution, changes, drift, units, words
 from iot_stream.distill.explain.attribution import POINTS, Attribution
 from iot_stream.distill.explain.bands import Bands
@@ -16,7 +17,7 @@ from iot_stream.distill.explain.why import Decision, Disagreement, Drift, Learnt
 from iot_stream.distill.material import Material
 from iot_stream.distill.sampler import Batch
 from iot_stream.distill.student import Architecture, Packed
-from iot_stream.windows import Cut, Spec
+from iot_stream.spec import Spec
 
 FEW = 20
 """Fewer windows say nothing that a person should build on."""

@@ -12,7 +12,7 @@ from iot_stream.distill.explain.why import Disagreement, Example, Moved
 from iot_stream.distill.explain.words import SURE
 from iot_stream.distill.material import Material
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 WAYS = 12
 WHICH = 12

@@ -9,7 +9,7 @@ from iot_stream.clock import SECOND
 from iot_stream.config import Network
 from iot_stream.derive import Derived
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
 

@@ -13,7 +13,7 @@ from iot_stream.distill.teachers.network import NetworkMember
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError, TeacherAway
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 
 class Factory:

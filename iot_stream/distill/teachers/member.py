@@ -14,7 +14,7 @@ from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
 from iot_stream.labelling import NO_LABEL
 from iot_stream.readings import Times, Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 State = Mapping[str, NDArray[Any]]
 

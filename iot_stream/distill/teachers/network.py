@@ -14,7 +14,7 @@ from iot_stream.distill.models import architectures, build
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained, predict, train_supervised
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 BATCH = 512
 LAYOUTS = ("windows", "channels_first", "flat")  # (n, length, channels), (n, channels, length), (n, both)

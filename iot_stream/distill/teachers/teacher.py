@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.config.network import ONNX, TOPIC
+from iot_stream.cut import Cut
 from iot_stream.distill.models.factory import source_hash
 from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.factory import Factory
@@ -20,7 +21,7 @@ from iot_stream.distill.teachers.member import KINDS, LEAST, Kind, Lessons, Memb
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ConfigError, ModelError
 from iot_stream.readings import Values
-from iot_stream.windows import Cut, Spec, normalisation
+from iot_stream.spec import Spec, normalisation
 
 FORMAT = "teacher-2"  # change when the same data and settings would train otherwise
 ENSEMBLE = "ensemble"

@@ -10,7 +10,7 @@ from iot_stream.distill.teachers.foreign import PROBABILITIES, ForeignMember
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 
 @KINDS.register(TOPIC)

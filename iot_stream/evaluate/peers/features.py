@@ -6,7 +6,7 @@ import numpy as np
 
 from iot_stream.evaluate.peers.peer import Rows
 from iot_stream.readings import Values
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 SHORTEST = 16
 """Readings; fewer have no spectrum to speak of."""

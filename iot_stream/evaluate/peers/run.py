@@ -16,7 +16,7 @@ from iot_stream.evaluate.peers.lessons import Lessons, at_rounds
 from iot_stream.evaluate.peers.peer import Classes, Kind, Rows, Shape
 from iot_stream.evaluate.replay.plan import Turn
 from iot_stream.evaluate.replay.stream import Stream
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 KINDS: dict[str, Kind] = refitted.KINDS | neighbours.KINDS | online.KINDS | moa.KINDS
 NEEDED = (*refitted.KINDS, *neighbours.KINDS, *online.KINDS)

@@ -12,7 +12,7 @@ from iot_stream.distill.teachers import Teacher
 from iot_stream.distill.teachers.network import NetworkMember
 from iot_stream.evaluate.replay.course import Course
 from iot_stream.evaluate.replay.stream import Stream
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 
 WINDOWS = 50
 BATCH = 32

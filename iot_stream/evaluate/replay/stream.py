@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from iot_stream.clock import wall
 from iot_stream.config import Pipeline, Recordings
+from iot_stream.cut import Cut
 from iot_stream.formats import Heard
 from iot_stream.formats.telemetry import TelemetryDecoder, encode
 from iot_stream.hygiene import clean
 from iot_stream.order import Sorter
 from iot_stream.readings import Block, Times, Values
 from iot_stream.recordings import Recording
-from iot_stream.windows import Cut, Windower, Windows
+from iot_stream.windows import Windower, Windows
 from simulator.script import NEVER, Said, script
 
 BOOT = "replay"

@@ -1,0 +1,76 @@
+"""A model's contract: the cut, and what it takes to feed it windows: classes, normalisation, golden windows.
+
+Missing values stay NaN in a stored window; they become 0 (the mean) and, with `masks`, a channel of ones in a
+model's input.
+"""
+
+import msgspec
+import numpy as np
+
+from iot_stream.cut import Cut
+from iot_stream.errors import Refused
+from iot_stream.readings import Values
+
+FARTHEST = 1e6  # standard deviations from the mean
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model's contract, travelling as `spec.json`.
+
+    `mean` and `scale` per input; `golden` some windows (count, length, inputs) float32 for the
+    self-test, whose expected outputs travel with the weights.
+    """
+
+    cut: Cut
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    masks: bool = False
+    golden: bytes = b""
+
+    def __post_init__(self) -> None:
+        if not len(self.mean) == len(self.scale) == len(self.cut.inputs):
+            raise ValueError("mean and scale must have one value per input")
+        if not all(abs(mean) < 1e30 for mean in self.mean) or not all(1e-30 < s < 1e30 for s in self.scale):
+            raise ValueError("mean and scale must be numbers that float32 can hold, scale positive")
+
+    @property
+    def model_channels(self) -> int:
+        return len(self.cut.inputs) * (2 if self.masks else 1)
+
+    def model_input(self, windows: Values) -> Values:
+        """(n, length, inputs) raw windows → (n, length, model_channels) float32, finite."""
+        mean, scale = np.asarray(self.mean, np.float32), np.asarray(self.scale, np.float32)
+        missing = np.isnan(windows)
+        with np.errstate(over="ignore"):
+            scaled = (windows - mean) / scale
+        # Bounded, so that an absurd reading does not make a sound model give NaN.
+        scaled = np.where(missing, np.float32(0), np.clip(scaled, -FARTHEST, FARTHEST)).astype(np.float32)
+        if not self.masks:
+            return scaled
+        return np.concatenate([scaled, missing.astype(np.float32)], axis=2)
+
+    def golden_windows(self) -> Values:
+        return np.frombuffer(self.golden, np.float32).reshape(-1, self.cut.length, len(self.cut.inputs))
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Spec":
+        """Raises Refused("malformed") if the payload is no spec."""
+        try:
+            spec = msgspec.json.decode(payload, type=cls)
+            spec.golden_windows()
+        except (ValueError, RecursionError) as error:
+            raise Refused("malformed", f"spec.json: {error}") from error
+        return spec
+
+
+def normalisation(windows: Values) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and scale (standard deviation, 1 where constant) of (n, length, inputs) windows, NaN left out."""
+    rows = windows.reshape(-1, windows.shape[2]).astype(np.float64)
+    known = np.maximum((~np.isnan(rows)).sum(axis=0), 1)
+    mean = np.nansum(rows, axis=0) / known
+    scale = np.sqrt(np.nansum((rows - mean) ** 2, axis=0) / known)
+    return tuple(mean.tolist()), tuple(np.where(scale > 1e-12, scale, 1.0).tolist())
