@@ -27,7 +27,7 @@ def drifted(
     return drift.measured(boot, late, old, UNITS, bands)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     arrays.arrays(np.float64, GRID, elements=st.floats(-1e3, 1e3)),
     arrays.arrays(np.float64, GRID, elements=st.floats(-1e3, 1e3)),

@@ -116,7 +116,7 @@ def disagreement(found: Disagreement | None, judging: int) -> list[str]:
         told.append(f"Most often {_listed(where)}.")
     if found.apart >= 5:
         told.append(
-            f"In {found.unsure} of these {found.apart} the teacher itself is unsure (below {SURE:.0%})."
+            f"In {found.unsure} of these {found.apart} the teacher itself is unsure (below {percent(SURE)})."
         )
     if found.labelled:
         told.append(
@@ -201,7 +201,7 @@ def _stepped(each: Distance) -> bool:
 def _by(name: str, each: Distance) -> str:
     if each.constant:
         return f"{name}, which never changed in the bootstrap, by {each.distance:.2g} in its own unit"
-    return f"{name} by {_deviations(each.distance)} (usual: up to {each.usual:.1f})"
+    return f"{name} by {_deviations(each.distance)} (usual: up to {_figure(each.usual)})"
 
 
 def learnt(found: Learnt) -> list[str]:
@@ -244,7 +244,12 @@ def _too_few(judging: int) -> str:
 
 
 def _deviations(value: float) -> str:
-    return f"{value:.1f} standard deviations" if value < 100 else f"{value:.2g} standard deviations"
+    return f"{_figure(value)} standard deviations"
+
+
+def _figure(value: float) -> str:
+    """Two places below one, one above, and none of a value that is beyond all measure."""
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 100 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
