@@ -23,8 +23,8 @@ TOLD = 12
 SIDE_BY_SIDE = 3  # rounds that make a development
 ROWS = 12
 DISTANCES = (
-    "In standard deviations of the bootstrap: how far recent windows are from it, how far stretches of it are at "
-    "most, how far recent windows are from those before the last round. Red: drifted."
+    "In standard deviations of the bootstrap: how far recent windows are from it, how far stretches of it are "
+    "at most, how far recent windows are from those before the last round. Red: drifted."
 )
 SHARES = "Shares of the decision; the thin bar is the running student's."
 FULL = 3.0  # standard deviations of a field that is full
@@ -110,11 +110,11 @@ def _side_by_side(rounds: Sequence[Explained]) -> list[str]:
     decisions = {
         name: [each[name][1] if name in each else None for each in shares] for name in _names(shares)
     }
-    drifts = {name: [each[name].distance if name in each else None for each in far] for name in _names(far)}
+    drifts = {name: [_deviations(each.get(name)) for each in far] for name in _names(far)}
     largest = max((value for values in decisions.values() for value in values if value), default=1.0)
     return [
         drawings.strip(
-            f"What the student's decision rests on, round by round: darkest at {words.percent(largest)}",
+            f"What the new student's decision rests on, round by round: darkest at {words.percent(largest)}",
             columns,
             _largest(decisions),
             largest,
@@ -128,6 +128,11 @@ def _side_by_side(rounds: Sequence[Explained]) -> list[str]:
             "standard deviations",
         ),
     ]
+
+
+def _deviations(each: Distance | None) -> float | None:
+    """None also for what has its own unit."""
+    return None if each is None or each.constant else each.distance
 
 
 def _largest(rows: Mapping[str, Sequence[float | None]]) -> dict[str, Sequence[float | None]]:

@@ -55,6 +55,20 @@ def test_models_list_and_show_tell_where_a_version_came_from(served: Path) -> No
 
 
 @pytest.mark.slow
+def test_explain_tells_why_the_student_changed(served: Path) -> None:
+    with opened(served) as (_, store):
+        released = store.registry.versions(NAME)[1].round
+        assert store.registry.rounds(NAME)[1].report["cost"]["explain_seconds"] > 0
+    said = run("explain", released, "--config", str(served)).stdout
+    assert "released as version 2" in said
+    assert "Learnt from " in said
+    assert re.search(r"f\d +[\d.]+ % → +[\d.]+ %", said)
+    why = json.loads(run("explain", released, "--json", "--config", str(served)).stdout)["why"]
+    assert why["moved"]["windows"] == why["learnt"]["judging"] > 0
+    assert "why" not in json.loads(run("models", "show", "2", "--config", str(served)).stdout)["provenance"]
+
+
+@pytest.mark.slow
 def test_what_is_excluded_is_not_learnt_from(served: Path) -> None:
     at = ("--config", str(served))
     run("exclude", "add", *at, "--from", "2000-01-01", "--to", "2100-01-01", "--reason", "all of it")
