@@ -23,7 +23,7 @@ TOLD = 12
 SIDE_BY_SIDE = 3  # rounds that make a development
 ROWS = 12
 DISTANCES = (
-    "In standard deviations of the bootstrap: how far recent windows are from it, how far stretches of it are "
+    "In standard deviations of the bootstrap: how far recent windows are from it, how far its stretches are "
     "at most, how far recent windows are from those before the last round. Red: drifted."
 )
 SHARES = "Shares of the decision; the thin bar is the running student's."
@@ -203,7 +203,10 @@ def _example(each: Example) -> str:
     if each.picture:
         drawn = drawings.picture(each.picture)
     elif any(len(values) > 1 for values in each.values.values()):
-        drawn = "".join(drawings.curve(name, values) for name, values in each.values.items())
+        drawn = "".join(
+            drawings.curve(f"{name}, last {len(values)} readings", values)
+            for name, values in each.values.items()
+        )
     else:
         rows = [[name, _scaled(values[0])] for name, values in each.values.items()]
         drawn = table(["input", "deviations from the mean"], rows)
@@ -227,7 +230,8 @@ def _distances(found: Drift | None) -> str:
             [name, band, f"{distance:.1f}", f"{usual:.1f}"] for name, band, distance, usual in found.bands
         ]
         head = ["input", "strength at", "distance", "usual"]
-        shown += folded("By frequency", table(head, bands))
+        strong = any(words.swings_differ(distance, usual) for _, _, distance, usual in found.bands)
+        shown += folded("By frequency", table(head, bands), opened=strong)
     return shown
 
 

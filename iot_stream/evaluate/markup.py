@@ -9,7 +9,7 @@ LONG = 30
 
 
 class Cell(NamedTuple):
-    """A cell of a table: its text, a smaller note, CSS classes, a tooltip, a shade of 0 to 1, and one before."""
+    """A cell of a table: its text, a note, CSS classes, a tooltip, a shade of 0 to 1, and one before."""
 
     text: str
     note: str = ""
