@@ -59,12 +59,12 @@ def test_explain_tells_why_the_student_changed(served: Path) -> None:
     with opened(served) as (_, store):
         released = store.registry.versions(NAME)[1].round
         assert store.registry.rounds(NAME)[1].report["cost"]["explain_seconds"] > 0
-    said = run("explain", released, "--config", str(served)).stdout
+    said = " ".join(run("explain", released, "--config", str(served)).stdout.split())
     assert "released as version 2" in said
-    assert "Learnt from " in said
-    assert re.search(r"f\d +[\d.]+ % → +[\d.]+ %", said)
     why = json.loads(run("explain", released, "--json", "--config", str(served)).stdout)["why"]
-    assert why["moved"]["windows"] == why["learnt"]["judging"] > 0
+    assert len(why["words"]) == 5
+    assert [each for part in why["words"].values() for each in part if each not in said] == []
+    assert why["learnt"]["judging"] > 0
     assert "why" not in json.loads(run("models", "show", "2", "--config", str(served)).stdout)["provenance"]
 
 
