@@ -28,12 +28,16 @@ def curve(name: str, values: Values) -> str:
             # A point alone is a line to itself, which round ends make a dot.
             lines.append(f'<polyline points="{" ".join(line if len(line) > 1 else line * 2)}"/>')
             line = []
-    told = html.escape(f"{name}: {low:.4g} to {high:.4g}")
+    told = html.escape(f"{name}: {_figure(low)} to {_figure(high)}")
     return (
         f"<figure class=trace><figcaption>{told}</figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio=none role=img aria-label="{told}">'
         f"{''.join(lines)}</svg></figure>"
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def picture(rows: Sequence[Values]) -> str:

@@ -22,6 +22,11 @@ TOLD = 12
 
 SIDE_BY_SIDE = 3  # rounds that make a development
 ROWS = 12
+DISTANCES = (
+    "In standard deviations of the bootstrap: how far recent windows are from it, how far its stretches are "
+    "at most, how far recent windows are from those before the last round. Red: drifted."
+)
+SHARES = "Shares of the decision; the thin bar is the running student's."
 FULL = 3.0  # standard deviations of a field that is full
 
 
@@ -70,8 +75,17 @@ def body(each: Explained) -> str:
         sentences = [*why.words.get(name, [])]
         if name == "learnt" and each.excluded:
             sentences.append(words.excluded(each.excluded))
-        parts.append(f"<div>{heading(title)}{paragraph(' '.join(sentences))}{drawn[name]}</div>")
+        parts.append(f"<div>{heading(title)}{paragraph(_unbroken(' '.join(sentences)))}{drawn[name]}</div>")
     return f"<div class=why>{''.join(parts)}</div>"
+
+
+def _small(note: str) -> str:
+    return f"<p class=small>{html.escape(note)}</p>"
+
+
+def _unbroken(text: str) -> str:
+    """No line ends between a number and its percent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _changed(why: Why) -> int:
@@ -96,11 +110,11 @@ def _side_by_side(rounds: Sequence[Explained]) -> list[str]:
     decisions = {
         name: [each[name][1] if name in each else None for each in shares] for name in _names(shares)
     }
-    drifts = {name: [each[name].distance if name in each else None for each in far] for name in _names(far)}
+    drifts = {name: [_deviations(each.get(name)) for each in far] for name in _names(far)}
     largest = max((value for values in decisions.values() for value in values if value), default=1.0)
     return [
         drawings.strip(
-            f"What the student's decision rests on, round by round: darkest at {words.percent(largest)}",
+            f"What the new student's decision rests on, round by round: darkest at {words.percent(largest)}",
             columns,
             _largest(decisions),
             largest,
@@ -114,6 +128,11 @@ def _side_by_side(rounds: Sequence[Explained]) -> list[str]:
             "standard deviations",
         ),
     ]
+
+
+def _deviations(each: Distance | None) -> float | None:
+    """None also for what has its own unit."""
+    return None if each is None or each.constant else each.distance
 
 
 def _largest(rows: Mapping[str, Sequence[float | None]]) -> dict[str, Sequence[float | None]]:
@@ -136,7 +155,7 @@ def _shares(why: Why) -> str:
     ]
     if max(found.others) >= 0.005:
         rows.append(_bar_row("all others", found.others, ""))
-    shown = table(["input", "running", "new", ""], rows, kind="bars")
+    shown = table(["input", "running", "new", ""], rows, kind="bars") + _small(SHARES)
     if found.bands:
         bands = [_bar_row(name, pair, "") for name, pair in found.bands.items()]
         shown += table(["frequency", "running", "new", ""], bands, kind="bars")
@@ -147,7 +166,7 @@ def _shares(why: Why) -> str:
 
 def _bar_row(name: str, pair: tuple[float, float], meaning: str) -> list[object]:
     was, now = pair
-    bar = Cell("", kind="bar", title=f"{words.percent(was)} → {words.percent(now)}", shade=now)
+    bar = Cell("", kind="bar", title=f"{words.percent(was)} → {words.percent(now)}", shade=now, before=was)
     return [Cell(name, title=meaning), words.percent(was), words.percent(now), bar]
 
 
@@ -156,7 +175,7 @@ def _moved(why: Why) -> str:
     if found is None or not found.changed:
         return ""
     ways = table(
-        ["from the running student's", "to the new one's", "windows"],
+        ["from", "to", "windows"],
         [[was, now, f"{count:,}"] for was, now, count in found.ways],
     )
     which = table(
@@ -177,16 +196,20 @@ def _examples(found: Disagreement | None) -> str:
 
 def _example(each: Example) -> str:
     told = f"{each.device}, {each.end[:19].replace('T', ' ')} UTC"
-    said = f"teacher: {each.teacher} ({each.teacher_p:.0%}), student: {each.student} ({each.student_p:.0%})"
+    teacher, student = (words.percent(p) for p in (each.teacher_p, each.student_p))
+    said = f"teacher: {each.teacher} ({teacher}), student: {each.student} ({student})"
     if each.label:
         said += f", label: {each.label}"
     if each.picture:
         drawn = drawings.picture(each.picture)
     elif any(len(values) > 1 for values in each.values.values()):
-        drawn = "".join(drawings.curve(name, values) for name, values in each.values.items())
+        drawn = "".join(
+            drawings.curve(f"{name}, last {len(values)} readings", values)
+            for name, values in each.values.items()
+        )
     else:
         rows = [[name, _scaled(values[0])] for name, values in each.values.items()]
-        drawn = table(["input", "in standard deviations from the mean"], rows)
+        drawn = table(["input", "deviations from the mean"], rows)
     return f"<div class=example><p>{html.escape(told)}<br>{html.escape(said)}</p>{drawn}</div>"
 
 
@@ -200,14 +223,15 @@ def _distances(found: Drift | None) -> str:
         return ""
     full = max(FULL, *(each.distance for each in found.channels.values() if not each.constant), 0)
     rows = [_distance_row(name, each, full) for name, each in found.channels.items()]
-    head = ["input", "from the bootstrap", "usual, at most", "since the round before", ""]
-    shown = table(head, rows, kind="bars")
+    head = ["input", "distance", "", "usual", "last step"]
+    shown = table(head, rows, kind="bars") + _small(DISTANCES)
     if found.bands:
         bands = [
             [name, band, f"{distance:.1f}", f"{usual:.1f}"] for name, band, distance, usual in found.bands
         ]
-        head = ["input", "strength at", "from the bootstrap", "usual, at most"]
-        shown += folded("By frequency", table(head, bands))
+        head = ["input", "strength at", "distance", "usual"]
+        strong = any(words.swings_differ(distance, usual) for _, _, distance, usual in found.bands)
+        shown += folded("By frequency", table(head, bands), opened=strong)
     return shown
 
 
@@ -218,4 +242,4 @@ def _distance_row(name: str, each: Distance, full: float) -> list[object]:
     bar = Cell(
         "", kind=kind, title=f"{each.distance:.2f} standard deviations", shade=min(1.0, each.distance / full)
     )
-    return [name, Cell(f"{each.distance:.2f}", note), f"{each.usual:.2f}", step, bar]
+    return [name, Cell(f"{each.distance:.2f}", note), bar, f"{each.usual:.2f}", step]

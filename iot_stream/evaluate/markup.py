@@ -9,13 +9,14 @@ LONG = 30
 
 
 class Cell(NamedTuple):
-    """A cell of a table: its text, a smaller note after it, CSS classes, a tooltip, a shade of 0 to 1."""
+    """A cell of a table: its text, a note, CSS classes, a tooltip, a shade of 0 to 1, and one before."""
 
     text: str
     note: str = ""
     kind: str = ""
     title: str = ""
     shade: float | None = None
+    before: float | None = None
 
 
 def section(title: str, *body: str) -> str:
@@ -85,11 +86,16 @@ def _cell(cell: object, tag: str) -> str:
     attributes = {
         "class": cell.kind,
         "title": cell.title,
-        "style": "" if cell.shade is None else f"--share:{cell.shade:.3f}",
+        "style": _shades(cell),
     }
     given = "".join(f' {name}="{html.escape(value)}"' for name, value in attributes.items() if value)
     note = f" <small>{html.escape(cell.note)}</small>" if cell.note else ""
     return f"<{tag}{given}>{html.escape(cell.text)}{note}</{tag.split()[0]}>"
+
+
+def _shades(cell: Cell) -> str:
+    shades = {"share": cell.shade, "before": cell.before}
+    return ";".join(f"--{name}:{shade:.3f}" for name, shade in shades.items() if shade is not None)
 
 
 def percent(fraction: float | None) -> str:

@@ -55,6 +55,20 @@ def test_models_list_and_show_tell_where_a_version_came_from(served: Path) -> No
 
 
 @pytest.mark.slow
+def test_explain_tells_why_the_student_changed(served: Path) -> None:
+    with opened(served) as (_, store):
+        released = store.registry.versions(NAME)[1].round
+        assert store.registry.rounds(NAME)[1].report["cost"]["explain_seconds"] > 0
+    said = " ".join(run("explain", released, "--config", str(served)).stdout.split())
+    assert "released as version 2" in said
+    why = json.loads(run("explain", released, "--json", "--config", str(served)).stdout)["why"]
+    assert len(why["words"]) == 5
+    assert [each for part in why["words"].values() for each in part if each not in said] == []
+    assert why["learnt"]["judging"] > 0
+    assert "why" not in json.loads(run("models", "show", "2", "--config", str(served)).stdout)["provenance"]
+
+
+@pytest.mark.slow
 def test_what_is_excluded_is_not_learnt_from(served: Path) -> None:
     at = ("--config", str(served))
     run("exclude", "add", *at, "--from", "2000-01-01", "--to", "2100-01-01", "--reason", "all of it")

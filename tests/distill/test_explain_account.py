@@ -92,7 +92,7 @@ def test_what_drifted_is_the_lamp(why: Why) -> None:
 def test_what_was_learnt_from_is_told(why: Why) -> None:
     assert why.learnt.devices == {"room-0": 150, "room-1": 150}
     first, second = why.words["learnt"]
-    assert first.startswith("Learnt from 300 recent windows of room-0 and room-1 (1970-01-01 00:16 UTC to ")
+    assert first.startswith("Learnt from 300 recent windows of room-0 and room-1 (1970-01-01 00:16:40 to ")
     assert second == "None of the recent ones had a label. 100 were held out to judge by."
 
 

@@ -45,14 +45,14 @@ def test_of_three_classes_who_gained_and_who_lost_are_both_told() -> None:
     names = ("inner", "outer", "ball")
     found = changes.moved(judged, was, now, was, "labels", names)
     assert found == Moved(
-        60, 12, "labels", 0, 12, {"ball": (20, 32), "inner": (20, 11), "outer": (20, 17)},
+        60, 12, "labels", 12, 0, 12, {"ball": (20, 32), "inner": (20, 11), "outer": (20, 17)},
         [("inner", "ball", 9), ("outer", "ball", 3)], found.which,
     )  # fmt: skip
     told = words.moved(found, 60)
     assert told[1:] == [
         "'ball' gained 12 windows in all, mostly from 'inner'.",
         "'inner' lost 9 windows in all, mostly to 'ball'.",
-        "By their labels, 0 of them became right and 12 became wrong.",
+        "Of the 12 whose label is known, 0 became right and 12 became wrong.",
     ]
 
 

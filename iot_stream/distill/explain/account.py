@@ -23,7 +23,7 @@ FEW = 20
 """Fewer windows say nothing that a person should build on."""
 
 MOST = 64  # windows whose decisions are attributed
-SHARE = 0.1  # of the round's own passes through the student, for the attributions
+SHARE = 0.06  # of the round's own passes through the student, for the attributions
 SHOWN = 12
 CELLS = 6
 DEVICES = 8

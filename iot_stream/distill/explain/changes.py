@@ -18,7 +18,7 @@ WAYS = 12
 WHICH = 12
 GROUPS = 6
 EXAMPLES = 3
-READINGS = 96  # of an example's window: the last ones
+READINGS = 64  # of an example's window: the last ones
 SERIES, BARS = 2, 8  # inputs of an example: as curves, or as single values
 SIDE = 16  # of an example's picture, at most
 
@@ -40,6 +40,7 @@ def moved(
         len(judged),
         len(changed),
         basis,
+        len(known),
         int((after[known] == truth[known]).sum()),
         int((before[known] == truth[known]).sum()),
         {names[k]: (int(counts[0][k]), int(counts[1][k])) for k in largest},

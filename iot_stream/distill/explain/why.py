@@ -40,7 +40,8 @@ class Moved(msgspec.Struct, frozen=True):
     Attributes:
         windows, changed: how many were compared, and how many changed.
         basis: what says which of two is right: "labels" or "teacher".
-        mended, broken: changed windows that become right, or wrong.
+        known: changed windows of which it says anything.
+    mended, broken: those that become right, or wrong.
         classes: windows that each say to be of this class, for classes that lost or won any.
         ways: (from, to, windows), most first.
         which: some of them: (device, end, from, to, what the basis says or "").
@@ -49,6 +50,7 @@ class Moved(msgspec.Struct, frozen=True):
     windows: int
     changed: int
     basis: str
+    known: int
     mended: int
     broken: int
     classes: dict[str, tuple[int, int]]

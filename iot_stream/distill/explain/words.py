@@ -72,11 +72,13 @@ def moved(found: Moved | None, judging: int) -> list[str]:
     told += [_net(name, gains[name], found.ways) for name in _telling(gains)]
     if not gains:
         told.append("No class gained or lost windows in all: they were exchanged.")
-    judge = "their labels" if found.basis == "labels" else "the teacher's word"
-    if found.mended + found.broken:
-        told.append(f"By {judge}, {found.mended} of them became right and {found.broken} became wrong.")
+    rights = f"{found.mended} became right and {found.broken} became wrong"
+    if found.basis == "teacher":
+        told.append(f"By the teacher's word, {rights}.")
+    elif found.known:
+        told.append(f"Of the {found.known} whose label is known, {rights}.")
     else:
-        told.append(f"By {judge}, none of them is known to have become right or wrong.")
+        told.append("Whether that was right is not known: none of them has a label.")
     return told
 
 
@@ -116,7 +118,7 @@ def disagreement(found: Disagreement | None, judging: int) -> list[str]:
         told.append(f"Most often {_listed(where)}.")
     if found.apart >= 5:
         told.append(
-            f"In {found.unsure} of these {found.apart} the teacher itself is unsure (below {SURE:.0%})."
+            f"In {found.unsure} of these {found.apart} the teacher itself is unsure (below {percent(SURE)})."
         )
     if found.labelled:
         told.append(
@@ -138,11 +140,15 @@ def drift(found: Drift | None, recent: int) -> list[str]:
     if found is None:
         came = f"Only {_count(recent, 'window')} came" if recent else "No window came"
         return [f"{came} since the last round: too few to say what drifted."]
-    told = _far(found) or [_near(found)]
-    swings = [each for each in found.bands if each[2] > max(FAR, TIMES * each[3])][:2]
+    far = _far(found)
+    swings = [each for each in found.bands if swings_differ(*each[2:])][:2]
+    told = [*far] if far or swings else [_near(found)]
     if swings:
-        strengths = [f"of {name} at {band} by {_deviations(far)}" for name, band, far, _ in swings]
-        told.append(f"By frequency, the strength {_listed(strengths)}.")
+        strengths = [f"of {name} at {band} by {_deviations(distance)}" for name, band, distance, _ in swings]
+        also = "Also, swings" if far else f"In {_count(found.recent, 'window')} since the last round, swings"
+        told.append(f"{also} changed in strength: {_listed(strengths)}.")
+        if not far:
+            told.append("Apart from that, no input's values are further off than in the bootstrap itself.")
     for name, each in found.channels.items():
         was, now = each.missing
         if abs(now - was) >= LITTLE_MISSING:
@@ -194,6 +200,11 @@ def drifted(each: Distance) -> bool:
     return each.distance > max(FAR, TIMES * each.usual)
 
 
+def swings_differ(distance: float, usual: float) -> bool:
+    """The same, of the strength of an input's swings in a band."""
+    return distance > max(FAR, TIMES * usual)
+
+
 def _stepped(each: Distance) -> bool:
     return each.step is not None and each.step > max(FAR, TIMES * each.usual_step)
 
@@ -201,7 +212,7 @@ def _stepped(each: Distance) -> bool:
 def _by(name: str, each: Distance) -> str:
     if each.constant:
         return f"{name}, which never changed in the bootstrap, by {each.distance:.2g} in its own unit"
-    return f"{name} by {_deviations(each.distance)} (usual: up to {each.usual:.1f})"
+    return f"{name} by {_deviations(each.distance)} (usual: up to {_figure(each.usual)})"
 
 
 def learnt(found: Learnt) -> list[str]:
@@ -210,7 +221,7 @@ def learnt(found: Learnt) -> list[str]:
     if found.recent:
         many = found.device_count > 4
         devices = f"{found.device_count} devices" if many else _listed(list(found.devices))
-        when = f"{_moment(found.begin)} to {_moment(found.end)}"
+        when = f"{_moment(found.begin)} to {_moment(found.end)} UTC"
         told = f"Learnt from {_count(found.recent, 'recent window')} of {devices} ({when}) and {older}."
     else:
         told = f"No recent window could be learnt from; {older} were."
@@ -229,8 +240,8 @@ def excluded(windows: int) -> str:
 
 
 def _moment(text: str) -> str:
-    """2015-02-11T08:00:00.000Z → 2015-02-11 08:00 UTC"""
-    return f"{text[:10]} {text[11:16]} UTC"
+    """2015-02-11T08:00:00.000Z → 2015-02-11 08:00:00"""
+    return text[:19].replace("T", " ")
 
 
 def _band(name: str) -> str:
@@ -244,7 +255,12 @@ def _too_few(judging: int) -> str:
 
 
 def _deviations(value: float) -> str:
-    return f"{value:.1f} standard deviations" if value < 100 else f"{value:.2g} standard deviations"
+    return f"{_figure(value)} standard deviations"
+
+
+def _figure(value: float) -> str:
+    """Two places below one, one above, and none of a value that is beyond all measure."""
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 100 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
