@@ -64,10 +64,9 @@ def _extra_trees(shape: Shape, settings: Settings) -> Peer:
 
 def _in_trees(forest: ExtraTreesClassifier) -> int:
     """Of each node its input, threshold and two children; of each leaf the share of every class."""
+    leaf = int(forest.n_classes_)
     trees = [each.tree_ for each in forest.estimators_]
-    return sum(
-        4 * (tree.node_count - tree.n_leaves) + tree.n_leaves * int(forest.n_classes_) for tree in trees
-    )
+    return sum(4 * int(tree.node_count - tree.n_leaves) + leaf * int(tree.n_leaves) for tree in trees)
 
 
 KINDS = {
