@@ -172,7 +172,7 @@ def test_replay_runs_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in run.NEEDED:
         assert 0.4 < result["overall"]["accuracy"][name]["mean"] <= 1, name
         assert result["peers"][name]["learns_from"] == "teacher"  # no label comes in this stream
-        assert result["peers"][name]["lessons"] > 20
+        assert result["peers"][name]["lessons"] >= 20
         assert f"\n{name} " in done.output
     assert "moa_srp     not run: " in done.output
     assert all("not_run" in result["peers"][name] for name in moa.KINDS)
