@@ -1,5 +1,6 @@
 """All peers on a small stream: no leak, the same twice, and told in every place where figures are."""
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from iot_stream.windows import Spec
 from tests.evaluate.replaying import PLACE, observed, pipeline, recorded
 from tests.evaluate.test_figures import a_course, a_stream
 
+ROOT = Path(__file__).parents[3]
 QUICK = {"lda": refitted.KINDS["lda"], "knn": neighbours.KINDS["knn"], "softmax": online.KINDS["softmax"]}
 
 
@@ -146,6 +148,25 @@ def test_the_table_has_the_student_the_peers_and_who_could_not_run() -> None:
     assert "the late labels" in told.note(found)
     found["peers"]["lda"]["learns_from"] = "teacher"
     assert "the teacher's word" in told.note(found)
+
+
+def test_the_page_of_results_shows_them_where_they_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    results = importlib.import_module("results")
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    result = json.loads((ROOT / "docs" / "results" / "gas_drift.labels_10.json").read_text())
+    result = {key: value for key, value in result.items() if key != "peers"}
+    (tmp_path / "gas_drift.labels_10.json").write_text(json.dumps(result))
+    assert "LDA" not in results.page()
+    for measure in result["overall"].values():
+        if isinstance(measure, dict):
+            measure["lda"] = {"mean": 0.5, "ci95": [0.4, 0.6]}
+    result["peers"] = peers_told()[0]["peers"]
+    (tmp_path / "gas_drift.labels_10.json").write_text(json.dumps(result))
+    row = "| LDA | 0.500 ± 0.100 | 0.500 ± 0.100 | 0.500 ± 0.100 | 0.500 ± 0.100 | 774 parameters | "
+    assert row in results.page()
 
 
 @pytest.mark.slow
