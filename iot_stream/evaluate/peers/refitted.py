@@ -72,5 +72,5 @@ def _in_trees(forest: ExtraTreesClassifier) -> int:
 KINDS = {
     "lda": Kind("round", grid(shrinkage=("auto",)), _lda),
     "svc": Kind("round", grid(C=(10.0, 1.0, 100.0), gamma=("scale", 0.001, 0.01, 0.1)), _svc),
-    "extra_trees": Kind("round", grid(max_features=("sqrt", 0.3), min_samples_leaf=(1, 3)), _extra_trees),
+    "extra_trees": Kind("round", grid(min_samples_leaf=(1, 3)), _extra_trees),
 }
