@@ -4,6 +4,7 @@ import os
 import shutil
 from importlib.util import find_spec
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,9 @@ def _schema(shape: Shape) -> Any:
 def _absent() -> str:
     if not find_spec("capymoa"):
         return "capymoa is not installed: pip install capymoa"
-    if not os.environ.get("JAVA_HOME") and not shutil.which("java"):
-        return "no JVM: install a Java runtime (apt install default-jre-headless)"
+    home = os.environ.get("JAVA_HOME")
+    if not (Path(home).is_dir() if home else shutil.which("java")):
+        return "no JVM: install a Java runtime (apt install default-jre-headless), or let JAVA_HOME name one"
     return ALWAYS
 
 

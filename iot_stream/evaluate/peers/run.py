@@ -122,7 +122,7 @@ class _Bootstrap:
         order = np.argsort(material.ends, kind="stable")
         y = np.where(material.labels >= 0, material.labels, material.said)[order]
         rows = {form: features.seen(spec, form, material.x[order]) for form in features.forms(spec)}
-        judge = KINDS["lda"]
+        judge = refitted.KINDS["lda"]
         scores = {
             form: tuning.accuracy(judge, judge.grid[0], x, y, Shape(x.shape[1], len(spec.classes), 0))
             for form, x in rows.items()

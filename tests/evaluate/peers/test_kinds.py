@@ -209,9 +209,10 @@ def test_what_is_missing_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch
 def test_without_java_moas_are_not_run_and_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moa, "find_spec", lambda _name: object())
     monkeypatch.setattr(moa.shutil, "which", lambda _name: None)
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    assert run.absent().keys() == moa.KINDS.keys()
-    assert all("no JVM" in reason for reason in run.absent().values())
+    for home in ("", "/nowhere/at/all"):
+        monkeypatch.setenv("JAVA_HOME", home)
+        assert run.absent().keys() == moa.KINDS.keys()
+        assert all("no JVM" in reason for reason in run.absent().values())
     run.check()
     monkeypatch.setattr(moa, "find_spec", lambda _name: None)
     assert all("pip install capymoa" in reason for reason in run.absent().values())
