@@ -10,7 +10,7 @@ import numpy as np
 
 from iot_stream.clock import iso
 from iot_stream.config import Pipeline
-from iot_stream.distill import sampler, teachers
+from iot_stream.distill import cost, sampler, teachers
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Lessons, Teacher
@@ -71,14 +71,18 @@ def run(
 
     # Training: the teacher goes on with the labels that have come, and speaks anew on the sample.
     tuned, training = _tune(learner, teacher, learnt, now, seed, say)
+    passes = 0
     if training:
         batch = replace(batch, material=_said_anew(batch.material, tuned))
         judged = _said_anew(judged, tuned)
+        passes += len(batch.material) + len(judged)
 
     # Distillation, from the weights on the devices; fusion is the moving average and the pull to the anchor.
     architecture, settings = learner.architecture, learner.pipeline.distill
+    spec = architecture.spec
     if settings.of_features:
         batch = replace(batch, material=_with_features(batch.material, tuned))
+        passes += len(batch.material)
     net, trained = architecture.further(
         running.resume, batch.material, batch.weights, settings, seed, learner.anchor
     )
@@ -112,6 +116,10 @@ def run(
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu_began,
             "distill_seconds": trained.seconds,
+            "flops": cost.training_flops(net, spec.cut.length, spec.model_channels, trained.windows)
+            + cost.teacher_flops(tuned, passes, training.get("windows", 0)),
+            "teacher_passes": passes,
+            "teacher_passes_saved": trained.windows - passes,
         },
     }
     return Result(candidate, verdict, tuned, report)
@@ -126,10 +134,17 @@ def _tune(
         return teacher, {}
     ages = sampler.by_age(stream.ends[fresh], now, learner.pipeline.sample)
     lessons = Lessons(stream.teacher_x[fresh], stream.labels[fresh], ages)
-    tuned, cost = teachers.tune(teacher, lessons, learner.lessons, learner.pipeline.train, seed)
-    losses = "".join(f": loss {value:.4f}" for value in cost.losses.values())
+    train = learner.pipeline.train
+    tuned, spent = teachers.tune(teacher, lessons, learner.lessons, train, seed)
+    losses = "".join(f": loss {value:.4f}" for value in spent.losses.values())
     say("training", f"teacher fine-tuned on {len(fresh)} late labels{losses}")
-    return tuned, {"late_labels": len(fresh), "steps": cost.steps, "losses": cost.losses}
+    windows = train.tune_steps * train.batch
+    return tuned, {
+        "late_labels": len(fresh),
+        "steps": spent.steps,
+        "windows": windows,
+        "losses": spent.losses,
+    }
 
 
 def _said_anew(material: Material, teacher: Teacher) -> Material:
