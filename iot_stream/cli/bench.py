@@ -57,6 +57,56 @@ def ingest(messages: int, transport: str, target: Path | None, folder: Path) -> 
         click.echo(f"\n{target}")
 
 
+@bench.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Whose first pipeline is distilled; its teacher is one network. Default: bearing_cwru of the "
+    "examples where its data is there, else bearing, which simulates.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Distillations of either kind."
+)
+@click.option(
+    "--cohorts", type=click.IntRange(2), default=32, show_default=True, help="Students trained together."
+)
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures here.")
+def distill(path: Path | None, seeds: int, cohorts: int, target: Path | None) -> None:
+    """What a distillation costs, beside a plain loop that asks the teacher in every step.
+
+    Both learn for the steps of a first distillation from all that the teacher was trained on; ours asks it
+    once a window and may stop early. Then so many students have a round each: one after the other, and in one
+    batch. On one thread; some five minutes, most of which go to the teacher.
+    """
+    from iot_stream.config import load
+    from iot_stream.evaluate.bench import distill as measured
+
+    path = path or _example()
+    name, pipeline = next(iter(load(path).pipelines.items()))
+    task = measured.prepare(name, pipeline, path.parent, click.echo)
+    figures = measured.measure(task, seeds, cohorts, click.echo)
+    result: dict[str, Any] = {"machine": machine("torch", "numpy"), "config": path.stem, **figures}
+    click.echo(
+        f"\n{figures['speedup']:.2f} times as fast as the plain loop (accuracy "
+        f"{figures['accuracy_ours']:.4f}, plain {figures['accuracy_plain']:.4f}); {cohorts} students in one "
+        f"batch {figures['cohorts']['speedup']:.2f} times as fast as one by one"
+    )
+    if target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(result, indent=1) + "\n")
+        click.echo(target)
+
+
+def _example() -> Path:
+    from iot_stream.evaluate.demo import EXAMPLES
+
+    recorded = EXAMPLES / "bearing_cwru"
+    if (recorded / "data" / "cwru_drive_end.npz").exists():
+        return recorded / "student_2000.yml"
+    return EXAMPLES / "bearing" / "config.yml"
+
+
 def _line(*cells: object) -> str:
     return " ".join(f"{cell!s:>{max(9, len(name))}}" for cell, name in zip(cells, _names(), strict=True))
 

@@ -66,8 +66,8 @@ def collect(path: Path, supervised: bool, shared: str) -> None:
 @click.option("--once", is_flag=True, help="One round for each pipeline, then end.")
 def distill(path: Path, supervised: bool, once: bool) -> None:
     """Train the teacher once, then distil rounds as the triggers say."""
-    # One core stays with the collector; set before torch starts its threads.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+    # One core stays with the collector; set before torch and scikit-learn start their threads.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() - 1)))
     from iot_stream.service.distiller import Distiller
 
     config, store = opened(path)
@@ -83,3 +83,8 @@ def publish(path: Path, supervised: bool) -> None:
 
     config, store = opened(path)
     Publisher(config, store, config.keys_folder).run(until_part_stopped(supervised))
+
+
+def _cores() -> int:
+    """That this process may use, which in a container or under taskset are fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

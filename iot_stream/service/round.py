@@ -13,7 +13,7 @@ from iot_stream.clock import iso
 from iot_stream.config import Pipeline
 from iot_stream.config.learning import DistillSettings
 from iot_stream.device.model import Model
-from iot_stream.distill import sampler, search, split, teachers
+from iot_stream.distill import cost, sampler, search, split, teachers
 from iot_stream.distill.explain import account
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
@@ -86,18 +86,21 @@ def run(
 
     # Training: the teacher goes on with the labels that have come, and speaks anew on the sample.
     tuned, training = _tune(learner, teacher, learnt, now, seed, say)
+    passes = 0
     if training:
         batch = replace(batch, material=_said_anew(batch.material, tuned))
         judged, old = _said_anew(judged, tuned), _said_anew(old, tuned)
+        passes += len(batch.material) + len(judged) + len(old)
 
     # Fusion, its first part: which α, β, T and rate do best on the newest of what may be learnt.
-    architecture = learner.architecture
+    architecture, spec = learner.architecture, learner.architecture.spec
     settings, trials = _search(learner, running, tuned, learnt, known, now, seed, say)
 
     # Distillation, from the weights on the devices; fusion's second part is the moving average, the pull to
     # the anchor and the mean with past students.
     if settings.of_features:
         batch = replace(batch, material=_with_features(batch.material, tuned))
+        passes += len(batch.material)
     net, trained = architecture.further(
         running.resume, batch.material, batch.weights, settings, seed, learner.anchor, past
     )
@@ -139,6 +142,10 @@ def run(
             "cpu_seconds": time.process_time() - cpu_began,
             "distill_seconds": trained.seconds,
             "explain_seconds": time.perf_counter() - explaining,
+            "flops": cost.training_flops(net, spec.cut.length, spec.model_channels, trained.windows)
+            + cost.teacher_flops(tuned, passes, training.get("windows", 0)),
+            "teacher_passes": passes,
+            "teacher_passes_saved": trained.windows - passes,
         },
     }
     return Result(candidate, verdict, tuned, report)
@@ -153,13 +160,18 @@ def _tune(
         return teacher, {}
     ages = sampler.by_age(stream.ends, now, learner.pipeline.sample)
     lessons = Lessons(stream.teacher_x, stream.labels, ages, stream.ends)
-    tuned, cost = teachers.tune(teacher, lessons, learner.lessons, learner.pipeline.train, seed)
+    tuned, spent = teachers.tune(teacher, lessons, learner.lessons, learner.pipeline.train, seed)
     if tuned is teacher:
         return teacher, {}
     late = int((stream.labels >= 0).sum())
-    losses = "".join(f": loss {value:.4f}" for value in cost.losses.values())
+    losses = "".join(f": loss {value:.4f}" for value in spent.losses.values())
     say("training", f"teacher tuned on {len(stream)} windows, {late} of them with late labels{losses}")
-    return tuned, {"late_labels": late, "steps": cost.steps, "losses": cost.losses}
+    return tuned, {
+        "late_labels": late,
+        "steps": spent.steps,
+        "windows": spent.windows,
+        "losses": spent.losses,
+    }
 
 
 def _search(

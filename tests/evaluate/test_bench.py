@@ -10,6 +10,7 @@ from iot_stream.cli.bench import bench
 from iot_stream.evaluate.bench import ingest
 from iot_stream.evaluate.bench.ingest import COLUMNS, latencies
 from iot_stream.service.broker import find_mosquitto
+from tests.service.running import write_config
 
 
 @pytest.mark.slow
@@ -42,6 +43,28 @@ def test_bench_ingest_counts_all_and_says_what_it_found(
         assert 0 < row["p50_ms"] <= row["p99_ms"]
     assert ("broker_per_s" in figures) == (transport == "mosquitto")
     assert list((tmp_path / "bench").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_bench_distill_runs_its_reference_and_says_what_it_found(tmp_path: Path) -> None:
+    """On the small pipeline of the replay's tests, whose teacher is one network."""
+    parts = {"regimes": ["commissioned", "heavy"], "machines": [100, 110], "bursts": 128}
+    recordings = {"world": "features", "bootstrap": {"teacher": parts, "student": parts}, "stream": parts}
+    distill = {"first_steps": 200, "steps": 10}
+    path = write_config(tmp_path, "mqtt://localhost", "p", distill=distill, recordings=recordings)
+    target = tmp_path / "figures.json"
+    command = ["distill", "--config", str(path), "--cohorts", "3", "--json", str(target)]
+    done = CliRunner().invoke(bench, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    figures = json.loads(target.read_text())
+    assert figures["speedup"] == pytest.approx(figures["plain_s"] / figures["ours_s"])
+    assert min(figures["accuracy_plain"], figures["accuracy_ours"]) > 0.8
+    assert 0 < figures["steps_ours"] <= figures["steps_plain"] == 200
+    assert figures["teacher_passes_saved"] == 200 * 64 - figures["windows"]
+    many = figures["cohorts"]
+    assert many["n"] == 3
+    assert many["speedup"] == pytest.approx(many["one_by_one_s"] / many["batched_s"])
+    assert many["accuracy_batched"] == pytest.approx(many["accuracy_one_by_one"], abs=0.02)
 
 
 def test_latency_is_from_each_messages_publish_to_its_commit() -> None:

@@ -13,7 +13,7 @@ from iot_stream.clock import SECOND
 from iot_stream.config import Network, Pipeline, load
 from iot_stream.config.learning import SearchSettings
 from iot_stream.distill.material import Material
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, ModelError
 from iot_stream.service import learning, round
 from iot_stream.service.learning import Prepared
 from iot_stream.store import Store
@@ -43,7 +43,8 @@ def _stream(prepared: Prepared) -> Material:
     """The bootstrap again, as if it had just come in, a second apart."""
     boot = prepared.everything
     ends = np.arange(len(boot)) * SECOND
-    return Material(boot.devices, ends, ends, boot.x, boot.logits, np.full(len(boot), -1))
+    unlabelled = np.full(len(boot), -1)
+    return Material(boot.devices, ends, ends, boot.x, boot.logits, unlabelled, boot.teacher_x)
 
 
 def _round(prepared: Prepared, stream: Material, seed: int, say: round.Say = lambda *_: None) -> round.Result:
@@ -106,6 +107,49 @@ def test_a_round_reports_its_stages_and_judges_what_a_device_would_run(prepared:
     assert result.verdict.windows >= prepared.learner.pipeline.gate.n_min
     result.candidate.model().self_test()
     assert result.verdict.bytes == len(result.candidate.weights)
+
+
+def test_a_round_tells_what_it_cost_and_what_the_cache_saved(prepared: Prepared) -> None:
+    stream = _stream(prepared)
+    settings = prepared.learner.pipeline.distill
+    drawn = settings.steps * settings.batch
+    cost = _round(prepared, stream, 0).report["cost"]
+    assert cost["seconds"] >= cost["distill_seconds"] > 0
+    assert cost["cpu_seconds"] > 0
+    # Inputs 4 × 10, 6 hidden, 2 classes; two operations a weight; forward, and twice that back.
+    assert cost["flops"] == 3 * 2 * (40 * 6 + 6 * 2) * drawn
+    assert (cost["teacher_passes"], cost["teacher_passes_saved"]) == (0, drawn)
+
+
+def test_hints_reach_a_round_and_cost_a_pass_over_its_sample(store: Store, pipeline: Pipeline) -> None:
+    distill = msgspec.structs.replace(pipeline.distill, loss="hints", first_steps=30)
+    hinting = msgspec.structs.replace(pipeline, distill=distill)
+    ready = learning.prepare(store.registry, NAME, hinting, Path(), lambda *_: None)
+    report = _round(ready, _stream(ready), 0).report
+    assert report["distillation"]["losses"].keys() == {"soft", "kd", "hints"}
+    sample = report["sample"]["recent"] + report["sample"]["reservoir"]
+    assert report["cost"]["teacher_passes"] == sample
+    assert report["cost"]["teacher_passes_saved"] == distill.steps * distill.batch - sample
+    # 40 inputs, 32 hidden, 2 classes of the teacher; 40, 6, 2 of the student.
+    student = 3 * 2 * (40 * 6 + 6 * 2) * distill.steps * distill.batch
+    assert report["cost"]["flops"] == student + 2 * (40 * 32 + 32 * 2) * sample
+
+
+@pytest.mark.parametrize("wrong", [{"loss": "kdd"}, {"loss_weights": {"kdd": 1.0}}])
+def test_an_unknown_loss_or_part_is_said_before_the_teacher_is_trained(
+    store: Store, pipeline: Pipeline, wrong: dict[str, object]
+) -> None:
+    distill = msgspec.structs.replace(pipeline.distill, **wrong)
+    told: list[str] = []
+    with pytest.raises(ModelError, match="did you mean 'kd'"):
+        learning.prepare(
+            store.registry,
+            NAME,
+            msgspec.structs.replace(pipeline, distill=distill),
+            Path(),
+            lambda _, detail: told.append(detail),
+        )
+    assert told == []
 
 
 def test_a_round_without_a_single_window_is_held(prepared: Prepared) -> None:

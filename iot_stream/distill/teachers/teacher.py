@@ -180,6 +180,7 @@ def _together(costs: list[Trained]) -> Trained:
         sum(cost.steps for cost in costs),
         sum(cost.seconds for cost in costs),
         sum(cost.cpu_seconds for cost in costs),
+        windows=sum(cost.windows for cost in costs),
     )
 
 

@@ -2,6 +2,8 @@
 
 import doctest
 import importlib
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,3 +139,17 @@ def test_the_documented_example_is_true(name: str) -> None:
     result = doctest.testmod(module, extraglobs={"torch": torch})
     assert result.attempted >= 1
     assert result.failed == 0
+
+
+def test_the_example_of_the_docs_runs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "losses.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(example, "docs/losses.md", "exec"), {})
+
+
+def test_the_docs_name_every_loss_and_part() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "losses.md").read_text()
+    for name in losses.SOFT.names():
+        assert f"| `{name}` |" in page
+        for part, weight in losses.SOFT.get(name).weights.items():
+            assert part == name or f"`{part}` ({weight:g})" in page
