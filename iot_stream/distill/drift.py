@@ -31,7 +31,7 @@ _WORDS = {
 _MEMORY = 2000
 """So many of a signal's newest values are kept, to tell a rise in figures."""
 
-_CONFIRM, _UNCONFIRMED = 30, 300
+_CONFIRM, _UNCONFIRMED = 50, 300
 """So many windows after a change show how large it is; after so many it was a small one."""
 
 # Page-Hinkley on signals from 0 to 1: a rise of .2 is found after some hundred windows, one of .01 never.
@@ -84,8 +84,8 @@ def detector_of(name: str, delta: float) -> Detector:
 class _Signal:
     """One signal's detector, and what it takes to tell a rise in figures.
 
-    What the detector finds is a change, however small, and at first it cannot tell what came since from what was
-    before. So the windows after that show how far the mean has risen.
+    What the detector finds is a change, however small, and at first it cannot tell what came since from what
+    was before. So the windows after that show how far the mean has risen.
     """
 
     def __init__(self, detector: Detector, rise: float) -> None:
@@ -159,12 +159,17 @@ class Watch:
         self.alarm: Alarm | None = None
         self.answered = False  # a round has started since the alarm
         self._total, self._count = 0.0, 0  # of the alarm's signal since then
-        self.learnt(reference)
-
-    def learnt(self, reference: Values) -> None:
-        """Another version runs: what it says is another matter, so the signals begin anew."""
         self._scale = Scale.of(traits(reference))
         self._signals = {name: self._new() for name in self._names}
+
+    def learnt(self, reference: Values) -> None:
+        """Another version runs. If it is the answer to an alarm, what it learnt from is no news any more.
+
+        Else all goes on: a round that happened to start when a drift began must not hide it.
+        """
+        if self.alarm is not None:
+            self._scale = Scale.of(traits(reference))
+            self._signals |= {name: self._new() for name in self._names if name == FEATURES}
 
     def take(self, fresh: Fresh) -> None:
         """Windows that were not watched before, oldest first."""
