@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +12,7 @@ from iot_stream.evaluate.replay.course import Course
 from iot_stream.evaluate.replay.stream import Stream
 from iot_stream.recordings import Recording
 from simulator.world import world
-from tests.evaluate.replaying import run
+from tests.evaluate import replaying
 from tests.service.running import NAME, write_config
 
 pytestmark = pytest.mark.slow
@@ -54,9 +53,7 @@ def pipeline(folder: Path, triggers: dict[str, object]) -> Pipeline:
 
 def recorded(settings: Pipeline) -> list[Recording]:
     """The world's, but that one sensor sticks and one machine knocks, before all are loaded."""
-    from tests.evaluate.replaying import recorded as usual
-
-    return [_with_faults(each) for each in usual(settings)]
+    return [_with_faults(each) for each in replaying.recorded(settings)]
 
 
 def _with_faults(recording: Recording) -> Recording:
@@ -84,7 +81,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stream, Course, li
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(course.round, "run", spy)
-        stream, ran = run(settings, recorded(settings))
+        stream, ran = replaying.run(settings, recorded(settings))
     return stream, ran, seen
 
 
@@ -119,12 +116,14 @@ def test_it_is_in_the_figures(learnt: tuple[Stream, Course, list[course.Material
 def test_drift_starts_the_rounds_and_the_same_seed_the_same_ones(tmp_path: Path) -> None:
     triggers = {"drift": "adwin", "every": "16 s", "longest": "5 min", "at_least": 50, "watch": ["features"]}
     settings = pipeline(tmp_path, triggers)
-    recordings = recorded(msgspec.structs.replace(settings))
-    stream, ran = run(settings, recordings)
+    recordings = replaying.recorded(settings)
+    stream, ran = replaying.run(settings, recordings)
     change = int(stream.starts.min()) + DRIFT * BEARING.period_ns
     reasons = [(done.turn.now, done.turn.reason) for done in ran.rounds]
-    alarms = [now for now, reason in reasons if reason.startswith("drift: distance of the features rose")]
-    assert any(0 <= now - change < 12 * BEARING.period_ns for now in alarms), reasons
-    _, again = run(settings, recordings)
+    alarms = [now for now, reason in reasons if reason.startswith("drift: share of unusual windows rose")]
+    assert any(0 <= now - change < 20 * BEARING.period_ns for now in alarms), reasons
+    assert not [reason for now, reason in reasons if now < change and reason.startswith("drift")]
+    assert len(ran.rounds) < 5  # every 16 s there would be five
+    _, again = replaying.run(settings, recordings)
     assert [(done.turn.now, done.turn.reason) for done in again.rounds] == reasons
     assert again.student == ran.student
