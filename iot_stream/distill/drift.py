@@ -174,7 +174,7 @@ class Watch:
         self, detector: str, signals: tuple[str, ...], delta: float, rise: float, reference: Values
     ) -> None:
         self._names = signals
-        self._new = lambda: _Signal(detector_of(detector, delta), rise)
+        self._detector, self._delta, self._rise = detector, delta, rise
         self.alarm: Alarm | None = None
         self.answered = False  # a round has started since the alarm
         self._total, self._count = 0.0, 0  # of the alarm's signal since then
@@ -189,6 +189,9 @@ class Watch:
         if self.alarm is not None:
             self._usual = _Usual(reference)
             self._signals |= {name: self._new() for name in self._names if name == FEATURES}
+
+    def _new(self) -> _Signal:
+        return _Signal(detector_of(self._detector, self._delta), self._rise)
 
     def take(self, fresh: Fresh) -> None:
         """Windows that were not watched before, oldest first."""
