@@ -42,7 +42,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 # What trains, and runs in the distiller's own process or in a tool. All else must start without torch.
 TORCH_ROOMS = {"distill", "evaluate"}
 DISTILLERS_PROCESS = {
-    f"iot_stream.service.{name}" for name in ("distiller", "round", "learning", "bootstrap")
+    f"iot_stream.service.{name}" for name in ("distiller", "round", "learning", "bootstrap", "watching")
 }
 TORCH = {"torch", "torchvision", "onnxscript"}
 
