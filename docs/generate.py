@@ -12,9 +12,10 @@ import typing
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import benchmarks  # beside this file, as is results
+import benchmarks  # beside this file, as are results and triggers
 import msgspec
 import results
+import triggers
 
 from iot_stream import config, topics
 from iot_stream.units import Duration, Rate, Size
@@ -190,12 +191,13 @@ def protocol(text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Each generated page as it should be."""
-    path = HERE / "protocol.md"
+    path, rounds = HERE / "protocol.md", HERE / "triggers.md"
     return {
         HERE / "benchmarks.md": benchmarks.page(),
         HERE / "configuration.md": configuration(),
         HERE / "results.md": results.page(),
         path: protocol(path.read_text()),
+        rounds: triggers.filled(rounds.read_text()),
     }
 
 

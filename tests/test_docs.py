@@ -20,7 +20,9 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> dict[Path, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["benchmarks.md", "configuration.md", "protocol.md", "results.md"])
+@pytest.mark.parametrize(
+    "name", ["benchmarks.md", "configuration.md", "protocol.md", "results.md", "triggers.md"]
+)
 def test_generated_page_is_up_to_date(name, pages):
     path = ROOT / "docs" / name
     assert path.read_text() == pages[path], "run `python docs/generate.py`"

@@ -127,9 +127,10 @@ class Triggers(Settings, frozen=True):
     watch: Annotated[
         tuple[Literal["disagreement", "confidence", "features"], ...],
         Meta(
-            min_length=1, description="Signals: the student disagrees with the teacher, doubts, or sees news"
+            min_length=1,
+            description="Signals: student and teacher disagree, the student doubts, features are unusual",
         ),
-    ] = ("disagreement", "confidence", "features")
+    ] = ("disagreement", "confidence")
     delta: Annotated[
         float, Meta(gt=0, lt=1, description="adwin's δ, which bounds its chance of a false alarm")
     ] = 0.002

@@ -1,10 +1,10 @@
 """Has the world changed since the running version learnt? Three signals, and a detector on each.
 
 Each signal is a number from 0 to 1 for every fresh window, and rises when things go wrong: whether student
-and teacher *disagree*; the student's *doubt*, 1 − its confidence; and how far the window's *features* are
-from those that the version learnt from. A detector of river watches each: ADWIN (Bifet & Gavaldà,
-"Learning from time-changing data with adaptive windowing", SDM 2007) or Page-Hinkley (Page, "Continuous
-inspection schemes", Biometrika 41, 1954).
+and teacher *disagree*; the student's *doubt*, 1 − its confidence; and whether its *features* are unusual:
+further from the middle than nine tenths of the windows that the version learnt from. A detector of river
+watches each: ADWIN (Bifet & Gavaldà, "Learning from time-changing data with adaptive windowing", SDM 2007)
+or Page-Hinkley (Page, "Continuous inspection schemes", Biometrika 41, 1954).
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from iot_stream.config import Sample
 from iot_stream.device.model import softmax
 from iot_stream.distill.material import Material
-from iot_stream.distill.traits import Scale, traits
+from iot_stream.distill.traits import Scale, Traits, traits
 from iot_stream.readings import Values
 
 DISAGREEMENT, CONFIDENCE, FEATURES = "disagreement", "confidence", "features"
@@ -25,13 +25,16 @@ DISAGREEMENT, CONFIDENCE, FEATURES = "disagreement", "confidence", "features"
 _WORDS = {
     DISAGREEMENT: "disagreement with the teacher",
     CONFIDENCE: "the student's doubt",
-    FEATURES: "distance of the features",
+    FEATURES: "share of unusual windows",
 }
 
 _MEMORY = 2000
 """So many of a signal's newest values are kept, to tell a rise in figures."""
 
-_CONFIRM, _UNCONFIRMED = 30, 300
+_USUAL = 0.9
+"""The share of what a version learnt from that counts as usual."""
+
+_CONFIRM, _UNCONFIRMED = 50, 300
 """So many windows after a change show how large it is; after so many it was a small one."""
 
 # Page-Hinkley on signals from 0 to 1: a rise of .2 is found after some hundred windows, one of .01 never.
@@ -84,8 +87,8 @@ def detector_of(name: str, delta: float) -> Detector:
 class _Signal:
     """One signal's detector, and what it takes to tell a rise in figures.
 
-    What the detector finds is a change, however small; at first it cannot tell what came since from what was
-    before. So the windows after that show how far the mean has risen.
+    What the detector finds is a change, however small, and at first it cannot tell what came since from what
+    was before. So the windows after that show how far the mean has risen.
     """
 
     def __init__(self, detector: Detector, rise: float) -> None:
@@ -144,6 +147,22 @@ class Alarm(NamedTuple):
         return f"drift: {_WORDS[self.signal]} {rose}"
 
 
+class _Usual:
+    """What windows are usually like: how far from the middle their traits are, for nine tenths of them."""
+
+    def __init__(self, reference: Values) -> None:
+        found = traits(reference)
+        self._scale = Scale.of(found)
+        self._reach = float(np.quantile(self._distance(found), _USUAL))
+
+    def _distance(self, found: Traits) -> NDArray[np.float64]:
+        return np.asarray(np.abs(self._scale.measure(found)).mean(axis=1), np.float64)
+
+    def beyond(self, x: Values) -> NDArray[np.float64]:
+        """1 for windows (n, length, inputs) that are unusual, else 0."""
+        return np.asarray(self._distance(traits(x)) > self._reach, np.float64)
+
+
 class Watch:
     """The signals of one pipeline; `reference` (n, length, inputs): what the running version learnt from.
 
@@ -155,16 +174,24 @@ class Watch:
         self, detector: str, signals: tuple[str, ...], delta: float, rise: float, reference: Values
     ) -> None:
         self._names = signals
-        self._new = lambda: _Signal(detector_of(detector, delta), rise)
+        self._detector, self._delta, self._rise = detector, delta, rise
         self.alarm: Alarm | None = None
         self.answered = False  # a round has started since the alarm
         self._total, self._count = 0.0, 0  # of the alarm's signal since then
-        self.learnt(reference)
+        self._usual = _Usual(reference)
+        self._signals = {name: self._new() for name in self._names}
 
     def learnt(self, reference: Values) -> None:
-        """Another version runs: what it says is another matter, so the signals begin anew."""
-        self._scale = Scale.of(traits(reference))
-        self._signals = {name: self._new() for name in self._names}
+        """Another version runs. If it is the answer to an alarm, what it learnt from is no news any more.
+
+        Else all goes on: a round that happened to start when a drift began must not hide it.
+        """
+        if self.alarm is not None:
+            self._usual = _Usual(reference)
+            self._signals |= {name: self._new() for name in self._names if name == FEATURES}
+
+    def _new(self) -> _Signal:
+        return _Signal(detector_of(self._detector, self._delta), self._rise)
 
     def take(self, fresh: Fresh) -> None:
         """Windows that were not watched before, oldest first."""
@@ -183,8 +210,7 @@ class Watch:
             return np.asarray(fresh.teacher.argmax(axis=1) != fresh.student.argmax(axis=1), np.float64)
         if name == CONFIDENCE:
             return np.asarray(1.0 - softmax(fresh.student).max(axis=1), np.float64)
-        distance = np.abs(self._scale.measure(traits(fresh.x))).mean(axis=1)
-        return np.asarray(distance / (1.0 + distance), np.float64)
+        return self._usual.beyond(fresh.x)
 
     def reason(self, at_least: int) -> str | None:
         """Why a round should start: a rise, or one that the last round was no answer to, as `at_least`

@@ -144,7 +144,7 @@ STEPS = [
     CREATE TABLE known_until (pipeline TEXT NOT NULL PRIMARY KEY, segment INTEGER NOT NULL) WITHOUT ROWID
     """,
     """
-    -- anyone: who is not learnt from since when (device '' is all of them); "until" NULL while it lasts
+    -- anyone: who is not learnt from since when (device '' is all of them), with no "until" while it lasts
     CREATE TABLE holds (
         id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, pipeline TEXT NOT NULL,
         device TEXT NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL, "until" INTEGER

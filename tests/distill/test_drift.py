@@ -54,7 +54,7 @@ def test_a_student_that_gets_better_raises_none() -> None:
 def test_a_rise_too_small_to_matter_raises_none() -> None:
     watching = watch()
     watching.take(windows(20_000, 0.01, 1))
-    watching.take(windows(20_000, 0.04, 2))
+    watching.take(windows(20_000, 0.02, 2))
     assert watching.alarm is None
 
 
@@ -101,6 +101,18 @@ def test_the_features_that_a_version_learnt_from_are_no_news_to_it() -> None:
     watching.learnt(windows(300, 0.0, 3, shift=3.0).x)
     watching.take(windows(300, 0.0, 4, shift=3.0))
     assert watching.reason(100) is None
+
+
+@pytest.mark.parametrize("signal", ["disagreement", "features"])
+def test_a_round_that_started_just_after_the_drift_does_not_hide_it(signal: str) -> None:
+    watching = watch(signal)
+    watching.take(windows(1000, 0.02, 1))
+    watching.take(windows(20, 0.5, 2, shift=3.0))
+    assert watching.alarm is None
+    assert not watching.started()  # for its period
+    watching.learnt(np.concatenate([REFERENCE, windows(20, 0.5, 2, shift=3.0).x]))
+    watching.take(windows(300, 0.4, 3, shift=3.0))
+    assert watching.alarm is not None
 
 
 def test_many_small_rises_are_a_large_one() -> None:

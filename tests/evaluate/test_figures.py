@@ -31,6 +31,7 @@ def a_round(outcome: str, running: float, before: float | None, candidate: float
     report = {
         "gate": gate,
         "distillation": {"accuracy_before_fusion": before},
+        "held": [],
         "training": {},
         "cost": {"seconds": 1.0},
     }

@@ -39,7 +39,8 @@ def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: 
     scenario = tmp_path / "scenario.yml"
     scenario.write_text("world: features\nschedule:\n  - {at: 6 s, regime: heavy}\n")
     with brokers.start(tmp_path / "broker", kind=kind) as broker:
-        path = write_config(tmp_path, broker.url, prefix)
+        triggers = {"every": "2 s", "longest": "4 s", "drift": "adwin", "at_least": 20}
+        path = write_config(tmp_path, broker.url, prefix, triggers=triggers)
         written = yaml.safe_load(path.read_text()) | settings
         path.write_text(yaml.safe_dump(written, sort_keys=False))
         with opened(path) as (config, store):

@@ -49,3 +49,30 @@ def test_of_a_replaced_sensor_only_the_newest_is_learnt_from(store: Store) -> No
     store.scope.replace("me", "p", "b", 15)
     assert store.scope.replacements("p") == {"a": [20, 30], "b": [15]}
     assert allowed(store) == [False, False, True, False, True]
+
+
+def test_who_is_held_is_not_learnt_from_until_resumed(store: Store) -> None:
+    assert store.scope.hold("distiller", "p", "a", 20, "stuck")
+    assert not store.scope.hold("me", "p", "a", 10, "again")
+    assert allowed(store) == [True, False, False, True, True]
+    assert allowed(store, "q") == [True] * 5
+    (held,) = store.scope.holds("p")
+    assert held[:4] == ("a", 20, "stuck", "distiller")
+    assert store.scope.accepted("p") == {}
+    assert store.scope.resume("p", "a", 39)
+    assert not store.scope.resume("p", "a", 39)
+    assert allowed(store) == [True] * 5
+    assert store.scope.holds("p") == []
+    assert store.scope.accepted("p") == {"a": 39}
+
+
+def test_a_paused_pipeline_learns_from_nobody(store: Store) -> None:
+    store.scope.hold("me", "p", "", 20, "works going on")
+    assert allowed(store) == [True, False, False, True, False]
+
+
+def test_another_sensor_is_not_held_for_the_former_one(store: Store) -> None:
+    store.scope.hold("distiller", "p", "a", 20, "stuck")
+    store.scope.replace("me", "p", "a", 30)
+    assert store.scope.holds("p") == []
+    assert allowed(store) == [False, False, True, True, True]

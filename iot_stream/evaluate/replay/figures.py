@@ -81,7 +81,8 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
             for course, whole in zip(courses, overall, strict=True)
         ],
         "segments": [
-            {"name": part.name, "windows": len(part.rows)} | _over_seeds([own[i] for own in by_seed])
+            {"name": part.name, "windows": len(part.rows), "begins": iso(int(stream.ends[part.rows[0]]))}
+            | _over_seeds([own[i] for own in by_seed])
             for i, part in enumerate(segments)
         ],
         "overall": {"windows": sum(len(part.rows) for part in segments)} | _over_seeds(overall),
@@ -195,6 +196,7 @@ def _round(done: Done) -> dict[str, Any]:
         "running": _short(gate["running"]),
         "before_fusion": None if before_fusion is None else _short(before_fusion),
         "candidate": _short(gate["candidate"]),
+        "held_devices": done.report["held"],
         "late_labels": done.report["training"].get("late_labels", 0),
         "seconds": round(done.report["cost"]["seconds"], 2),
         "why": done.report["why"]["words"],
