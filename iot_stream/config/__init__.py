@@ -14,6 +14,7 @@ from iot_stream.config.settings import (
     Sample,
     Task,
     Triggers,
+    Trust,
     Window,
 )
 from iot_stream.formats.source import Source
@@ -37,6 +38,7 @@ __all__ = [
     "Task",
     "TopicTeacher",
     "Triggers",
+    "Trust",
     "Window",
     "load",
 ]

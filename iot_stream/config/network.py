@@ -115,7 +115,7 @@ class Network:
         ways = [name for name in WAYS if isinstance(data, dict) and name in data]
         if not isinstance(data, dict) or len(ways) != 1 or not isinstance(data[ways[0]], str):
             raise ConfigError(
-                "a model is {arch: …, channels: […], …}, or {factory: …}, {onnx: …} or {topic: …} in arch's place"
+                "a model is {arch: …, channels: […], …}, or {factory: …}, {onnx: …}, {topic: …}"
             )
         (way,) = ways
         if way == TOPIC:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iot_stream.clock import iso
 from iot_stream.config import Pipeline
 from iot_stream.distill import sampler, teachers
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
-from iot_stream.distill.teachers import Lessons, Teacher
+from iot_stream.distill.teachers import Lessons, Teacher, check
+from iot_stream.distill.teachers.check import Record
 from iot_stream.readings import Times, Values
 from iot_stream.release import gate
 from iot_stream.release.gate import Verdict
@@ -23,14 +25,15 @@ Say = Callable[[str, str], None]  # (stage, detail)
 
 @dataclass(frozen=True)
 class Learner:
-    """What stays from round to round: settings, the student's form, its bootstrap and its first weights, and
-    what the teacher was first taught."""
+    """What stays from round to round: settings, the student's form, its bootstrap and its first weights, what
+    the teacher was first taught, and what it was like then."""
 
     pipeline: Pipeline
     architecture: Architecture
     bootstrap: Material
     anchor: bytes
     lessons: Lessons
+    record: Record
 
     def seed(self, number: int) -> int:
         """Of a round, by how many came before it (the bootstrap is the first)."""
@@ -62,6 +65,10 @@ def run(
     """
     began, cpu_began = time.perf_counter(), time.process_time()
 
+    # Trust: what a broken channel made the teacher say is neither learnt nor judged by.
+    spoken_of, broken = stream, _broken(learner, stream)
+    stream = stream.rows(np.flatnonzero(~broken.any(axis=1)))
+
     # Sample: what judges is taken out first; the rest is recent windows and a reservoir of old regimes.
     trains, judges = sampler.hold_out(stream, since, learner.pipeline.gate)
     learnt = stream.rows(trains)
@@ -86,6 +93,11 @@ def run(
     # As the device will run it: encoded, decoded, in the device's runtime.
     candidate = architecture.pack(net)
     verdict = _judge(learner, candidate, running, judged)
+    new = spoken_of.ends > since
+    doubt = _doubt(learner, spoken_of.rows(new), broken[new], judged if training else stream)
+    if doubt:
+        verdict, tuned = replace(verdict, outcome="held", reason=f"the teacher is held: {doubt}"), teacher
+        say("training", verdict.reason)
     bare = architecture.without_fusion(net, trained, judged.x)
 
     report = {
@@ -99,6 +111,7 @@ def run(
             "devices": sorted(set(batch.material.devices[: batch.recent].tolist())),
         },
         "training": training,
+        "trust": {"broken": int(broken.any(axis=1).sum()), "doubt": doubt},
         "distillation": {
             "steps": trained.steps,
             "losses": trained.losses,
@@ -131,6 +144,19 @@ def _tune(
     losses = "".join(f": loss {value:.4f}" for value in cost.losses.values())
     say("training", f"teacher tuned on {len(stream)} windows, {late} of them with late labels{losses}")
     return tuned, {"late_labels": late, "steps": cost.steps, "losses": cost.losses}
+
+
+def _broken(learner: Learner, stream: Material) -> NDArray[np.bool_]:
+    """(n, inputs) of the teacher: where it cannot be believed."""
+    assert stream.teacher_x is not None
+    return learner.record.broken(stream.teacher_x, stream.devices, stream.ends, stream.logits)
+
+
+def _doubt(learner: Learner, new: Material, broken: NDArray[np.bool_], heard: Material) -> str:
+    """Why the teacher is held, empty if it is not; late labels judge by `heard`."""
+    last = np.argsort(heard.ends, kind="stable")
+    by_labels = heard.logits[last], heard.labels[last]
+    return check.doubt(learner.record, broken, new.logits, by_labels, learner.pipeline.trust)
 
 
 def _said_anew(material: Material, teacher: Teacher) -> Material:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from iot_stream.config import load
+from iot_stream.distill.student import Packed
 from iot_stream.formats.zigbee2mqtt import encode
 from iot_stream.mqtt import Connection
-from iot_stream.distill.student import Packed
 from iot_stream.service import learning
 from iot_stream.service.broker import Broker
 from iot_stream.store import Store

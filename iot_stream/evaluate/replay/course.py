@@ -177,8 +177,7 @@ class _Rounds:
         come = [known.label for known in self.known if known.at <= now]
         labels, mixed = labelling.join(devices, starts, ends, come)
         labels[mixed] = labelling.NO_LABEL
-        tuning = self.prepared.learner.pipeline.train.tune_steps > 0
-        teacher_x = stream.teacher_x[stream.place[rows]] if tuning else None
+        teacher_x = stream.teacher_x[stream.place[rows]]
         return Material(devices, starts, ends, stream.x[rows], self.logits[rows], labels, teacher_x)
 
     def _say_from_now_on(self, since: int, until: int) -> None:
