@@ -23,7 +23,9 @@ def windows(number: int, seed: int = 0) -> tuple[Values, np.ndarray, Times, Valu
     lamp = np.where(day, rng.integers(300, 500, number), 0)
     x = np.stack([lamp, rng.standard_normal(number)], axis=1)[:, None].astype(np.float32)
     y = day.astype(np.int64)
-    logits = np.stack([-2.0 * (2 * y - 1), 2.0 * (2 * y - 1)], axis=1) + 0.1 * rng.standard_normal((number, 2))
+    logits = np.stack([-2.0 * (2 * y - 1), 2.0 * (2 * y - 1)], axis=1) + 0.1 * rng.standard_normal(
+        (number, 2)
+    )
     return x, np.full(number, "d"), np.arange(number, dtype=np.int64), logits.astype(np.float32), y
 
 

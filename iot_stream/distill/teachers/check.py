@@ -28,9 +28,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long a channel stayed the same: value → longest run in windows. A value may stay LONGER than it did,
-    and any LONGER than all but the one that stays longest: a lamp is off all night, and never on at the same
-    433 lux."""
+    """How long a channel stayed the same: value → longest run in windows. A value may stay LONGER than it
+    did, and any LONGER than all but the one that stays longest: a lamp is off all night, and never on at the
+    same 433 lux."""
 
     of: dict[float, int]
     others: int
