@@ -147,8 +147,9 @@ def _tune(
 
 
 def _broken(learner: Learner, stream: Material) -> NDArray[np.bool_]:
-    """(n, inputs) of the teacher: where it cannot be believed."""
-    assert stream.teacher_x is not None
+    """(n, inputs) of the teacher: where it cannot be believed, as far as they are at hand."""
+    if stream.teacher_x is None:
+        return np.zeros((len(stream), 0), bool)
     return learner.record.broken(stream.teacher_x, stream.devices, stream.ends, stream.logits)
 
 

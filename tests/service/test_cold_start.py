@@ -1,4 +1,4 @@
-"""A first student without recordings, once the teacher has taught enough; a teacher that is away for a while."""
+"""A first student without recordings, once enough was taught; a teacher that is away for a while."""
 
 import threading
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ def test_the_first_student_learns_from_the_first_that_was_taught_and_stays(store
             prepared(store, pipeline, folder, windows(number, high))
     first = prepared(store, pipeline, folder, windows(80, 40))
     assert (
-        first.first.model().logits(windows(80, 40).x).argmax(axis=1) == np.repeat([1, 0], 40)
+        first.first.model().logits(windows(80, 40).student_x).argmax(axis=1) == np.repeat([1, 0], 40)
     ).mean() > 0.95
     later = prepared(store, pipeline, folder, windows(500, 250))
     assert later.first == first.first
