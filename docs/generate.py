@@ -43,6 +43,7 @@ def configuration() -> str:
         seen.append(kind)
         sections.append(_section(name, kind))
         queue += [(f.encode_name, inner) for f in msgspec.structs.fields(kind) for inner in _structs(f.type)]
+    sections.append(_section("teacher: {topic: …}", config.TopicTeacher))
     return "\n".join([*sections, _formats(), _models(), _functions()])
 
 
@@ -133,7 +134,8 @@ def _models() -> str:
         "## Architectures of `teacher` and `student`\n",
         "A student is a network. A teacher may be an estimator of scikit-learn too, fitted anew each round,\n"
         "or several of either kind, whose probabilities are averaged:\n"
-        "`{arch: ensemble, channels: […], members: [{arch: mlp}, {arch: svc}]}`.\n",
+        "`{arch: ensemble, channels: […], members: [{arch: mlp}, {arch: svc}]}`. Others:\n"
+        "[my own teacher](teachers.md).\n",
         "| arch | its options | what |",
         "|---|---|---|",
     ]

@@ -3,11 +3,12 @@ import re
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from iot_stream import topics
 from iot_stream.cli import COMMANDS, main
-from iot_stream.config import load
+from iot_stream.config import TopicTeacher, load
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,6 +69,23 @@ def test_a_configuration_of_the_sensors_page_is_one(block, tmp_path, monkeypatch
     assert config.address
     for pipeline in config.pipelines.values():
         assert pipeline.cuts
+
+
+TEACHERS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "teachers.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", TEACHERS, ids=range(len(TEACHERS)))
+def test_a_configuration_of_the_teachers_page_is_one(block, tmp_path):
+    (tmp_path / "iot-stream.yml").write_text(block)
+    for pipeline in load(tmp_path / "iot-stream.yml").pipelines.values():
+        assert pipeline.cuts
+        assert pipeline.teacher.topic or pipeline.teacher.own or pipeline.teacher.arch == "onnx"
+
+
+def test_the_teachers_page_names_every_setting_of_a_topic():
+    text = (ROOT / "docs" / "teachers.md").read_text()
+    names = [field.encode_name for field in msgspec.structs.fields(TopicTeacher)]
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_the_sensors_page_names_every_format():

@@ -15,6 +15,7 @@ from iot_stream.config.settings import (
     Sample,
     Task,
     Triggers,
+    Trust,
     Window,
 )
 from iot_stream.formats.source import Source
@@ -39,6 +40,7 @@ __all__ = [
     "Task",
     "TopicTeacher",
     "Triggers",
+    "Trust",
     "Window",
     "load",
 ]

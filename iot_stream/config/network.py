@@ -115,7 +115,7 @@ class Network:
         ways = [name for name in WAYS if isinstance(data, dict) and name in data]
         if not isinstance(data, dict) or len(ways) != 1 or not isinstance(data[ways[0]], str):
             raise ConfigError(
-                "a model is {arch: …, channels: […], …}; in place of arch: factory, onnx or topic"
+                "a model is {arch: …, channels: […], …}, or {factory: …}, {onnx: …}, {topic: …}"
             )
         (way,) = ways
         if way == TOPIC:
@@ -154,6 +154,12 @@ class Network:
 
 
 def _topic(data: dict[str, Any]) -> TopicTeacher:
+    names = [each.encode_name for each in msgspec.structs.fields(TopicTeacher)]
+    for name in data:
+        if name not in names:
+            near = get_close_matches(str(name), names, 1)
+            hint = f"is `{near[0]}` meant?" if near else f"there are {', '.join(names)}"
+            raise ConfigError(f"a topic as teacher has no `{name}`; {hint}")
     try:
         return msgspec.convert(data, TopicTeacher, dec_hook=lambda kind, value: kind.parse(value))
     except msgspec.ValidationError as error:

@@ -192,6 +192,22 @@ class Gate(Settings, frozen=True):
     max_bytes: Annotated[int, Meta(ge=1, description="Bound on the encoded weights")] = 4 * 1024 * 1024
 
 
+class Trust(Settings, frozen=True):
+    folds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Cross-validate the teacher on the bootstrap in so many blocks of time, to know what "
+            "is to be expected of it; 0: how it does on what it learnt from",
+        ),
+    ] = 0
+    drop: Annotated[
+        float,
+        Meta(gt=0, le=1, description="Held when late labels show it worse than expected by more than this"),
+    ] = 0.25
+    n_min: Annotated[int, Meta(ge=1, description="Fewer windows, or labels, are no evidence")] = 30
+
+
 class Pipeline(Settings, frozen=True):
     window: Annotated[Window, Meta(description="How readings become windows")]
     task: Annotated[Task, Meta(description="What is to be told")]
@@ -224,6 +240,9 @@ class Pipeline(Settings, frozen=True):
     triggers: Annotated[Triggers, Meta(description="What starts a round")] = Triggers()
     hold: Annotated[Hold, Meta(description="When a device is not learnt from, for it looks broken")] = Hold()
     gate: Annotated[Gate, Meta(description="What a candidate must pass")] = Gate()
+    trust: Annotated[
+        Trust, Meta(description="When the teacher is no longer believed: it then teaches and judges nothing")
+    ] = Trust()
     teacher_wait: Annotated[
         Duration | None,
         Meta(
@@ -309,7 +328,7 @@ class Pipeline(Settings, frozen=True):
 
     @property
     def teacher_sees_again(self) -> bool:
-        """Whether rounds need the teacher's windows, beside what it said of them."""
+        """Whether rounds need the teacher's windows of the bootstrap, beside what it said of them."""
         return self.train.tune_steps > 0 or self.distill.of_features
 
     @property

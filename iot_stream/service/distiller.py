@@ -246,7 +246,7 @@ class _Pipeline:
         )
         labels[mixed] = labelling.NO_LABEL
         material = Material(windows.devices, windows.starts, windows.ends, windows.x, logits, labels)
-        return self._with_teacher_x(material) if self._pipeline.teacher_sees_again else material
+        return self._with_teacher_x(material)
 
     def _newest(self, cut: Cut) -> WindowSet:
         shape = (cut.length, len(cut.inputs))

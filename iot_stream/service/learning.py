@@ -21,8 +21,9 @@ from iot_stream.distill.material import Material
 from iot_stream.distill.models import factory
 from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Lessons, Teacher
+from iot_stream.distill.teachers.check import Record
 from iot_stream.errors import ConfigError, ModelError
-from iot_stream.labelling import named, spoken
+from iot_stream.labelling import NO_LABEL, named, spoken
 from iot_stream.readings import Values
 from iot_stream.service import bootstrap as bootstraps
 from iot_stream.service import cold_start
@@ -114,6 +115,7 @@ def prepare(
             initial,
             first.resume,
             Lessons(wide.teacher_x, wide.labels, ends=wide.ends),
+            _record(pipeline, teacher, wide, say),
         ),
         teacher,
         first,
@@ -169,6 +171,34 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
         key, "teacher", teacher.to_bytes(), {"spec": teacher.spec.encode().decode(), "training": training}
     )
     return teacher, training
+
+
+def _record(pipeline: Pipeline, teacher: Teacher, data: Bootstrap, say: Say) -> Record:
+    """What the teacher was like on all that it was taught."""
+    cut, logits = pipeline.cut(pipeline.teacher), teacher.logits(data.teacher_x)
+    said = named(logits)
+    if pipeline.trust.folds > 1 and not teachers.ready(pipeline.teacher):
+        said = _cross_validated(pipeline, data)
+        known = (data.labels >= 0) & (said >= 0)
+        found = float((said == data.labels)[known].mean()) if known.any() else 0.0
+        say("training", f"teacher right on {found:.1%} of the bootstrap when cross-validated")
+    x, devices, ends, labels = data.teacher_x, data.devices, data.ends, data.labels
+    return Record.of(cut.inputs, x, devices, ends, logits, labels, said, states=bool(cut.states))
+
+
+def _cross_validated(pipeline: Pipeline, data: Bootstrap) -> NDArray[np.int64]:
+    """What teachers taught on the other blocks of time say of each block; −1 where nobody could be taught."""
+    said = np.full(len(data.ends), NO_LABEL)
+    cut, folds = pipeline.cut(pipeline.teacher), pipeline.trust.folds
+    for block in np.array_split(np.argsort(data.ends, kind="stable"), folds):
+        rest = data.labels >= 0
+        rest[block] = False
+        if len(block) and set(np.unique(data.labels[rest])) == set(range(len(pipeline.classes))):
+            lessons = Lessons(data.teacher_x[rest], data.labels[rest], ends=data.ends[rest])
+            shape = cut, pipeline.classes, pipeline.window.masks, pipeline.teacher, pipeline.train
+            judged, _ = teachers.train("", lessons, *shape, pipeline.seed)
+            said[block] = named(judged.logits(data.teacher_x[block]))
+    return said
 
 
 def _student(

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from iot_stream.clock import iso
 from iot_stream.config import Pipeline
@@ -17,7 +18,8 @@ from iot_stream.distill import cost, sampler, search, split, teachers
 from iot_stream.distill.explain import account
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Architecture, Packed
-from iot_stream.distill.teachers import Lessons, Teacher
+from iot_stream.distill.teachers import Lessons, Teacher, check
+from iot_stream.distill.teachers.check import Record
 from iot_stream.labelling import enough_classes
 from iot_stream.readings import Times, Values
 from iot_stream.release import gate
@@ -28,14 +30,15 @@ Say = Callable[[str, str], None]  # (stage, detail)
 
 @dataclass(frozen=True)
 class Learner:
-    """What stays from round to round: settings, the student's form, its bootstrap and its first weights, and
-    what the teacher was first taught."""
+    """What stays from round to round: settings, the student's form, its bootstrap and its first weights, what
+    the teacher was first taught, and what it was like then."""
 
     pipeline: Pipeline
     architecture: Architecture
     bootstrap: Material
     anchor: bytes
     lessons: Lessons
+    record: Record
 
     def seed(self, number: int) -> int:
         """Of a round, by how many came before it (the bootstrap is the first)."""
@@ -69,6 +72,10 @@ def run(
     """
     began, cpu_began = time.perf_counter(), time.process_time()
 
+    # Trust: what a broken channel made the teacher say is neither learnt nor judged by.
+    spoken_of, broken = stream, _broken(learner, stream)
+    stream = stream.rows(np.flatnonzero(~broken.any(axis=1)))
+
     # Sample: what judges is taken out first; the rest is recent windows and a reservoir of old regimes.
     parts = split.split(stream, learner.bootstrap, since, learner.pipeline.gate)
     learnt, judged = stream.rows(parts.trains), stream.rows(parts.judges)
@@ -94,7 +101,7 @@ def run(
 
     # Fusion, its first part: which α, β, T and rate do best on the newest of what may be learnt.
     architecture, spec = learner.architecture, learner.architecture.spec
-    settings, trials = _search(learner, running, tuned, learnt, known, now, seed, say)
+    settings, trials = _search(learner, running, tuned, bool(training), learnt, known, now, seed, say)
 
     # Distillation, from the weights on the devices; fusion's second part is the moving average, the pull to
     # the anchor and the mean with past students.
@@ -111,6 +118,11 @@ def run(
     # As the device will run it: encoded, decoded, in the device's runtime.
     candidate = architecture.pack(net)
     verdict = _judge(learner, candidate, running, judged, old)
+    new = spoken_of.ends > since
+    doubt = _doubt(learner, spoken_of.rows(new), broken[new], judged if training else stream)
+    if doubt:
+        verdict, tuned = replace(verdict, outcome="held", reason=f"the teacher is held: {doubt}"), teacher
+        say("training", verdict.reason)
     bare = architecture.without_fusion(net, trained, judged.x)
 
     explaining = time.perf_counter()
@@ -129,6 +141,7 @@ def run(
             "devices": sorted(set(batch.material.devices[: batch.recent].tolist())),
         },
         "training": training,
+        "trust": {"broken": int(broken.any(axis=1).sum()), "doubt": doubt},
         "distillation": {
             "steps": trained.steps,
             "losses": trained.losses,
@@ -178,6 +191,7 @@ def _search(
     learner: Learner,
     running: Packed,
     teacher: Teacher,
+    retold: bool,
     learnt: Material,
     known: Material,
     now: int,
@@ -190,7 +204,7 @@ def _search(
         return settings, []
     older, newest = search.walk_forward(learnt)
     held, batch = learnt.rows(newest), sampler.draw(learnt.rows(older), known, learner.pipeline.sample, now)
-    if learnt.teacher_x is not None:
+    if retold:
         held, batch = _said_anew(held, teacher), replace(batch, material=_said_anew(batch.material, teacher))
     if settings.of_features:
         batch = replace(batch, material=_with_features(batch.material, teacher))
@@ -218,6 +232,20 @@ def _search(
     told = f"T {chosen.temperature:.3g}, rate {chosen.rate:.3g}, α {chosen.alpha:.3g}, β {chosen.beta:.3g}"
     say("fusion", f"{len(found.trials)} trials on {len(held)} newest windows: {told}")
     return chosen, found.trials
+
+
+def _broken(learner: Learner, stream: Material) -> NDArray[np.bool_]:
+    """(n, inputs) of the teacher: where it cannot be believed, as far as they are at hand."""
+    if stream.teacher_x is None:
+        return np.zeros((len(stream), 0), bool)
+    return learner.record.broken(stream.teacher_x, stream.devices, stream.ends, stream.logits)
+
+
+def _doubt(learner: Learner, new: Material, broken: NDArray[np.bool_], heard: Material) -> str:
+    """Why the teacher is held, empty if it is not; late labels judge by `heard`."""
+    last = np.argsort(heard.ends, kind="stable")
+    by_labels = heard.logits[last], heard.labels[last]
+    return check.doubt(learner.record, broken, new.logits, by_labels, learner.pipeline.trust)
 
 
 def _said_anew(material: Material, teacher: Teacher) -> Material:

@@ -237,8 +237,7 @@ class _Rounds:
         come = [known.label for known in self.known if known.at <= now]
         labels, mixed = labelling.join(devices, starts, ends, come)
         labels[mixed] = labelling.NO_LABEL
-        again = self.prepared.learner.pipeline.teacher_sees_again
-        teacher_x = stream.teacher_x[stream.place[rows]] if again else None
+        teacher_x = stream.teacher_x[stream.place[rows]]
         return Material(devices, starts, ends, stream.x[rows], self.logits[rows], labels, teacher_x)
 
     def _hear(self, until: int) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from iot_stream.config import Network
 from iot_stream.config.learning import DistillSettings, TrainSettings
+from iot_stream.cut import Cut
 from iot_stream.distill import teachers
 from iot_stream.distill.losses import SOFT
 from iot_stream.distill.material import Material
@@ -17,7 +18,6 @@ from iot_stream.distill.student import Architecture, spec_for
 from iot_stream.distill.teachers import Teacher
 from iot_stream.distill.trainer import distil, hidden
 from iot_stream.errors import ModelError
-from iot_stream.windows import Cut
 
 torch.set_num_threads(1)
 

@@ -19,7 +19,7 @@ from iot_stream.evaluate.replay.plan import Turn
 from iot_stream.evaluate.replay.stream import Stream
 from iot_stream.recordings import Recording, late_labels
 from iot_stream.service import bootstrap
-from iot_stream.windows import Spec
+from iot_stream.spec import Spec
 from tests.evaluate.replaying import PLACE, observed, pipeline, recorded
 from tests.evaluate.test_figures import a_course, a_stream
 

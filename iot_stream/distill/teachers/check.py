@@ -1,0 +1,176 @@
+"""Whether a teacher is to be believed: its broken channels, its doubts, and late labels against it.
+
+What a broken channel makes it say is not believed, and not learnt from. A teacher is held, and teaches and
+judges nothing, while most of what is new is not to be believed, while it is as good as undecided, or while
+late labels prove it wrong: Wilson's upper bound (JASA 22, 1927) of the share that it gets right is clearly
+below what the same classes let expect from the bootstrap.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iot_stream.config import Trust
+from iot_stream.labelling import NO_LABEL, named, spoken
+from iot_stream.readings import Times, Values
+
+Z95 = 1.96
+LONGER = 2  # a value that stays so many times as long as it ever did is stuck
+LEAST_RUN = 30  # windows; shorter runs are no evidence
+SELDOM = 0.05  # a channel that is missing more often than this in the bootstrap may be missing
+NEWEST = 200  # labels that count
+OUTPUT = "its output"
+SURE = 0.5  # of the certainty beyond guessing that is left of it
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long a channel stayed the same: value → longest run in windows. A value may stay LONGER than it
+    did, and any LONGER than all but the one that stays longest: a lamp is off all night, and never on at the
+    same 433 lux."""
+
+    of: dict[float, int]
+    others: int
+
+    @classmethod
+    def seen(cls, values: Values, devices: NDArray[np.str_], ends: Times) -> "Lengths | None":
+        """None for a channel that never changed: it does not tell anything by staying so."""
+        constant, runs = _runs(values, devices, ends)
+        found: dict[float, int] = {}
+        for value, run in zip(constant[runs > 0].tolist(), runs[runs > 0].tolist(), strict=True):
+            found[value] = max(run, found.get(value, 0))
+        if len(found) == 1 and (runs > 0).all():
+            return None
+        return cls(found, sorted(found.values())[-2] if len(found) > 1 else 0)
+
+    def stuck(self, values: Values, devices: NDArray[np.str_], ends: Times) -> Mask:
+        constant, runs = _runs(values, devices, ends)
+        found = runs > LEAST_RUN
+        for value in np.unique(constant[found]).tolist():
+            found &= (constant != value) | (runs > LONGER * max(self.of.get(value, 0), self.others))
+        return found
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a teacher was like on its bootstrap. `recall` (classes,), NaN where nobody told; `certainty`, the
+    mean probability of the class that it named; `lengths` of each of its channels, and of its output, None
+    where it may be missing or rightly stays as it is."""
+
+    channels: tuple[str, ...]
+    recall: NDArray[np.float64]
+    certainty: float
+    lengths: tuple[Lengths | None, ...]
+
+    @classmethod
+    def of(
+        cls,
+        channels: tuple[str, ...],
+        x: Values,
+        devices: NDArray[np.str_],
+        ends: Times,
+        logits: Values,
+        labels: NDArray[np.int64],
+        said: NDArray[np.int64],
+        *,
+        states: bool = False,
+    ) -> "Record":
+        """Of n windows `x` (n, length, inputs); `said` (n,): the classes that it named, cross-validated where
+        that was wanted. `states`: its channels rightly stay as they are for long."""
+        recall = np.full(logits.shape[1], np.nan)
+        for k in np.unique(labels[labels >= 0]).tolist():
+            recall[k] = (said[labels == k] == k).mean()
+        lengths = [
+            None
+            if states or np.isnan(column).all(axis=1).mean() > SELDOM
+            else Lengths.seen(column, devices, ends)
+            for column in _columns(x, logits)
+        ]
+        return cls((*channels, OUTPUT), recall, certainty(logits), tuple(lengths))
+
+    def broken(self, x: Values, devices: NDArray[np.str_], ends: Times, logits: Values) -> Mask:
+        """(n, inputs + 1): where a channel, or the output, is missing or stuck as it never was."""
+        found = np.zeros((len(x), len(self.channels)), bool)
+        for number, (lengths, column) in enumerate(zip(self.lengths, _columns(x, logits), strict=True)):
+            if lengths is not None and len(x):
+                found[:, number] = np.isnan(column).all(axis=1) | lengths.stuck(column, devices, ends)
+        return found
+
+
+def _columns(x: Values, logits: Values) -> list[Values]:
+    """(n, length) of each channel, and (n, 1) of the output."""
+    return [*(x[:, :, number] for number in range(x.shape[2])), logits[:, :1]]
+
+
+def doubt(
+    record: Record,
+    broken: Mask,
+    logits: Values,
+    heard: tuple[Values, NDArray[np.int64]],
+    settings: Trust,
+) -> str:
+    """Why a teacher is held, in words; empty where it is believed. `broken` and `logits` are of the new
+    windows; `heard`: logits and labels (n,) of windows, oldest first, by which late labels judge."""
+    if len(broken) >= settings.n_min and broken.any(axis=1).mean() > 0.5:
+        worst = int(broken.mean(axis=0).argmax())
+        share = broken[:, worst].mean()
+        what = record.channels[worst]
+        return f"{what} is stuck or missing in {share:.0%} of the new windows"
+    whole = ~broken.any(axis=1) & spoken(logits)
+    if whole.sum() >= settings.n_min:
+        guessing = 1 / logits.shape[1]
+        now = certainty(logits[whole])
+        if now - guessing < SURE * (record.certainty - guessing):
+            return (
+                f"it is hardly sure of anything: its certainty fell from {record.certainty:.2f} to {now:.2f}"
+            )
+    return _by_labels(record, *heard, settings)
+
+
+def _by_labels(record: Record, logits: Values, labels: NDArray[np.int64], settings: Trust) -> str:
+    told = np.flatnonzero((labels != NO_LABEL) & spoken(logits))
+    told = told[~np.isnan(record.recall[labels[told]])][-NEWEST:]
+    if len(told) < settings.n_min:
+        return ""
+    right = int((named(logits[told]) == labels[told]).sum())
+    expected, most = float(record.recall[labels[told]].mean()), wilson(right, len(told))[1]
+    if most >= expected - settings.drop:
+        return ""
+    found = f"{right} of {len(told)} right, at most {most:.0%}"
+    return f"late labels prove it wrong: {found}, where the bootstrap let expect {expected:.0%}"
+
+
+def wilson(right: int, of: int, z: float = Z95) -> tuple[float, float]:
+    """Bounds of a share, two-sided 95 % by default."""
+    share, square = right / of, z * z / of
+    middle = share + square / 2
+    half = z * float(np.sqrt(share * (1 - share) / of + square / (4 * of)))
+    return (middle - half) / (1 + square), (middle + half) / (1 + square)
+
+
+def certainty(logits: Values) -> float:
+    """Mean probability of the class that is named; 1 where there is nothing."""
+    said = logits[spoken(logits)].astype(np.float64)
+    if not len(said):
+        return 1.0
+    return float((1 / np.exp(said - said.max(axis=1, keepdims=True)).sum(axis=1)).mean())
+
+
+def _runs(
+    values: Values, devices: NDArray[np.str_], ends: Times
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Of each window (n, length): its value where it does not vary, else NaN; and how many windows of its
+    device the run has in which it is the same, 0 where it varies."""
+    first = values[:, 0]
+    same = (values == first[:, None]).all(axis=1)
+    constant = np.where(same, first, np.float32(np.nan))
+    order = np.lexsort((ends, devices))
+    new = np.ones(len(order), bool)
+    new[1:] = (constant[order][1:] != constant[order][:-1]) | (devices[order][1:] != devices[order][:-1])
+    number = np.cumsum(new) - 1
+    runs = np.zeros(len(order), np.int64)
+    runs[order] = np.bincount(number, minlength=1)[number] if len(order) else 0
+    return constant, np.where(same, runs, 0)

@@ -1,0 +1,159 @@
+"""A first student without recordings, once enough was taught; a teacher that is away for a while."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from iot_stream.config import Pipeline, load
+from iot_stream.errors import ConfigError, NotTaughtYet
+from iot_stream.ingest.cutter import Cutter
+from iot_stream.ingest.intake import Intake
+from iot_stream.service import bootstrap, learning
+from iot_stream.service.bootstrap import Bootstrap
+from iot_stream.service.broker import Broker
+from iot_stream.service.distiller import Distiller
+from iot_stream.store import Store
+from tests.waiting import wait_until
+
+NAME = "office"
+FACTORY = """
+import pathlib
+import numpy as np
+
+def build(length, channels, classes, seed, *, path):
+    def speak(x):
+        if pathlib.Path(path).exists():
+            raise TimeoutError("asked in vain")
+        high = x.mean(axis=(1, 2)) > 0
+        return np.stack([1.0 - 2 * high, 2.0 * high - 1], axis=1)
+    return speak
+"""
+
+
+def write_config(folder: Path, url: str = "mqtt://localhost", prefix: str = "p") -> Path:
+    (folder / "away_at_times.py").write_text(FACTORY)
+    pipeline = {
+        "sources": [{"topic": f"{prefix}/{{device}}", "format": "json", "channels": {"t": "$.t"}}],
+        "window": {"length": 1, "lateness": "1 ms"},
+        "clock": "stream",
+        "task": {"classify": ["low", "high"]},
+        "teacher": {"factory": "away_at_times:build", "channels": ["t"], "path": str(folder / "away")},
+        "student": {"arch": "mlp", "channels": ["t"]},
+        "distill": {"first_steps": 50, "steps": 10},
+        "triggers": {"every": "1 day"},
+    }
+    config = {"broker": url, "prefix": prefix, "store": f"sqlite:{folder / 'store'}"}
+    path = folder / "config.yml"
+    path.write_text(yaml.safe_dump(config | {"pipelines": {NAME: pipeline}}))
+    return path
+
+
+@pytest.fixture
+def path(broker: Broker, prefix: str, tmp_path: Path) -> Path:
+    return write_config(tmp_path, broker.url, prefix)
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store(load(path).store_place)
+    yield opened
+    opened.close()
+
+
+def windows(number: int, high: int) -> Bootstrap:
+    """The first `high` of them high."""
+    rng = np.random.default_rng(number)
+    t = np.where(np.arange(number) < high, 1, -1) + 0.1 * rng.standard_normal(number)
+    x = t[:, None, None].astype(np.float32)
+    times = np.arange(number, dtype=np.int64)
+    return Bootstrap(np.full(number, "d"), times, times, x, x, np.full(number, -1))
+
+
+def prepared(store: Store, pipeline: Pipeline, folder: Path, heard: Bootstrap) -> learning.Prepared:
+    return learning.prepare(store.registry, NAME, pipeline, folder, lambda *_: None, lambda: heard)
+
+
+@pytest.mark.slow
+def test_the_first_student_learns_from_the_first_that_was_taught_and_stays(store: Store, path: Path) -> None:
+    pipeline, folder = load(path).pipelines[NAME], path.parent
+    for number, high, so_far in [
+        (0, 0, "0 low, 0 high"),
+        (59, 30, "29 low, 30 high"),
+        (900, 2, "898 low, 2 high"),
+    ]:
+        with pytest.raises(
+            NotTaughtYet, match=f"60 windows of at least two classes are needed, so far {so_far}"
+        ):
+            prepared(store, pipeline, folder, windows(number, high))
+    first = prepared(store, pipeline, folder, windows(80, 40))
+    assert (
+        first.first.model().logits(windows(80, 40).student_x).argmax(axis=1) == np.repeat([1, 0], 40)
+    ).mean() > 0.95
+    later = prepared(store, pipeline, folder, windows(500, 250))
+    assert later.first == first.first
+    np.testing.assert_array_equal(later.learner.bootstrap.x, first.learner.bootstrap.x)
+    assert later.learner.bootstrap.devices.tolist() == ["d"] * 80
+
+
+def test_replay_says_that_a_recording_is_needed(store: Store, path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"office\.recordings\.bootstrap: nothing to learn from"):
+        learning.prepare(store.registry, NAME, load(path).pipelines[NAME], path.parent, lambda *_: None)
+
+
+@pytest.mark.slow
+def test_windows_wait_for_a_teacher_that_is_away(store: Store, path: Path) -> None:
+    config = load(path)
+    intake = Intake(config, store)
+    cutters = [
+        Cutter(store, NAME, config.pipelines[NAME], *each) for each in config.pipelines[NAME].cuts.items()
+    ]
+    begin = 1_767_225_600_000_000_000
+
+    def hear(first: int, last: int) -> None:
+        with store.write() as tx:
+            for k in range(first, last):
+                intake.clocks[NAME].advance(begin + k * 10**9)
+                intake.take(tx, f"{config.prefix}/d", b'{"t": %d}' % (1 if k % 7 < 3 else -1))
+            intake.conclude(tx)
+        for cutter in cutters:
+            with store.write() as tx:
+                cutter.advance(tx)
+
+    def spoken() -> int:
+        versions = store.registry.versions(NAME)
+        return (
+            store.registry.output_count(NAME, f"teacher:{versions[0].provenance['teacher'][:16]}")
+            if versions
+            else 0
+        )
+
+    hear(0, 200)
+    stopping = threading.Event()
+    distiller = Distiller(config, store, path.parent)
+    running = threading.Thread(target=distiller.run, args=(stopping,), name="distiller")
+    running.start()
+    try:
+        wait_until(lambda: spoken() > 150, "the teacher has spoken", 60)
+        before = spoken()
+        (path.parent / "away").touch()
+        hear(200, 400)
+        wait_until(lambda: store.registry.output_count(NAME, _static(store)) > before + 150, "static has", 60)
+        assert spoken() == before
+        (path.parent / "away").unlink()
+        wait_until(lambda: spoken() > before + 150, "nothing was lost", 60)
+    finally:
+        stopping.set()
+        running.join(60)
+
+
+def _static(store: Store) -> str:
+    return f"static:{store.registry.versions(NAME)[0].provenance['teacher'][:16]}"
+
+
+def test_windows_of_both_sides_are_put_together_by_device_and_start(store: Store, path: Path) -> None:
+    nothing = bootstrap.nothing(load(path).pipelines[NAME])
+    assert nothing.student_x.shape == nothing.teacher_x.shape == (0, 1, 1)
