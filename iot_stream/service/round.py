@@ -72,7 +72,7 @@ def run(
     # Training: the teacher goes on with the labels that have come, and speaks anew on the sample.
     tuned, training = _tune(learner, teacher, learnt, now, seed, say)
     if training:
-        batch = replace(batch, material=_said_anew(batch.material, tuned))
+        batch = replace(batch, material=_said_anew(_as_now(learner, batch.material, tuned), tuned))
         judged = _said_anew(judged, tuned)
 
     # Distillation, from the weights on the devices; fusion is the moving average and the pull to the anchor.
@@ -131,6 +131,17 @@ def _tune(
     losses = "".join(f": loss {value:.4f}" for value in cost.losses.values())
     say("training", f"teacher tuned on {len(stream)} windows, {late} of them with late labels{losses}")
     return tuned, {"late_labels": late, "steps": cost.steps, "losses": cost.losses}
+
+
+def _as_now(learner: Learner, material: Material, teacher: Teacher) -> Material:
+    """Windows of the past as they would look now, where the teacher knows how their classes moved and sees
+    what the student sees."""
+    same = teacher.spec.cut == learner.architecture.spec.cut
+    if not (teacher.follows and same):
+        return material
+    classes = np.where(material.labels >= 0, material.labels, material.said)
+    moved = teacher.as_now(material.x, classes, material.ends)
+    return replace(material, x=moved, teacher_x=moved)
 
 
 def _said_anew(material: Material, teacher: Teacher) -> Material:

@@ -1,5 +1,6 @@
 """Teachers: whatever tells the class of a window, with more to go by than the student has."""
 
+from iot_stream.distill.teachers import drift as _drift
 from iot_stream.distill.teachers import estimators as _estimators
 from iot_stream.distill.teachers import network as _network
 from iot_stream.distill.teachers.member import Lessons
@@ -7,4 +8,4 @@ from iot_stream.distill.teachers.teacher import Teacher, from_bytes, key_of, tra
 
 __all__ = ["Lessons", "Teacher", "from_bytes", "key_of", "train", "tune"]
 
-_REGISTERED = (_estimators, _network)
+_REGISTERED = (_drift, _estimators, _network)
