@@ -1,6 +1,7 @@
 """The drift model against hand calculation, scikit-learn and scipy."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_expectation_maximisation_step_by_step() -> None:
     np.testing.assert_allclose(found.variances, spread, atol=2e-3)
 
 
-def drifting(regimes: int, seed: int, rows: int = 300, labels: float = 1.0) -> tuple[list[Regime], list]:
+def drifting(regimes: int, seed: int, rows: int = 300, labels: float = 1.0) -> tuple[list[Regime], list[Any]]:
     """Three classes in five dimensions that walk far along two of them, alone in their own ways."""
     rng = np.random.default_rng(seed)
     mix = np.eye(5) + 0.2 * rng.normal(size=(5, 5))

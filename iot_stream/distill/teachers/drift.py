@@ -26,10 +26,11 @@ from iot_stream.distill.teachers.drift_model import (
     probabilities,
     strangeness,
 )
-from iot_stream.distill.teachers.estimators import ESTIMATORS
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
+from iot_stream.distill.teachers.support import SupportVectors
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
+from iot_stream.labelling import NO_LABEL
 from iot_stream.readings import Values
 from iot_stream.windows import Spec
 
@@ -40,7 +41,7 @@ BLOCK = 100  # rows of the bootstrap in which no regime begins, while regimes ar
 LOUDEST = 10.0  # the most that one row can say for a new regime, or against it (nats)
 ALARM = 50.0  # so much in all begins one
 SURE = 0.8  # a bare row is a lesson for others where the class is likelier than this
-PAST, PRESENT = 1200, 800  # lessons for others: of past regimes evenly, of the present one the newest
+PAST, PRESENT = 800, 500  # lessons for others, at most: of past regimes, of the present one
 LEAST = 1e-6
 
 
@@ -121,7 +122,7 @@ class DriftMember:
     course: Floats
     watch: Watch
     shown: dict[str, Lessons]
-    fitted: dict[str, Any]
+    fitted: dict[str, SupportVectors]
 
     @classmethod
     def trained(
@@ -154,13 +155,13 @@ class DriftMember:
             state["course"],
             Watch(tuple(begins), seen, float(state["alarm"][0]), since),
             shown,
-            {part: _fitted(each, options) for part, each in shown.items()},
+            {part: SupportVectors.fitted(each, options.C) for part, each in shown.items()},
         )
 
     @property
     def parameters(self) -> int:
         """Numbers that it decides by."""
-        support = sum(each.support_vectors_.size + each.dual_coef_.size for each in self.fitted.values())
+        support = sum(machine.parameters for machine in self.fitted.values())
         return int(self.walk.basis.size + self.belief.means.size + self.belief.variances.size + support)
 
     def logits(self, x: Values) -> Values:
@@ -174,7 +175,8 @@ class DriftMember:
             if part == CLASSES:
                 said.append(probabilities(self.belief.log_densities(z)))
             else:
-                said.append(_spoken(self.fitted[part], _seen_by(part, rows, z, self.walk), classes))
+                seen = _seen_by(part, rows, z, self.walk)
+                said.append(self.fitted[part].probabilities(seen, classes))
         return np.asarray(np.log(np.maximum(np.mean(said, axis=0), LEAST)), np.float32)
 
     def as_now(self, x: Values, y: Ints, ends: Ints) -> Values:
@@ -266,7 +268,7 @@ def _member(options: Options, rows: _Rows, watch: Watch, classes: int) -> DriftM
     beliefs = followed(regimes, walk, classes)
     course = np.stack([belief.means for belief in beliefs]) @ np.linalg.inv(walk.basis)
     shown = {part: _shown(part, regimes, beliefs, walk) for part in options.parts if part != CLASSES}
-    fitted = {part: _fitted(lessons, options) for part, lessons in shown.items()}
+    fitted = {part: SupportVectors.fitted(lessons, options.C) for part, lessons in shown.items()}
     return DriftMember(options, walk, beliefs[-1], course, watch, shown, fitted)
 
 
@@ -285,17 +287,16 @@ def _shown(part: str, regimes: Sequence[Regime], beliefs: Sequence[Belief], walk
         said = probabilities(now.log_densities(here @ walk.basis))
         sure = (said.max(axis=1) > SURE) & ~regimes[-1].labelled
         classes[sure] = said[sure].argmax(axis=1)
-    present = np.flatnonzero(classes >= 0)[-PRESENT:]
-    past_x, past_y = np.concatenate([here[:0], *xs]), np.concatenate([classes[:0], *ys])
-    few = _evenly(past_y, PAST)
-    x, y = np.concatenate([past_x[few], here[present]]), np.concatenate([past_y[few], classes[present]])
+    past, past_y = np.concatenate([here[:0], *xs]), np.concatenate([classes[:0], *ys])
+    few, present = _evenly(past_y, PAST), _evenly(classes, PRESENT)
+    x, y = np.concatenate([past[few], here[present]]), np.concatenate([past_y[few], classes[present]])
     return Lessons(np.asarray(_seen_by(part, x, x @ walk.basis, walk), np.float32), y)
 
 
 def _evenly(y: Ints, most: int) -> Ints:
-    """Rows, about `most`: as many of each class as can be, evenly over time."""
+    """Labelled rows, at most so many: as even as can be over the classes, and over time within each."""
     found, left = [np.zeros(0, np.int64)], most
-    groups = sorted((np.flatnonzero(y == k) for k in np.unique(y)), key=len)
+    groups = sorted((np.flatnonzero(y == k) for k in np.unique(y[y != NO_LABEL])), key=len)
     for number, rows in enumerate(groups):
         quota = min(len(rows), left // (len(groups) - number))
         found.append(rows[np.linspace(0, len(rows) - 1, quota).astype(np.int64)])
@@ -305,23 +306,6 @@ def _evenly(y: Ints, most: int) -> Ints:
 
 def _seen_by(part: str, rows: Floats, z: Floats, walk: Walk) -> Floats:
     return z / np.sqrt(1 + walk.steps) if part == WHITENED else rows
-
-
-def _fitted(lessons: Lessons, options: Options) -> Any:
-    try:
-        return ESTIMATORS.get("svc")(C=options.C).fit(lessons.x, lessons.y)
-    except ValueError as error:
-        raise ModelError(f"teacher drift: {error}") from error
-
-
-def _spoken(machine: Any, rows: Floats, classes: int) -> Floats:
-    """Probabilities (n, classes); 0 of a class that it was never shown."""
-    decided = np.asarray(machine.decision_function(rows.astype(np.float32)), np.float64)
-    if decided.ndim == 1:
-        decided = np.stack([-decided, decided], axis=1) / 2
-    said = np.zeros((len(rows), classes))
-    said[:, machine.classes_] = probabilities(decided)
-    return said
 
 
 KINDS.register("drift")(DriftMember)
