@@ -5,6 +5,7 @@ of replays and benchmarks, `protocol.md`'s tables from `iot_stream/topics.py`; a
 up to date.
 """
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -128,6 +129,7 @@ def _formats() -> str:
 
 def _models() -> str:
     from iot_stream.distill.models.build import ARCHITECTURES, options
+    from iot_stream.distill.teachers import drift
     from iot_stream.distill.teachers.estimators import ESTIMATORS
 
     lines = [
@@ -149,6 +151,9 @@ def _models() -> str:
         parameters = inspect.signature(make).parameters.values()
         chosen = " ".join(f"`{each.name}: {each.default:g}`" for each in parameters)
         lines.append(f"| `{name}` | {chosen} | teacher only: {inspect.getdoc(make)} |")
+    chosen = " ".join(f"`{each.name}: {_plain(each.default)}`" for each in dataclasses.fields(drift.Options))
+    what = " ".join(f"{inspect.getdoc(drift)} {inspect.getdoc(drift.Options)}".split())
+    lines.append(f"| `drift` | {chosen} | teacher only: {what} |")
     return "\n".join(lines) + "\n"
 
 

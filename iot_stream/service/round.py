@@ -95,7 +95,7 @@ def run(
     tuned, training = _tune(learner, teacher, learnt, now, seed, say)
     passes = 0
     if training:
-        batch = replace(batch, material=_said_anew(batch.material, tuned))
+        batch = replace(batch, material=_said_anew(_as_now(learner, batch.material, tuned), tuned))
         judged, old = _said_anew(judged, tuned), _said_anew(old, tuned)
         passes += len(batch.material) + len(judged) + len(old)
 
@@ -246,6 +246,17 @@ def _doubt(learner: Learner, new: Material, broken: NDArray[np.bool_], heard: Ma
     last = np.argsort(heard.ends, kind="stable")
     by_labels = heard.logits[last], heard.labels[last]
     return check.doubt(learner.record, broken, new.logits, by_labels, learner.pipeline.trust)
+
+
+def _as_now(learner: Learner, material: Material, teacher: Teacher) -> Material:
+    """Windows of the past as they would look now, where the teacher knows how their classes moved and sees
+    what the student sees."""
+    same = teacher.spec.cut == learner.architecture.spec.cut
+    if not (teacher.follows and same):
+        return material
+    classes = np.where(material.labels >= 0, material.labels, material.said)
+    moved = teacher.as_now(material.x, classes, material.ends)
+    return replace(material, x=moved, teacher_x=moved)
 
 
 def _said_anew(material: Material, teacher: Teacher) -> Material:

@@ -1,5 +1,6 @@
 """Teachers: whatever tells the class of a window, with more to go by than the student has."""
 
+from iot_stream.distill.teachers import drift as _drift
 from iot_stream.distill.teachers import estimators as _estimators
 from iot_stream.distill.teachers import network as _network
 from iot_stream.distill.teachers import onnx_file as _onnx_file
@@ -10,4 +11,4 @@ from iot_stream.distill.teachers.teacher import Teacher, from_bytes, key_of, rea
 
 __all__ = ["Lessons", "Teacher", "features", "from_bytes", "key_of", "ready", "train", "tune"]
 
-_REGISTERED = (_estimators, _network, _onnx_file, _topic)
+_REGISTERED = (_drift, _estimators, _network, _onnx_file, _topic)

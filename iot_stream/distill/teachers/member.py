@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,15 @@ class Member(Protocol):
 
     def state(self) -> State:
         """All that its kind needs to make it again."""
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A member that knows how the classes moved."""
+
+    def as_now(self, x: Values, y: NDArray[np.int64], ends: Times, /) -> Values:
+        """Windows (n, length, channels) of classes `y` (n,) that ended then, as they would look now."""
         ...
 
 

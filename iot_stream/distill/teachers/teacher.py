@@ -17,10 +17,18 @@ from iot_stream.distill.models.factory import source_hash
 from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.factory import Factory
 from iot_stream.distill.teachers.foreign import ForeignMember
-from iot_stream.distill.teachers.member import KINDS, LEAST, Kind, Lessons, Member, check_lessons
+from iot_stream.distill.teachers.member import (
+    KINDS,
+    LEAST,
+    Follower,
+    Kind,
+    Lessons,
+    Member,
+    check_lessons,
+)
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ConfigError, ModelError
-from iot_stream.readings import Values
+from iot_stream.readings import Times, Values
 from iot_stream.spec import Spec, normalisation
 
 FORMAT = "teacher-2"  # change when the same data and settings would train otherwise
@@ -47,6 +55,22 @@ class Teacher:
             return said[0]
         mean = np.mean([_softmax(each) for each in said], axis=0)
         return np.asarray(np.log(np.maximum(mean, LEAST)), np.float32)
+
+    @property
+    def follows(self) -> bool:
+        """Whether it can show windows of the past as they would look now."""
+        return any(isinstance(member, Follower) for member in self.members)
+
+    def as_now(self, windows: Values, classes: NDArray[np.int64], ends: Times) -> Values:
+        """Raw windows (n, length, inputs) of `classes` (n,) that ended then (n,; ns), as they would look now;
+        as they are where no member follows its classes. Values that are missing stay missing."""
+        followers = [member for member in self.members if isinstance(member, Follower)]
+        if not followers:
+            return windows
+        x = self.spec.model_input(windows)
+        moved = np.mean([each.as_now(x, classes, ends) for each in followers], axis=0) - x
+        inputs = windows.shape[2]
+        return np.asarray(windows + moved[:, :, :inputs] * np.array(self.spec.scale), np.float32)
 
     @property
     def parameters(self) -> int:
