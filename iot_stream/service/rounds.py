@@ -84,7 +84,7 @@ class Rounds:
         teacher = learning.tuned(registry, self._prepared.teacher, self._pipeline)
         # Devices have their first student by now; the rivals are wanted for scoring only.
         rivals = learning.rivals(registry, self._prepared, say)
-        watching = self._watching if self._trigger.watches else None
+        watching = self._watching if self._pipeline.triggers.drift else None
         self._scoring = Scoring(self._store, self._name, self._pipeline, teacher, rivals, watching)
         self._go_on(self._scoring.scored, self._prepared.learner.bootstrap.x)
 
