@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,6 +70,8 @@ def prepare(models: Models, name: str, pipeline: Pipeline, folder: Path, say: Sa
     parts = pipeline.recordings.bootstrap
     wide = bootstraps.load(pipeline, parts.teacher, folder)
     narrow = bootstraps.load(pipeline, parts.student, folder)
+    last = int(max(wide.ends.max(), narrow.ends.max())) + 1
+    wide, narrow = _before_the_stream(wide, last), _before_the_stream(narrow, last)
     teacher, taught = _teacher(models, pipeline, wide, say)
     tuning = pipeline.train.tune_steps > 0
     all_of_it, initial = _material(wide, teacher, tuning), _material(narrow, teacher, tuning)
@@ -190,6 +192,12 @@ def _keep(packed: Packed) -> bytes:
 def _unpack(content: bytes) -> Packed:
     kept = msgspec.msgpack.decode(content, type=_Kept)
     return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
+
+
+def _before_the_stream(data: Bootstrap, last: int) -> Bootstrap:
+    """With times below zero: recordings that are laid out in time all begin at the same moment, the stream's
+    too, and whoever goes by the order must not take the one for the other."""
+    return replace(data, starts=data.starts - last, ends=data.ends - last)
 
 
 def _material(data: Bootstrap, teacher: Teacher, tuning: bool) -> Material:

@@ -23,7 +23,8 @@ NO_COST = Trained({}, 0, 0.0, 0.0)
 @dataclass(frozen=True)
 class Lessons:
     """Windows `x` (n, length, channels), their classes `y` (n,), −1 where nobody has told, how much each
-    counts, if not all alike, and when they ended (n,; ns), if they do not come in order of time."""
+    counts, if not all alike, and when they ended (n,; ns), below 0 in the bootstrap; without, they come in
+    order of time."""
 
     x: Values
     y: NDArray[np.int64]
