@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,6 +82,8 @@ def prepare(
     if recorded:
         wide = bootstraps.load(pipeline, recorded.teacher, folder)
         narrow = bootstraps.load(pipeline, recorded.student, folder)
+        last = int(max(wide.ends.max(), narrow.ends.max())) + 1
+        wide, narrow = _before_the_stream(wide, last), _before_the_stream(narrow, last)
         teacher, taught = _teacher(models, pipeline, wide, say)
     elif heard is not None and teachers.ready(pipeline.teacher):
         teacher, taught = _teacher(models, pipeline, bootstraps.nothing(pipeline), say)
@@ -246,6 +248,12 @@ def _keep(packed: Packed) -> bytes:
 def _unpack(content: bytes) -> Packed:
     kept = msgspec.msgpack.decode(content, type=_Kept)
     return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
+
+
+def _before_the_stream(data: Bootstrap, last: int) -> Bootstrap:
+    """With times below zero: recordings that are laid out in time all begin at the same moment, the stream's
+    too, and whoever goes by the order must not take the one for the other."""
+    return replace(data, starts=data.starts - last, ends=data.ends - last)
 
 
 def _material(pipeline: Pipeline, data: Bootstrap, teacher: Teacher) -> Material:

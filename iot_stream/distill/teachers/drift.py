@@ -37,6 +37,7 @@ from iot_stream.spec import Spec
 CLASSES, SHOWN, WHITENED, PLAIN = "classes", "shown", "whitened", "plain"
 PARTS = (CLASSES, SHOWN, WHITENED, PLAIN)
 
+BEFORE = np.iinfo(np.int64).min  # any time
 BLOCK = 100  # rows of the bootstrap in which no regime begins, while regimes are looked for
 LOUDEST = 10.0  # the most that one row can say for a new regime, or against it (nats)
 ALARM = 50.0  # so much in all begins one
@@ -90,13 +91,13 @@ class Options:
 @dataclass(frozen=True)
 class Watch:
     """`begins`: the end (ns) of the first window of each regime but the first; `seen`: of the newest window;
-    `alarm`: Page's sum; `since`: the window at which it last rose above half of what begins a regime, 0 where
-    it is below."""
+    `alarm`: Page's sum; `since`: the window at which it last rose above half of what begins a regime,
+    `BEFORE` where it is below."""
 
     begins: tuple[int, ...] = ()
-    seen: int = 0
+    seen: int = BEFORE
     alarm: float = 0.0
-    since: int = 0
+    since: int = BEFORE
 
     def on(self, strange: Floats, ends: Ints) -> "Watch":
         """After new windows (n,), in order of time."""
@@ -104,9 +105,9 @@ class Watch:
         for value, end in zip(np.clip(strange, -LOUDEST, LOUDEST).tolist(), ends.tolist(), strict=True):
             alarm = max(0.0, alarm + value)
             # When it began is told late rather than early: an old label in a new regime misleads.
-            since = (since or end) if alarm > ALARM / 2 else 0
+            since = BEFORE if alarm <= ALARM / 2 else end if since == BEFORE else since
             if alarm > ALARM:
-                begins, alarm, since = (*begins, since), 0.0, 0
+                begins, alarm, since = (*begins, since), 0.0, BEFORE
                 break  # of what follows the old belief knows nothing
         return Watch(begins, int(ends[-1]) if len(ends) else self.seen, alarm, since)
 
@@ -228,7 +229,7 @@ class _Rows:
     @classmethod
     def of(cls, lessons: Lessons, options: Options) -> "_Rows":
         ordered = lessons.in_order
-        ends = np.arange(1, len(ordered.y) + 1) if ordered.ends is None else ordered.ends
+        ends = np.arange(len(ordered.y)) - len(ordered.y) if ordered.ends is None else ordered.ends
         return cls(options.features(ordered.x), ordered.y, np.asarray(ends, np.int64))
 
     def and_then(self, other: "_Rows") -> "_Rows":

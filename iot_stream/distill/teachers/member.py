@@ -25,7 +25,8 @@ LEAST = 1e-6  # a probability below this says no more than that
 @dataclass(frozen=True)
 class Lessons:
     """Windows `x` (n, length, channels), their classes `y` (n,), −1 where nobody has told, how much each
-    counts, if not all alike, and when they ended (n,; ns), if they do not come in order of time."""
+    counts, if not all alike, and when they ended (n,; ns), below 0 in the bootstrap; without, they come in
+    order of time."""
 
     x: Values
     y: NDArray[np.int64]
