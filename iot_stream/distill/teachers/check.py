@@ -36,18 +36,19 @@ class Lengths:
     others: int
 
     @classmethod
-    def seen(cls, values: Values, devices: NDArray[np.str_], ends: Times) -> "Lengths | None":
+    def seen(cls, values: Values, order: "_Order") -> "Lengths | None":
         """None for a channel that never changed: it does not tell anything by staying so."""
-        constant, runs = _runs(values, devices, ends)
-        found: dict[float, int] = {}
-        for value, run in zip(constant[runs > 0].tolist(), runs[runs > 0].tolist(), strict=True):
-            found[value] = max(run, found.get(value, 0))
-        if len(found) == 1 and (runs > 0).all():
+        constant, runs = order.runs(values)
+        if len(constant) and (constant == constant[0]).all():
             return None
+        counts = runs > LEAST_RUN // LONGER
+        found: dict[float, int] = {}
+        for value, run in zip(constant[counts].tolist(), runs[counts].tolist(), strict=True):
+            found[value] = max(run, found.get(value, 0))
         return cls(found, sorted(found.values())[-2] if len(found) > 1 else 0)
 
-    def stuck(self, values: Values, devices: NDArray[np.str_], ends: Times) -> Mask:
-        constant, runs = _runs(values, devices, ends)
+    def stuck(self, values: Values, order: "_Order") -> Mask:
+        constant, runs = order.runs(values)
         found = runs > LEAST_RUN
         for value in np.unique(constant[found]).tolist():
             found &= (constant != value) | (runs > LONGER * max(self.of.get(value, 0), self.others))
@@ -83,20 +84,19 @@ class Record:
         recall = np.full(logits.shape[1], np.nan)
         for k in np.unique(labels[labels >= 0]).tolist():
             recall[k] = (said[labels == k] == k).mean()
+        order = _Order(devices, ends)
         lengths = [
-            None
-            if states or np.isnan(column).all(axis=1).mean() > SELDOM
-            else Lengths.seen(column, devices, ends)
+            None if states or np.isnan(column).all(axis=1).mean() > SELDOM else Lengths.seen(column, order)
             for column in _columns(x, logits)
         ]
         return cls((*channels, OUTPUT), recall, certainty(logits), tuple(lengths))
 
     def broken(self, x: Values, devices: NDArray[np.str_], ends: Times, logits: Values) -> Mask:
         """(n, inputs + 1): where a channel, or the output, is missing or stuck as it never was."""
-        found = np.zeros((len(x), len(self.channels)), bool)
+        found, order = np.zeros((len(x), len(self.channels)), bool), _Order(devices, ends)
         for number, (lengths, column) in enumerate(zip(self.lengths, _columns(x, logits), strict=True)):
             if lengths is not None and len(x):
-                found[:, number] = np.isnan(column).all(axis=1) | lengths.stuck(column, devices, ends)
+                found[:, number] = np.isnan(column).all(axis=1) | lengths.stuck(column, order)
         return found
 
 
@@ -159,18 +159,25 @@ def certainty(logits: Values) -> float:
     return float((1 / np.exp(said - said.max(axis=1, keepdims=True)).sum(axis=1)).mean())
 
 
-def _runs(
-    values: Values, devices: NDArray[np.str_], ends: Times
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Of each window (n, length): its value where it does not vary, else NaN; and how many windows of its
-    device the run has in which it is the same, 0 where it varies."""
-    first = values[:, 0]
-    same = (values == first[:, None]).all(axis=1)
-    constant = np.where(same, first, np.float32(np.nan))
-    order = np.lexsort((ends, devices))
-    new = np.ones(len(order), bool)
-    new[1:] = (constant[order][1:] != constant[order][:-1]) | (devices[order][1:] != devices[order][:-1])
-    number = np.cumsum(new) - 1
-    runs = np.zeros(len(order), np.int64)
-    runs[order] = np.bincount(number, minlength=1)[number] if len(order) else 0
-    return constant, np.where(same, runs, 0)
+class _Order:
+    """Windows of each device in order of time."""
+
+    def __init__(self, devices: NDArray[np.str_], ends: Times) -> None:
+        self._rows = np.lexsort((ends, devices))
+        ordered = devices[self._rows]
+        self._begins = np.ones(len(ordered), bool)
+        self._begins[1:] = ordered[1:] != ordered[:-1]
+
+    def runs(self, values: Values) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Of each window (n, length): its value where it does not vary, else NaN; and how many windows of its
+        device the run has in which it is the same, 0 where it varies."""
+        first = values[:, 0]
+        same = (values == first[:, None]).all(axis=1)
+        constant = np.where(same, first, np.float32(np.nan))
+        ordered = constant[self._rows]
+        new = self._begins.copy()
+        new[1:] |= ordered[1:] != ordered[:-1]
+        number = np.cumsum(new) - 1
+        runs = np.zeros(len(values), np.int64)
+        runs[self._rows] = np.bincount(number)[number] if len(number) else 0
+        return constant, np.where(same, runs, 0)
