@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.errors import ConfigError
-from iot_stream.units import Delay, Duration, Rate, Size
+from iot_stream.units import Delay, Duration, Rate, Size, Spending
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,16 @@ def test_any_text_is_a_quantity_or_a_config_error(text: str) -> None:
         else:
             continue
         assert repr(text) in message
+
+
+@pytest.mark.parametrize(("text", "an_hour"), [("60 s/h", 60.0), ("5 min/day", 12.5), ("0.5 s / s", 1800.0)])
+def test_spending_is_a_time_in_a_time(text: str, an_hour: float) -> None:
+    spending = Spending.parse(text)
+    assert spending.in_an_hour == pytest.approx(an_hour)
+    assert spending.in_time(1_800_000_000_000) == pytest.approx(an_hour / 2)
+
+
+@pytest.mark.parametrize("text", ["60 s", "60/h", "60 s/parsec", "0 s/h", "s/h", "", 60, None])
+def test_what_is_no_spending_says_how_it_is_written(text: object) -> None:
+    with pytest.raises(ConfigError, match="write 60 s/h or 5 min/day"):
+        Spending.parse(text)
