@@ -30,8 +30,8 @@ def newest(store: Store, name: str, pipeline: Pipeline, cut: Cut) -> WindowSet:
 
 
 class Scoring:
-    """`teacher` as the last round left it; `scored` windows it has spoken on; `excluded` windows that were left
-    out of the last material. `watching` is told of everything, where a trigger wants it."""
+    """`teacher` as the last round left it; `scored` windows it has spoken on; `excluded` windows that are not
+    in the last material. `watching` is told of everything, where a trigger wants it."""
 
     def __init__(
         self,
