@@ -5,6 +5,7 @@ world changes. No figure of it is written by hand; `python docs/generate.py` cal
 import json
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -85,7 +86,7 @@ def _found(seeds: list[Result], segments: list[Result], changes: bool) -> list[s
                 delays.append(first - change)
     if not changes:
         return ["–", "–", f"{alarms / len(seeds):.1f} in all"]
-    middle = sorted(delays)[len(delays) // 2] if delays else None
+    middle = median(delays) if delays else None
     return [
         f"{len(delays)} of {len(seeds) * (len(begins) - 1)}",
         "–" if middle is None else f"{middle:.0f} s",
