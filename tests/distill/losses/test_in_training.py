@@ -15,7 +15,7 @@ from iot_stream.distill.material import Material
 from iot_stream.distill.models import build
 from iot_stream.distill.models.features import head
 from iot_stream.distill.student import Architecture, spec_for
-from iot_stream.distill.teachers import Teacher
+from iot_stream.distill.teachers import Lessons, Teacher
 from iot_stream.distill.trainer import distil, hidden
 from iot_stream.errors import ModelError
 
@@ -39,7 +39,7 @@ def taught(network: str = "resnet1d") -> Teacher:
     options = {"stem": 8, "widths": [8], "stem_stride": 1} if network == "resnet1d" else {}
     made = Network.parse({"arch": network} | options)
     settings = TrainSettings(steps=60, batch=32, rate=1e-2)
-    return teachers.train("key", x, y, CUT, CLASSES, False, made, settings, seed=0)[0]
+    return teachers.train("key", Lessons(x, y), CUT, CLASSES, False, made, settings, seed=0)[0]
 
 
 @pytest.fixture(scope="module")
