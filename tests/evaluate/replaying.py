@@ -47,4 +47,4 @@ def run(settings: Pipeline, recordings: list[Recording], seed: int = 0) -> tuple
     stream = observe(recordings, settings)
     seeded = msgspec.structs.replace(settings, seed=seed)
     known = late_labels(recordings, settings.recordings, seed)
-    return stream, course.run(NAME, seeded, PLACE, stream, known, lambda _: None, lambda *_: None)
+    return stream, course.run(NAME, seeded, PLACE, stream, known, lambda *_: None, lambda *_: None)

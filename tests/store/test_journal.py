@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from iot_stream.columns import Columns
 from iot_stream.readings import Block, Label
 from iot_stream.store import Store, journal, known
-from iot_stream.store.journal import QUARANTINE_BYTES, QUARANTINE_ROWS, Prediction
+from iot_stream.store.faults import QUARANTINE_BYTES, QUARANTINE_ROWS
+from iot_stream.store.journal import Prediction
 from iot_stream.store.known import Device
 from iot_stream.store.segment import pack, unpack
 from iot_stream.windows import Windows

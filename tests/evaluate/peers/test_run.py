@@ -15,12 +15,13 @@ from iot_stream.distill.material import Material
 from iot_stream.distill.student import spec_for
 from iot_stream.evaluate.peers import lessons, moa, neighbours, online, refitted, run, told
 from iot_stream.evaluate.replay import figures
-from iot_stream.evaluate.replay.plan import Turn
-from iot_stream.evaluate.replay.stream import Stream
+from iot_stream.evaluate.replay.plan import Turn, turns
+from iot_stream.evaluate.replay.stream import Stream, observe
 from iot_stream.recordings import Recording, late_labels
 from iot_stream.service import bootstrap
+from iot_stream.service.triggers import Trigger
 from iot_stream.spec import Spec
-from tests.evaluate.replaying import PLACE, observed, pipeline, recorded
+from tests.evaluate.replaying import PLACE, pipeline, recorded
 from tests.evaluate.test_figures import a_course, a_stream
 
 ROOT = Path(__file__).parents[3]
@@ -60,13 +61,15 @@ def first_data(settings: Pipeline) -> tuple[Spec, Material]:
 
 def ran(settings: Pipeline, recordings: list[Recording]) -> tuple[Stream, list[Turn], dict[str, run.Ran]]:
     assert settings.recordings is not None
-    stream, plan = observed(settings, recordings)
+    stream = observe(recordings, settings)
+    plan = list(turns(stream, Trigger(settings.triggers, 0, 0), settings.recordings, np.zeros(0, np.int64)))
     spec, material = first_data(settings)
     known = late_labels(recordings, settings.recordings, 0)
     heard = lessons.of_stream(stream, known, np.zeros(0, np.int64))
-    steps: list[None] = []
-    found = run.run(spec, material, stream, heard, plan, 0, lambda: steps.append(None))
+    steps: list[float] = []
+    found = run.run(spec, material, stream, heard, plan, 0, steps.append)
     assert len(steps) == len(found) == len(run.KINDS)
+    assert steps[-1] == 1
     return stream, plan, found
 
 
