@@ -1,5 +1,6 @@
 """torchvision's nets as teacher and student: windows as images, pretrained files, the way to a device."""
 
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,7 @@ def test_without_a_network_a_download_names_the_remedy(
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # the one that is made here knows this proxy alone
     with pytest.raises(ModelError, match=r"cannot fetch .* give its path: `weights: FILE\.pth`"):
         build(arch, LENGTH, CHANNELS, CLASSES, weights="download")
 

@@ -33,6 +33,7 @@ def a_round(outcome: str, running: float, before: float | None, candidate: float
         "distillation": {"accuracy_before_fusion": before},
         "held": [],
         "training": {},
+        "why": {"words": ["nothing moved"]},
         "cost": {"seconds": 1.0},
     }
     released = outcome == "released"
