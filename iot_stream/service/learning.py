@@ -78,6 +78,7 @@ def prepare(
     """`heard`: the windows that have come, from which a teacher that needs no labels makes a first student
     where no bootstrap is recorded. Raises ConfigError, ModelError; NotTaughtYet while these are too few."""
     factory.importable(folder)
+    SOFT.get(pipeline.distill.loss).weighted(pipeline.distill.loss_weights)  # an error before all training
     recorded = pipeline.recordings and pipeline.recordings.bootstrap
     if recorded:
         wide = bootstraps.load(pipeline, recorded.teacher, folder)
@@ -92,8 +93,6 @@ def prepare(
         raise ConfigError(
             f"pipelines.{name}.recordings.bootstrap: nothing to learn from; name recordings or a world"
         )
-    # An error now, not after training.
-    SOFT.get(pipeline.distill.loss).weighted(pipeline.distill.loss_weights)
     all_of_it, initial = _material(pipeline, wide, teacher), _material(pipeline, narrow, teacher)
     if not len(initial) or not len(all_of_it):
         raise ModelError(
