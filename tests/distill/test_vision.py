@@ -232,7 +232,10 @@ def lessons() -> tuple[Material, Spec]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("arch", "millions"), [("resnet18", 11.2), ("mobilenet_v2", 2.2)])
+@pytest.mark.parametrize(
+    ("arch", "millions"),
+    [pytest.param("resnet18", 11.2, marks=pytest.mark.long), ("mobilenet_v2", 2.2)],
+)
 def test_the_whole_way_of_a_student(arch: str, millions: float) -> None:
     material, spec = lessons()
     architecture = Architecture.of(Network(arch), spec, seed=0)
