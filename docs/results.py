@@ -84,8 +84,8 @@ Hyper-parameters were chosen by trials on bootstrap data, which split the bootst
 README says which. Whoever made the examples knew the streams' figures of earlier configurations all the same,
 and in gas_drift the idea of its kind of teacher came from them; the READMEs say how far.
 
-occupancy.config and gas_drift.labels_10 were replayed with the program as it is. The others were replayed before
-the reservoir became even over time; another pass may move them by thousandths.
+occupancy.config and gas_drift.labels_10 were replayed with the program as it is. The others were replayed
+before the reservoir became even over time; another pass may move them by thousandths.
 """
 
 
