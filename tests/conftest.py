@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from iot_stream.service.broker import Broker, start
@@ -12,6 +13,10 @@ from tests import postgres
 # Before torch is loaded, here and in the processes that tests start: on shared cores two threads of a
 # small step wait for each other, ten times as long as the step takes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

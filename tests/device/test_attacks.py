@@ -271,7 +271,7 @@ def test_a_signed_release_without_a_proper_version(fleet: Fleet, version: str | 
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_mutated_metadata_is_refused_or_means_what_was_signed(fleet: Fleet, data: st.DataObject) -> None:
     payload = fleet.publish(fleet.repository.version + 1)
     entries = trust.unpack_bundle(payload)

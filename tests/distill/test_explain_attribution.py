@@ -73,7 +73,7 @@ def test_shares_of_nothing_are_nothing() -> None:
     assert nothing.shares((2,)).tolist() == [0.0, 0.0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(length=st.integers(8, 300), period=st.one_of(st.just(0.0), st.floats(1e-9, 1e5)))
 def test_each_frequency_is_in_one_band(length: int, period: float) -> None:
     bands = Bands.of(length, period)

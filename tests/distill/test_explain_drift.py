@@ -28,7 +28,7 @@ def drifted(
     return drift.measured(boot, late, old, UNITS, bands)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     arrays.arrays(np.float64, GRID, elements=st.floats(-1e3, 1e3)),
     arrays.arrays(np.float64, GRID, elements=st.floats(-1e3, 1e3)),

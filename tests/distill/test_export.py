@@ -90,7 +90,7 @@ def test_named_weights_are_copies() -> None:
 
 
 @given(st.sampled_from(["dropped", "added", "reshaped"]), st.integers(0, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_weights_that_do_not_fit_change_nothing(fault: str, position: int) -> None:
     model = fold(used("mlp", 1))
     before = named_weights(model)

@@ -206,7 +206,7 @@ def test_a_teachers_window_joins_channels_of_both_sources(store: Store, office: 
     assert stored(store, cut) == on_device(cut, ("light", "t"), times, values[:, [2, 1]])
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6))
 def test_whatever_the_network_and_crashes_do_the_windows_are_the_same(
     seed: int, office: Pipeline, tmp_path_factory: pytest.TempPathFactory

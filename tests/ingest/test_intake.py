@@ -204,7 +204,7 @@ def test_a_wrong_path_is_found_before_any_message(tmp_path: Path) -> None:
         Desk(tmp_path, CONFIG.replace("$.state", "state"))
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     topic=st.sampled_from([TELEMETRY, LABEL, PREDICTION, "zigbee/d", "truth/d"]),
     payload=st.binary(max_size=30)

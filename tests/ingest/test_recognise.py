@@ -238,7 +238,7 @@ pipelines:
 """
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(topics, payloads), max_size=12))
 def test_whatever_is_heard_is_printed_as_sources_of_a_configuration(said: list[tuple[str, bytes]]) -> None:
     findings = listened(said)
