@@ -36,7 +36,7 @@ GARBAGE = (
     20,
     20,
 )  # messages make no cycles: to look for some after 700 objects is a fifth of all work
-PIECE = 10  # segments that go at once when the store is full
+PIECE, WINDOWS = 10, 100  # segments, and windows, that go at once when the store is full
 
 
 class Collector:
@@ -201,7 +201,10 @@ class Collector:
             if full:
                 oldest = max(oldest, self._store.journal.oldest(name, PIECE) or 0)
             with self._store.write() as tx:
-                gone += self._store.journal.retain(tx, name, oldest)
+                went = self._store.journal.retain(tx, name, oldest)
+                if full and not went:  # windows that overlap may be more than the readings they are of
+                    went = self._store.journal.drop_windows(tx, name, WINDOWS)
+            gone += went
         return gone > 0
 
 

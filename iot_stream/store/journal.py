@@ -311,6 +311,12 @@ class Journal:
             ).rowcount
         return gone
 
+    def drop_windows(self, tx: Transaction, pipeline: str, count: int) -> int:
+        """Forgets the windows that were cut first; returns how many went."""
+        where = "SELECT id FROM windows WHERE pipeline = ? ORDER BY id LIMIT ?"
+        query = f"DELETE FROM windows WHERE id IN ({where})"  # noqa: S608  text from the line above
+        return tx.execute(query, (pipeline, count)).rowcount
+
     def _retain_segments(self, tx: Transaction, pipeline: str, oldest: int) -> int:
         rows = self._store.read(
             "SELECT id, heads FROM journal WHERE pipeline = ? AND arrived < ? LIMIT ?",
