@@ -53,12 +53,8 @@ def recording(path: Path, number: int) -> NDArray[np.float16]:
         raise SystemExit("scipy reads .mat files, and is not there: pip install scipy") from error
     try:
         content = loadmat(path)
-    except (
-        MatReadError,
-        OSError,
-        ValueError,
-        NotImplementedError,
-    ) as error:  # the last of scipy for version 7.3
+    # scipy says NotImplementedError of files of MATLAB's version 7.3, which none of the centre's is.
+    except (MatReadError, OSError, ValueError, NotImplementedError) as error:
         raise SystemExit(f"{path} is no .mat file: {error}; delete it and get it anew") from error
     # By number: some of the centre's files hold the variables of a neighbour too.
     names = [f"X{number:03d}_{sensor}_time" for sensor in SENSORS]

@@ -22,7 +22,7 @@ def test_bench_ingest_counts_all_and_says_what_it_found(
     monkeypatch.setattr(ingest, "DEVICES", (100,))
     monkeypatch.setattr(ingest, "PACED", {"messages": 200, "rate": 1000, "chunk": 1})
     if transport == "mosquitto" and find_mosquitto() is None:
-        pytest.skip("needs mosquitto")
+        pytest.skip("no mosquitto on this machine: apt install mosquitto")
     target = tmp_path / "figures.json"
     command = ["ingest", "--messages", "1000", "--transport", transport, "--json", str(target)]
     done = CliRunner().invoke(bench, [*command, "--folder", str(tmp_path / "bench")], catch_exceptions=False)

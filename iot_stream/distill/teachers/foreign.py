@@ -1,22 +1,47 @@
 """Teachers that come ready: they take raw windows, say what they say, and learn nothing here."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_stream.config.learning import TrainSettings
+from iot_stream.config import Network
+from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.distill.teachers.member import LEAST, NO_COST, Lessons, State
-from iot_stream.distill.trainer import Trained
+from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
 from iot_stream.readings import Values
+from iot_stream.spec import Spec
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
 ENOUGH = 8  # rows that sum to one are no coincidence
 
 Speak = Callable[[Values], NDArray[np.floating]]
 """(n, length, inputs) raw windows, NaN where a value is missing → (n, classes)."""
+
+
+class Ready(ABC):
+    """A kind whose members come ready: what the bootstrap would teach they know."""
+
+    @classmethod
+    @abstractmethod
+    def restored(
+        cls, network: Network, spec: Spec, _state: State, _hardware: Hardware
+    ) -> "ForeignMember": ...
+
+    @classmethod
+    def trained(
+        cls,
+        network: Network,
+        spec: Spec,
+        _lessons: Lessons,
+        settings: TrainSettings,
+        _seed: int,
+        _progress: Progress | None,
+    ) -> tuple["ForeignMember", Trained]:
+        return cls.restored(network, spec, {}, settings), NO_COST
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from iot_stream.config import Network
-from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.config.learning import Hardware
 from iot_stream.config.network import ONNX
-from iot_stream.distill.teachers.foreign import ForeignMember, manner
-from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
-from iot_stream.distill.trainer import Progress, Trained
+from iot_stream.distill.teachers.foreign import ForeignMember, Ready, manner
+from iot_stream.distill.teachers.member import KINDS, State
 from iot_stream.errors import ModelError
 from iot_stream.readings import Values
 from iot_stream.spec import Spec
@@ -23,20 +22,8 @@ TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(floa
 
 
 @KINDS.register(ONNX)
-class OnnxFile:
+class OnnxFile(Ready):
     """Options: `layout` of its input, `output` by name where there are several, `gives`, `classes`."""
-
-    @classmethod
-    def trained(
-        cls,
-        network: Network,
-        spec: Spec,
-        _lessons: Lessons,
-        settings: TrainSettings,
-        _seed: int,
-        _progress: Progress | None,
-    ) -> tuple[ForeignMember, Trained]:
-        return cls.restored(network, spec, {}, settings), NO_COST
 
     @classmethod
     def restored(cls, network: Network, spec: Spec, _state: State, _hardware: Hardware) -> ForeignMember:

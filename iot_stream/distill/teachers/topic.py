@@ -4,29 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.config import Network, TopicTeacher
-from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.config.learning import Hardware
 from iot_stream.config.network import TOPIC
-from iot_stream.distill.teachers.foreign import PROBABILITIES, ForeignMember
-from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
-from iot_stream.distill.trainer import Progress, Trained
+from iot_stream.distill.teachers.foreign import PROBABILITIES, ForeignMember, Ready
+from iot_stream.distill.teachers.member import KINDS, State
 from iot_stream.readings import Values
 from iot_stream.spec import Spec
 
 
 @KINDS.register(TOPIC)
-class Topic:
-    @classmethod
-    def trained(
-        cls,
-        network: Network,
-        spec: Spec,
-        _lessons: Lessons,
-        settings: TrainSettings,
-        _seed: int,
-        _progress: Progress | None,
-    ) -> tuple[ForeignMember, Trained]:
-        return cls.restored(network, spec, {}, settings), NO_COST
-
+class Topic(Ready):
     @classmethod
     def restored(cls, network: Network, spec: Spec, _state: State, _hardware: Hardware) -> ForeignMember:
         told = network.topic
