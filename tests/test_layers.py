@@ -47,7 +47,17 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 TORCH_ROOMS = {"distill", "evaluate"}
 DISTILLERS_PROCESS = {
     f"iot_stream.service.{name}"
-    for name in ("distiller", "round", "learning", "bootstrap", "cold_start", "watching", "scoring", "rounds")
+    for name in (
+        "distiller",
+        "round",
+        "learning",
+        "bootstrap",
+        "cold_start",
+        "watching",
+        "scoring",
+        "rounds",
+        "stages",
+    )
 }
 TORCH = {"torch", "torchvision", "onnxscript"}
 

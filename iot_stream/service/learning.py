@@ -28,7 +28,7 @@ from iot_stream.readings import Values
 from iot_stream.service import bootstrap as bootstraps
 from iot_stream.service import cold_start
 from iot_stream.service.bootstrap import Bootstrap
-from iot_stream.service.round import Learner, Say
+from iot_stream.service.stages import Learner, Say
 from iot_stream.spec import Spec
 from iot_stream.store import Store
 from iot_stream.store.registry import Version

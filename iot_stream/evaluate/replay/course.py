@@ -30,7 +30,7 @@ from iot_stream.readings import Times, Values
 from iot_stream.recordings import Known
 from iot_stream.service import learning, round
 from iot_stream.service.learning import Prepared
-from iot_stream.service.round import Say
+from iot_stream.service.stages import Say
 from iot_stream.service.triggers import Trigger
 from simulator.script import NEVER
 

@@ -9,7 +9,7 @@ from iot_stream.config.learning import DistillSettings
 from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Packed
-from iot_stream.service.round import Learner
+from iot_stream.service.stages import Learner
 
 LABELS_ONLY, CONTROL = "labels_only", "control"
 
