@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/installed-run
 DEV := $(VENV)/installed-dev
 
+# A test file stays in one process, for what its tests share is made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: help demo demo-office test test-long results bench check-style check clean
 .DEFAULT_GOAL := help
 
@@ -37,10 +40,10 @@ demo-office: $(RUN)
 	$(BIN)/iot-stream demo --office
 
 test: $(DEV)
-	$(BIN)/python -m pytest -m "not long"
+	$(PYTEST) -m "not long"
 
 test-long: $(DEV)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Replays whose figures docs/results.md shows: folder.configuration of examples/. Both data sets that are too
 # large to ship, or not ours to ship, are made by the prepare.py of their example.
@@ -70,7 +73,7 @@ check-style: $(DEV)
 	$(BIN)/mypy
 
 check: check-style
-	$(BIN)/python -m pytest -m "not slow and not long"
+	$(PYTEST) -m "not slow and not long"
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -57,8 +57,8 @@ def make(folder: Path, *arguments: str) -> str:
     [
         ("demo", "iot-stream demo"),
         ("demo-office", "iot-stream demo --office"),
-        ("test", 'pytest -m "not long"'),
-        ("test-long", "pytest"),
+        ("test", '--dist loadfile -m "not long"'),
+        ("test-long", "-m pytest"),
         ("check", "ruff format --check"),
     ],
 )

@@ -142,7 +142,7 @@ def summary(run: Run) -> dict[str, Any]:
         "bytes_up": run.ledger.bytes_up,
         "bytes_down_per_device": round(float(np.mean(down))) if down else 0,
         "broker": run.broker,
-        "versions_running": _running(run),
+        "versions_running": running(run.events),
         "unacknowledged_messages": run.ledger.unacknowledged,
         "input_problems": {f"{device}/{reason}": n for device, reason, n in run.counters},
     }
@@ -183,10 +183,10 @@ def _accuracies(scores: Scores | None, rivals: Sequence[str], measure: Any) -> N
     return result
 
 
-def _running(run: Run) -> dict[str, int]:
+def running(events: Sequence[Event]) -> dict[str, int]:
     """Version that each device ran last, by its own word."""
-    running: dict[str, int] = {}
-    for _, device, event, version, _, _ in run.events:
+    last: dict[str, int] = {}
+    for _, device, event, version, _, _ in events:
         if event in ("applied", "rolled_back"):
-            running[device] = version
-    return running
+            last[device] = version
+    return last

@@ -43,22 +43,32 @@ def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: 
         path = write_config(tmp_path, broker.url, prefix, triggers=triggers)
         written = yaml.safe_load(path.read_text()) | settings
         path.write_text(yaml.safe_dump(written, sort_keys=False))
-        with opened(path) as (config, store):
-            with service(path, tmp_path / "service.log") as serving:
+        with opened(path) as (config, store), service(path, tmp_path / "service.log") as serving:
+            wait_until(
+                lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 90
+            )
+            stream = ("--devices", "8", "--seconds", "24", "--linger", "90")
+            with fleet(path, tmp_path, "--scenario", str(scenario), *stream) as running:
+                written_down = tmp_path / "ledger.json"
                 wait_until(
-                    lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 90
+                    lambda: written_down.exists() or running.poll() is not None, "the stream's end", 90
                 )
-                with fleet(
-                    path, tmp_path, "--scenario", str(scenario), "--devices", "8", "--seconds", "24"
-                ) as running:
-                    running.wait(90)
-                    assert running.returncode == 0, (tmp_path / "simulator.log").read_text()
-                ledger = Ledger.read(tmp_path / "ledger.json")
+                assert running.poll() is None, (tmp_path / "simulator.log").read_text()
+                ledger = Ledger.read(written_down)
                 published = sum(block.n for block in ledger.blocks)
                 wait_until(
                     lambda: sum(store.journal.readings(NAME).values()) >= published, "all readings stored"
                 )
-                assert serving.poll() is None
+                # The last rounds may end after the stream; devices that stay get what they release.
+                wait_until(
+                    lambda: (
+                        set(live.running(store.registry.events(NAME)).values())
+                        == {store.registry.versions(NAME)[-1].version}
+                    ),
+                    "all devices on the last version",
+                    60,
+                )
+            assert serving.poll() is None
             result = live.read(store, NAME, config.pipelines[NAME], ledger, broker.name)
     summary = live.summary(result)
     assert summary["devices"] == 8
@@ -68,7 +78,7 @@ def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: 
     assert summary["windows"] > 150
     assert summary["released"] >= 2
     assert summary["swaps"] >= 8
-    assert set(summary["versions_running"].values()) == {result.versions[-1].version}
+    assert len(summary["versions_running"]) == 8
     assert summary["recovery_s"] > 0
     assert None not in summary["accuracy_stream"].values()
     assert {r.outcome for r in result.rounds} <= {"released", "rejected", "held"}
