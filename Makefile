@@ -25,7 +25,7 @@ help:
 	@echo "make test         the tests that CI runs"
 	@echo "make test-long    all tests, also those that take minutes"
 	@echo "make results      all replays of docs/results.md, three seeds each; with -j2 in half an hour"
-	@echo "make bench        the benchmarks of docs/benchmarks.md; five minutes"
+	@echo "make bench        the benchmarks of docs/benchmarks.md; ten minutes"
 	@echo "make check        lint, format, types and the fast tests"
 	@echo "make clean        removes what these made: .venv, runs and caches"
 	@echo

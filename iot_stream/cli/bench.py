@@ -38,7 +38,7 @@ def ingest(messages: int, transport: str, target: Path | None, folder: Path) -> 
 
     Publishers of their own process send packets encoded beforehand, at QoS 0 and 1, of one and ten readings,
     of 10, 100 and 1,000 devices, through a mosquitto of its own on loopback and directly. Latency is from
-    publish to committed, at 1,000 messages a second. Some five minutes.
+    publish to committed, at 1,000 messages a second. Rates and CPU are medians of three. Some ten minutes.
     """
     from iot_stream.evaluate.bench import ingest as measured
 

@@ -87,7 +87,7 @@ class Collector:
                 self._collect(batch, stopping)
                 try:
                     if cut.due() or not batch:
-                        self._cut_all()
+                        self.cut()
                         cut.rest()
                         self._go_on(CUTTING_WAITS)
                     if save.due():
@@ -105,7 +105,7 @@ class Collector:
             for host in self._hosts:
                 host.stop()
             self._receiver.stop()
-        self._cut_all()
+        self.cut()
         self._save()
 
     def _collect(self, batch: list[Received], stopping: threading.Event) -> None:
@@ -146,7 +146,8 @@ class Collector:
         if not self._leading:
             self._cutters = []
 
-    def _cut_all(self) -> None:
+    def cut(self) -> None:
+        """All windows that the journal has whole."""
         if self._leading and not self._cutters:
             self._cutters = self._new_cutters()
         for _, cutter in self._cutters:

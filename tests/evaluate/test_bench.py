@@ -18,6 +18,7 @@ from tests.service.running import write_config
 def test_bench_ingest_counts_all_and_says_what_it_found(
     tmp_path: Path, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ingest, "PASSES", 1)
     monkeypatch.setattr(ingest, "READINGS", (10,))
     monkeypatch.setattr(ingest, "DEVICES", (100,))
     monkeypatch.setattr(ingest, "PACED", {"messages": 200, "rate": 1000, "chunk": 1})
