@@ -56,6 +56,9 @@ DISTILLERS_PROCESS = {
         "watching",
         "scoring",
         "rounds",
+        "members",
+        "chronicle",
+        "cohort",
         "stages",
     )
 }

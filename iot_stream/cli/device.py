@@ -17,7 +17,7 @@ from iot_stream.clock import iso, wall
 from iot_stream.config import Broker, load
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.readings import check_device_name
+from iot_stream.readings import check_device_name, device_name
 from iot_stream.release.keys import Keys
 
 
@@ -74,3 +74,48 @@ def replaced(name: str, path: Path, pipeline: str | None, at: int | None) -> Non
     since = now if at is None else at
     store.scope.replace("cli", chosen, name, since)
     click.echo(f"{name} is another sensor since {iso(since)}")
+
+
+@device.command()
+@click.argument("name")
+@click.argument("tags", nargs=-1, required=True, metavar="TAG=VALUE…")
+@config_option
+@pipeline_option
+def tag(name: str, tags: tuple[str, ...], path: Path, pipeline: str | None) -> None:
+    """Say what device NAME is: `cohorts: {by: TAG}` gives those of one VALUE a student of their own.
+
+    What is said here stands over what a topic says. An empty VALUE puts the device back among all others.
+    """
+    config, store = opened(path)
+    chosen, _ = pick(config, pipeline)
+    known_device(store, chosen, name)
+    found = {}
+    for each in tags:
+        key, equals, value = each.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"{each!r}: write TAG=VALUE, as line=4")
+        try:
+            found[key] = device_name(value) if value else ""
+        except DataError as error:
+            raise ConfigError(f"{each!r}: {error.detail}") from error
+    with store.write() as tx:
+        store.cohorts.tag(tx, chosen, name, found, "cli")
+    click.echo(f"{name}: {', '.join(f'{key} is {value or chr(8212)}' for key, value in found.items())}")
+
+
+@device.command("list")
+@config_option
+@pipeline_option
+def list_devices(path: Path, pipeline: str | None) -> None:
+    """Devices, the cohort whose student each follows, and the version it says it runs."""
+    config, store = opened(path)
+    chosen, _ = pick(config, pipeline)
+    members = store.cohorts.members(chosen)
+    seen = {each.device: each for each in store.registry.devices(chosen)}
+    for name in sorted(seen | members):
+        known = seen.get(name)
+        running = (
+            f"version {known.version}, {'online' if known.online else 'offline'}" if known else "never seen"
+        )
+        cohort = members.get(name, known.cohort if known else "all")
+        click.echo(f"{name:24} {cohort:20} {running}")

@@ -7,7 +7,10 @@ import click
 
 from iot_stream.cli.common import ask, config_option, opened, pick, pipeline_option
 from iot_stream.clock import iso
+from iot_stream.config.cohorts import ALL
 from iot_stream.errors import ConfigError
+
+cohort_option = click.option("--cohort", default=ALL, show_default=True, help="Whose versions are meant.")
 
 
 @click.group()
@@ -22,26 +25,31 @@ def list_versions(path: Path, pipeline: str | None) -> None:
     """All versions, their gate, and how many devices run each."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    running = [device.version for device in store.registry.devices(name)]
-    click.echo(f"{'version':>7}  {'made':24}  {'devices':>7}  {'bytes':>6}  gate")
+    running = [(device.cohort, device.version) for device in store.registry.devices(name)]
+    several = len(store.registry.cohorts(name)) > 1
+    cohort = f"  {'cohort':20}" if several else ""
+    click.echo(f"{'version':>7}{cohort}  {'made':24}  {'devices':>7}  {'bytes':>6}  gate")
     for version in store.registry.versions(name):
         size = len(store.registry.artifact(version.weights))
         gate = version.provenance.get("gate", {}).get("reason", "")
-        devices = running.count(version.version)
-        click.echo(f"{version.version:>7}  {iso(version.created)}  {devices:>7}  {size:>6}  {gate}")
+        devices = running.count((version.cohort, version.version))
+        cohort = f"  {version.cohort:20}" if several else ""
+        click.echo(f"{version.version:>7}{cohort}  {iso(version.created)}  {devices:>7}  {size:>6}  {gate}")
 
 
 @models.command()
 @click.argument("version", type=int)
 @config_option
 @pipeline_option
-def show(version: int, path: Path, pipeline: str | None) -> None:
+@cohort_option
+def show(version: int, path: Path, pipeline: str | None, cohort: str) -> None:
     """Where VERSION came from: data, teacher, losses, settings, gate, cost (JSON)."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    found = next((v for v in store.registry.versions(name) if v.version == version), None)
+    found = next((v for v in store.registry.versions(name, cohort) if v.version == version), None)
     if found is None:
-        raise ConfigError(f"{name} has no version {version}; `iot-stream models list` shows them")
+        of = name if cohort == ALL else f"cohort {cohort} of {name}"
+        raise ConfigError(f"{of} has no version {version}; `iot-stream models list` shows them")
     click.echo(json.dumps(found._asdict() | {"created": iso(found.created)}, indent=2))
 
 
@@ -49,9 +57,10 @@ def show(version: int, path: Path, pipeline: str | None) -> None:
 @click.argument("version", type=int)
 @config_option
 @pipeline_option
+@cohort_option
 @click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the distiller.")
-def rollback(version: int, path: Path, pipeline: str | None, wait: float) -> None:
+def rollback(version: int, path: Path, pipeline: str | None, cohort: str, wait: float) -> None:
     """Release the weights of VERSION again, as a new version (the running distiller does it)."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    ask(store, "distiller", wait, "rollback", name, version=version)
+    ask(store, "distiller", wait, "rollback", name, version=version, cohort=cohort)

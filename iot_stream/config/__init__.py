@@ -4,6 +4,7 @@
 """
 
 from iot_stream.address import Address, Broker, Settings
+from iot_stream.config.cohorts import Cohorts
 from iot_stream.config.loading import Config, load
 from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Bootstrap, Late, LateLabels, Recordings, Select
@@ -24,6 +25,7 @@ __all__ = [
     "Address",
     "Bootstrap",
     "Broker",
+    "Cohorts",
     "Config",
     "Gate",
     "Hold",

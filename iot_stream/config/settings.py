@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, field
 
 from iot_stream.address import Settings
+from iot_stream.config.cohorts import Cohorts
 from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Recordings
@@ -238,6 +239,7 @@ class Pipeline(Settings, frozen=True):
     )
     sample: Annotated[Sample, Meta(description="What a round learns from")] = Sample()
     triggers: Annotated[Triggers, Meta(description="What starts a round")] = Triggers()
+    cohorts: Annotated[Cohorts, Meta(description="Which devices share a student")] = Cohorts()
     hold: Annotated[Hold, Meta(description="When a device is not learnt from, for it looks broken")] = Hold()
     gate: Annotated[Gate, Meta(description="What a candidate must pass")] = Gate()
     trust: Annotated[

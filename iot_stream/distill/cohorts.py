@@ -53,23 +53,23 @@ def distil_together(
     *,
     steps: int | None = None,
     progress: Progress | None = None,
-) -> list[Trained]:
+) -> list[Trained | ModelError]:
     """`distil` for each lesson, in place; students of the same form and batch learn in one stack.
 
     What does not stack (a network with dropout, a loss of hidden layers, bfloat16, one with no like) learns
-    alone. The seconds told are each student's share of its stack's. Raises ModelError as `distil` does, with
-    the number of the lesson; the others of its stack have learnt by then.
+    alone. The seconds told are each student's share of its stack's. In the place of a lesson that failed
+    stands what `distil` would have raised: the others of its stack have learnt.
     """
     stacks: dict[tuple[object, ...], list[int]] = {}
     for number, lesson in enumerate(lessons):
         stacks.setdefault(_form(number, lesson, settings), []).append(number)
-    found: dict[int, Trained] = {}
+    found: dict[int, Trained | ModelError] = {}
     for numbers in stacks.values():
         if len(numbers) == 1:
-            found[numbers[0]] = _alone(numbers[0], lessons[numbers[0]], settings, steps, progress)
+            found[numbers[0]] = _alone(lessons[numbers[0]], settings, steps, progress)
             continue
         together = _Stack([lessons[number] for number in numbers], settings, steps or settings.steps)
-        found |= dict(zip(numbers, together.learn(numbers, progress), strict=True))
+        found |= dict(zip(numbers, together.learn(progress), strict=True))
     return [found[number] for number in range(len(lessons))]
 
 
@@ -86,8 +86,8 @@ def _form(number: int, lesson: Lesson, settings: DistillSettings) -> tuple[objec
 
 
 def _alone(
-    number: int, lesson: Lesson, settings: DistillSettings, steps: int | None, progress: Progress | None
-) -> Trained:
+    lesson: Lesson, settings: DistillSettings, steps: int | None, progress: Progress | None
+) -> Trained | ModelError:
     try:
         return distil(
             lesson.student,
@@ -103,7 +103,7 @@ def _alone(
             progress=progress,
         )
     except ModelError as error:
-        raise ModelError(f"student {number}: {error}") from error
+        return error
 
 
 class _Stack:
@@ -123,7 +123,7 @@ class _Stack:
         self._begins = torch.from_numpy(np.concatenate([[0], ends[:-1]]))[:, None]
         self._draws = [Draw(len(each.x), settings.batch, each.weights, each.seed) for each in lessons]
 
-    def learn(self, numbers: Sequence[int], progress: Progress | None) -> list[Trained]:
+    def learn(self, progress: Progress | None) -> list[Trained | ModelError]:
         """The loop of `distil`, for all at once; who has come to an end is taken out as it is then."""
         began, cpu_began = time.perf_counter(), time.process_time()
         settings, weights = self._settings, list(self._weights.values())
@@ -153,15 +153,16 @@ class _Stack:
                     lasts[place] = self._take_out(place, average)
             if progress is not None:
                 progress(done, self._steps)
-        share = len(numbers)
+        share = len(paces)
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
         stacked = {name: torch.stack(values) for name, values in history.items()}
-        trained = []
-        for place, (number, pace) in enumerate(zip(numbers, paces, strict=True)):
+        trained: list[Trained | ModelError] = []
+        for place, pace in enumerate(paces):
             try:
                 losses = means({name: values[: pace.end, place] for name, values in stacked.items()})
             except ModelError as error:
-                raise ModelError(f"student {number}: {error}") from error
+                trained.append(error)
+                continue
             windows = pace.end * rows.shape[1]
             trained.append(
                 Trained(losses, pace.end, seconds / share, cpu_seconds / share, lasts[place], windows)

@@ -17,9 +17,11 @@ from iot_stream.config.learning import DistillSettings
 from iot_stream.cut import Cut
 from iot_stream.device.model import Model
 from iot_stream.distill import export, fusion
+from iot_stream.distill.cohorts import Lesson, distil_together
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import build
 from iot_stream.distill.trainer import Progress, Trained, distil, predict
+from iot_stream.errors import ModelError
 from iot_stream.readings import Values
 from iot_stream.spec import Spec, normalisation
 
@@ -94,24 +96,35 @@ class Architecture:
         `weights` (n,) says how often a row is drawn; `anchor`: the first student, to be pulled towards;
         `past`: students as they were left, to be averaged with.
         """
-        student = self.resumed(resume)
-        x = self.spec.model_input(material.x)
-        trained = distil(
-            student,
-            x,
+        lesson = self.lesson(resume, material, weights, seed, anchor)
+        (trained,) = distil_together([lesson], settings)
+        if isinstance(trained, ModelError):
+            raise trained
+        return lesson.student, self.fused(lesson, trained, past)
+
+    def lesson(
+        self, resume: bytes, material: Material, weights: NDArray[np.float64], seed: int, anchor: bytes
+    ) -> Lesson:
+        """What `further` distils, for those who distil several together."""
+        return Lesson(
+            self.resumed(resume),
+            self.spec.model_input(material.x),
             material.logits,
             material.labels,
-            settings,
             seed,
-            weights=weights,
-            anchor=dict(safetensors.torch.load(anchor)),
-            features=material.features,
+            weights,
+            dict(safetensors.torch.load(anchor)),
+            material.features,
         )
-        if past:
-            bare = {name: weight.detach().clone() for name, weight in student.named_parameters()}
-            fusion.average(student, [safetensors.torch.load(each) for each in past], torch.from_numpy(x))
-            trained = replace(trained, last=trained.last or bare)
-        return student, trained
+
+    def fused(self, lesson: Lesson, trained: Trained, past: Sequence[bytes]) -> Trained:
+        """The lesson's student, averaged with past ones in place."""
+        if not past:
+            return trained
+        student = lesson.student
+        bare = {name: weight.detach().clone() for name, weight in student.named_parameters()}
+        fusion.average(student, [safetensors.torch.load(each) for each in past], torch.from_numpy(lesson.x))
+        return replace(trained, last=trained.last or bare)
 
     def logits(self, student: nn.Module, windows: Values) -> Values:
         """(n, classes) of raw windows (n, length, inputs), before encoding."""

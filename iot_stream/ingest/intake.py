@@ -17,6 +17,7 @@ from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import EARLIEST, MAX_PAYLOAD, check_times, too_large
 from iot_stream.ingest.ahead import FutureAlarm
+from iot_stream.ingest.levels import Levels
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.ingest.packets import Received
 from iot_stream.readings import Block, Label, device_name
@@ -68,6 +69,7 @@ class Intake:
 
     def __init__(self, config: Config, store: Store) -> None:
         self._journal, self._faults, self._memory = store.journal, store.faults, store.memory
+        self._levels = Levels(store.cohorts)
         self.clocks = {name: Clock(pipeline.clock) for name, pipeline in config.pipelines.items()}
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
@@ -156,6 +158,7 @@ class Intake:
     def conclude(self, tx: Transaction) -> None:
         """At the end of a transaction: what is in memory, and what conversations remember, is part of it."""
         self._write(tx)
+        self._levels.write(tx)
         for talk in self._conversations:
             lost = talk.decoder.lost()
             for device, n in lost.items():
@@ -194,6 +197,7 @@ class Intake:
     def take_back(self) -> None:
         """The transaction failed and its messages come again: nothing of it is remembered."""
         self._put_down()
+        self._levels.take_back()
         for talk in self._conversations:
             talk.decoder.restore(talk.kept)
 
@@ -227,6 +231,7 @@ class Intake:
                     continue
                 if newest > now and (said := future.look(device, newest, now)):
                     log.warning("%s: %s", name, said)
+                self._levels.hear(name, device, places)
                 if stream:
                     clock.advance(newest)
                 pending.append(block if device == block.device else block.renamed(device))
@@ -251,6 +256,7 @@ class Intake:
             if blocks.times.min() < EARLIEST or newest > wall():
                 return False
             clock.advance(newest)
+            self._levels.hear_all(name, blocks.devices, places)
             pending.append(blocks)
             self._values += blocks.values.size
             if self._values > MOST_VALUES:

@@ -35,7 +35,7 @@ SYNC_S = 10.0
 class Publisher:
     def __init__(self, config: Config, store: Store, keys_folder: Path) -> None:
         self._config = config
-        self._registry = store.registry
+        self._registry, self._cohorts = store.registry, store.cohorts
         self._keys = Keys.load(keys_folder)
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._presence = Presence(config.prefix, "publisher")
@@ -48,6 +48,7 @@ class Publisher:
             on_connect=self._reconnected.set,
         )
         self._retained: dict[str, bytes] = {}
+        self._assigned = dict.fromkeys(config.pipelines, 0)  # up to this assignment devices have been told
 
     def run(self, stopping: threading.Event) -> None:
         """Until `stopping`; raises BrokerError if another publisher is at work on the same prefix."""
@@ -66,7 +67,9 @@ class Publisher:
                     self._presence.say_online(self._connection)
                     self._sync(stopping)
                     self._mend()
+                    self._assigned = dict.fromkeys(self._config.pipelines, 0)
                 self._publish_new()
+                self._tell_cohorts()
                 self._listen(POLL_S)
         finally:
             self._presence.say_offline(self._connection)
@@ -150,7 +153,7 @@ class Publisher:
         self._registry.save_release(pipeline, cohort, SLOT, version.version, message)
         self._send(pipeline, cohort, version, message)
         if not renew:
-            self._clear_superseded(pipeline, cohort)
+            self._clear_superseded(pipeline)
             self._tell_round(pipeline, version, len(message))
 
     def _repository(self, pipeline: str, cohort: str) -> Repository:
@@ -191,15 +194,18 @@ class Publisher:
         self._connection.publish_and_wait(topic, message, retain=True)
         self._retained[topic] = message
 
-    def _clear_superseded(self, pipeline: str, cohort: str) -> None:
-        """Blobs that neither of the last two versions needs; a device in mid-update has those."""
-        versions = self._registry.versions(pipeline, cohort)
-        needed = {a for v in versions[-2:] for a in (v.graph, v.spec, v.weights)}
+    def _clear_superseded(self, pipeline: str) -> None:
+        """Blobs that neither of a cohort's last two versions needs; a device in mid-update has those."""
+        last = [v for cohort in self._registry.cohorts(pipeline) for v in self._last_two(pipeline, cohort)]
+        needed = {a for v in last for a in (v.graph, v.spec, v.weights)}
         for topic in [t for t, content in self._retained.items() if content]:
             levels = topics.BLOB.levels(topic)
             if levels and levels["pipeline"] == pipeline and levels["sha256"] not in needed:
                 self._connection.publish_and_wait(topic, b"", retain=True)
                 self._retained[topic] = b""
+
+    def _last_two(self, pipeline: str, cohort: str) -> list[Version]:
+        return self._registry.versions(pipeline, cohort)[-2:]
 
     def _tell_round(self, pipeline: str, version: Version, size: int) -> None:
         event = topics.RoundEvent(
@@ -246,6 +252,19 @@ class Publisher:
         device = Device(levels["device"], cohort, status.online, version, wall())
         self._registry.save_device(levels["pipeline"], device, payload.decode())
         if known is None:
-            self._connection.publish(
-                topics.COHORT.of(**levels), topics.encode(topics.Cohort(cohort)), retain=True
-            )
+            self._tell_cohort(levels["pipeline"], device.device, self._cohort_of(levels, cohort))
+
+    def _cohort_of(self, levels: dict[str, str], otherwise: str) -> str:
+        return self._cohorts.members(levels["pipeline"]).get(levels["device"], otherwise)
+
+    def _tell_cohorts(self) -> None:
+        """Devices whose cohort is another now; all of them when the broker may have forgotten."""
+        for name in self._config.pipelines:
+            news = {each.device: each for each in self._cohorts.assignments(name, self._assigned[name])}
+            for device, each in news.items():
+                self._tell_cohort(name, device, each.cohort)
+                self._assigned[name] = max(self._assigned[name], each.id)
+
+    def _tell_cohort(self, pipeline: str, device: str, cohort: str) -> None:
+        topic = topics.COHORT.of(prefix=self._config.prefix, pipeline=pipeline, device=device)
+        self._connection.publish(topic, topics.encode(topics.Cohort(cohort)), retain=True)

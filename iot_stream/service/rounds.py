@@ -1,32 +1,37 @@
-"""The rounds of a pipeline, live: data from the store, events on the broker, versions into the registry."""
+"""The rounds of a pipeline, live: data from the store, a teacher for all, a student for each cohort."""
 
 import logging
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from iot_stream import topics
+import numpy as np
+
 from iot_stream.clock import wall
 from iot_stream.config import Config, Pipeline
-from iot_stream.distill import drift, outliers
+from iot_stream.config.cohorts import ALL
+from iot_stream.distill import outliers
+from iot_stream.distill.material import Material
+from iot_stream.distill.outliers import Found
+from iot_stream.distill.student import Packed
 from iot_stream.errors import IotStreamError, ModelError, NotTaughtYet, TeacherAway
 from iot_stream.mqtt import Connection
-from iot_stream.readings import Values
 from iot_stream.service import bootstrap, learning, round
 from iot_stream.service.bootstrap import Bootstrap
+from iot_stream.service.chronicle import Chronicle
+from iot_stream.service.cohort import Begun, Cohort
 from iot_stream.service.holding import Holding
 from iot_stream.service.learning import Prepared
+from iot_stream.service.members import Members
 from iot_stream.service.scoring import Scoring, newest
-from iot_stream.service.triggers import Trigger
 from iot_stream.service.watching import Watching
 from iot_stream.store import Store
-from iot_stream.store.registry import Round, Version
+from iot_stream.store.registry import Command
 
 log = logging.getLogger(__name__)
 
-COHORT = "all"
 AGAIN_S = 1.0  # between two questions to a teacher that has nothing to say yet, or is away
+MEMBERS_S = 1.0  # between two looks at who belongs where
 
 
 class Rounds:
@@ -41,12 +46,16 @@ class Rounds:
         folder: Path,
         connection: Connection,
     ) -> None:
-        self._prefix, self._name, self._pipeline = config.prefix, name, pipeline
-        self._store, self._folder, self._connection = store, folder, connection
+        self._name, self._pipeline, self._store, self._folder = name, pipeline, store, folder
+        self._chronicle = partial(Chronicle, config.prefix, store, name, pipeline, connection)
         self._prepared: Prepared | None = None
         self._scoring: Scoring | None = None
-        self._trigger = Trigger(pipeline.triggers, 0, 0)
+        self._cohorts: dict[str, Cohort] = {}
+        self._counted: dict[str, int] = {}  # windows of each device that its cohort has been told of
+        self._members = Members(store, name, pipeline.cohorts)
+        self._members_again = 0.0
         self._watching, self._holding = Watching(store, name, pipeline), Holding(store, name, pipeline)
+        self._command: Command | None = None
         self._again = 0.0  # when the teacher is asked again, on the monotonic clock
         self._waiting = ""  # what for, as it was said
 
@@ -66,27 +75,30 @@ class Rounds:
         self._again = time.monotonic() + AGAIN_S
         if why != self._waiting:
             self._waiting = why
-            self._tell("progress", self._round_id(), stage="teacher", detail=why)
+            chronicle = self._chronicle(ALL)
+            chronicle.progress(chronicle.round_id, "teacher", why)
 
     def prepare(self) -> None:
         """Teacher, first student and rivals; the first student is released as it is where nothing runs yet,
         or what runs has another form than is configured now."""
-        self._close_interrupted_rounds()
-        round_id = self._round_id()
-        say = partial(self._progress, round_id)
-        registry = self._store.registry
+        registry, every = self._store.registry, self._chronicle(ALL)
+        every.interrupted()
+        say = partial(every.progress, every.round_id)
         self._prepared = learning.prepare(
             registry, self._name, self._pipeline, self._folder, say, self._heard
         )
-        if reason := self._why_anew(self._prepared):
-            report = self._prepared.report | {"gate": {"reason": f"first version: {reason}"}}
-            self._finish(round_id, "bootstrap", wall(), 0, "released", report, self._prepared.first)
+        for name in dict.fromkeys((ALL, *registry.cohorts(self._name))):
+            self._open(name, self._prepared.first)
         teacher = learning.tuned(registry, self._prepared.teacher, self._pipeline)
         # Devices have their first student by now; the rivals are wanted for scoring only.
         rivals = learning.rivals(registry, self._prepared, say)
         watching = self._watching if self._pipeline.triggers.drift else None
         self._scoring = Scoring(self._store, self._name, self._pipeline, teacher, rivals, watching)
-        self._go_on(self._scoring.scored, self._prepared.learner.bootstrap.x)
+        self._counted = dict(self._scoring.scored)
+        for device, count in self._counted.items():
+            self._cohorts[self._members.of(device)].scored += count
+        for cohort in self._cohorts.values():
+            cohort.go_on()
 
     def _heard(self) -> Bootstrap:
         student, teacher = (
@@ -95,26 +107,22 @@ class Rounds:
         )
         return bootstrap.together(student, teacher)
 
-    def _why_anew(self, prepared: Prepared) -> str:
-        newest = self._store.registry.newest(self._name, COHORT)
+    def _open(self, name: str, first: Packed, since: str = "") -> None:
+        """A cohort with a version that its devices can take; `since`: where it comes from."""
+        assert self._prepared is not None
+        cohort = self._cohorts[name] = Cohort(self._chronicle(name), self._prepared)
+        if why := since or self._why_anew(cohort):
+            cohort.first(f"first version: {why}", first)
+
+    def _why_anew(self, cohort: Cohort) -> str:
+        assert self._prepared is not None
+        cohort.chronicle.interrupted()
+        newest = cohort.chronicle.newest
         if newest is None:
             return "nothing to compare with"
-        return learning.another_form(self._store, newest, prepared.learner)
+        return learning.another_form(self._store, newest, self._prepared.learner)
 
-    def _go_on(self, scored: int, reference: Values) -> None:
-        """Where the trigger stood when this process last ended."""
-        rounds = self._store.registry.rounds(self._name)
-        last = rounds[-1].stream_started
-        self._trigger = Trigger(self._pipeline.triggers, last, scored if last else 0, reference)
-        for before in rounds:
-            if cost := before.report.get("cost"):
-                self._trigger.spent(before.stream_started, cost["cpu_seconds"])
-
-    def _close_interrupted_rounds(self) -> None:
-        for before in self._store.registry.rounds(self._name):
-            if before.ended is None:
-                with self._store.write() as tx:
-                    self._store.registry.save_round(tx, before._replace(ended=wall(), outcome="interrupted"))
+    # --- between the rounds -----------------------------------------------------------------
 
     def score(self) -> None:
         """What teacher and rivals say of windows that are new."""
@@ -126,11 +134,6 @@ class Rounds:
                 self._wait(str(error))
         self._scoring.hear_rivals()
 
-    # --- rounds -----------------------------------------------------------------------------
-
-    def _now(self) -> int:
-        return self._store.journal.now(self._name) if self._pipeline.clock == "stream" else wall()
-
     def obey(self) -> None:
         """Commands that are ours: distil now, roll back."""
         for command in self._store.registry.open_commands("distil", "rollback"):
@@ -140,149 +143,102 @@ class Rounds:
                 if self._holding.paused:
                     self._store.registry.close_command(command.id, "failed", f"{self._name} is paused")
                     continue
-                self._trigger.command = command.id
+                self._command = command
                 continue
             try:
-                outcome = self._roll_back(int(command.arguments["version"]))
+                outcome = self._roll_back(command)
                 self._store.registry.close_command(command.id, "done", outcome)
             except IotStreamError as error:
                 self._store.registry.close_command(command.id, "failed", str(error))
 
+    def _roll_back(self, command: Command) -> str:
+        cohort = str(command.arguments.get("cohort", ALL))
+        if cohort not in self._cohorts:
+            raise ModelError(f"{self._name} has no cohort {cohort}; there are {', '.join(self._cohorts)}")
+        return self._cohorts[cohort].chronicle.roll_back(int(command.arguments["version"]))
+
+    def _move(self, moves: dict[str, str]) -> None:
+        """Devices to other cohorts, of which new ones start from what most of their devices run."""
+        for name in dict.fromkeys(moves.values()):
+            if name not in self._cohorts:
+                parent = self._members.of(next(device for device, to in moves.items() if to == name))
+                running = self._cohorts[parent].chronicle.newest
+                assert running is not None, "every cohort has a version"
+                packed = learning.packed_version(self._store, running)
+                self._open(name, packed, f"version {running.version} of {parent}")
+        if moves:
+            self._members.assign(moves)
+            log.info("%s: %s", self._name, ", ".join(f"{each} to {to}" for each, to in moves.items()))
+
+    def _count(self) -> None:
+        """Tell each cohort of the windows of its devices that are new."""
+        assert self._scoring is not None
+        if time.monotonic() >= self._members_again:
+            self._members_again = time.monotonic() + MEMBERS_S
+            self._move(self._members.news(self._scoring.scored))
+        for device, count in self._scoring.scored.items():
+            if fresh := count - self._counted.get(device, 0):
+                self._counted[device] = count
+                self._cohorts[self._members.of(device)].scored += fresh
+
+    # --- rounds -----------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return self._store.journal.now(self._name) if self._pipeline.clock == "stream" else wall()
+
     def step(self, once: bool = False) -> None:
-        """A round, if there is a reason for one."""
-        if self._trigger.watches:
-            self._trigger.watch(self._watching.fresh(COHORT))
-        assert self._scoring is not None
-        scored = self._scoring.scored
-        labels = self._store.journal.label_count(self._name, self._trigger.last_round)
-        reason = "command" if once else self._trigger.reason(self._now(), scored, labels)
-        if reason is None or self._holding.paused:
+        """A round of each cohort that has a reason for one."""
+        self._count()
+        due = {name: why for name, cohort in self._cohorts.items() if (why := self._reason(cohort, once))}
+        if not due or self._holding.paused:
             return
-        command, self._trigger.command = self._trigger.command, None
-        since = self._trigger.last_round
-        self._trigger.started(self._now(), scored)
-        outcome = self._round(reason, since)
+        command, self._command = self._command, None
+        outcomes = self._rounds(due)
         if command is not None:
-            self._store.registry.close_command(command, "done", outcome)
+            self._store.registry.close_command(command.id, "done", "; ".join(outcomes))
 
-    def _round(self, reason: str, since: int) -> str:
+    def _reason(self, cohort: Cohort, once: bool) -> str | None:
+        trigger = cohort.trigger
+        if trigger.watches:
+            trigger.watch(self._watching.fresh(self._members, cohort.name))
+        if once or self._command is not None:
+            return "command" if cohort.scored or len(self._cohorts) == 1 else None
+        labels = 0
+        if self._pipeline.triggers.labels:
+            counts = self._store.journal.label_counts(self._name, trigger.last_round)
+            labels = sum(n for device, n in counts.items() if self._members.of(device) == cohort.name)
+        return trigger.reason(self._now(), cohort.scored, labels)
+
+    def _rounds(self, due: dict[str, str]) -> list[str]:
         assert self._prepared is not None
         assert self._scoring is not None
-        round_id, started, stream_started = self._round_id(), wall(), self._now()
-        self._save(Round(round_id, self._name, COHORT, reason, started, None, stream_started, "running", {}))
-        self._tell("started", round_id, trigger=reason)
-        running = self._store.registry.newest(self._name, COHORT)
-        assert running is not None
+        now, bootstrapped = self._now(), self._prepared.learner.bootstrap
         material = self._scoring.material()
-        found = self._holding.look(material, self._prepared.learner.bootstrap)
+        found = self._holding.look(material, bootstrapped)
         material = outliers.without(material, found.leavers)
-        try:
-            result = round.run(
-                self._prepared.learner,
-                learning.packed_version(self._store, running),
-                self._scoring.teacher,
-                material,
-                since,
-                stream_started,
-                self._prepared.learner.seed(len(self._store.registry.rounds(self._name)) - 1),
-                partial(self._progress, round_id),
-                self._past(running),
-            )
-        except ModelError as error:
-            self._finish(round_id, reason, started, stream_started, "failed", {"error": str(error)}, None)
-            return f"failed: {error}"
-        if result.teacher is not self._scoring.teacher:
-            learning.keep_tuned(self._store.registry, result.teacher, round_id)
-            self._scoring.teacher = result.teacher
-        verdict = result.verdict
-        self._tell("gated", round_id, detail=f"{verdict.outcome}: {verdict.reason}")
-        outcome = "released" if verdict.passed else verdict.outcome
-        report = result.report | {
-            "trigger": reason,
-            "running": running.version,
-            "excluded": self._scoring.excluded,
-        }
-        report |= found.report()
-        self._trigger.spent(stream_started, result.report["cost"]["cpu_seconds"])
-        if verdict.passed:
-            self._trigger.released(drift.reference(material, self._pipeline.sample))
-        if not verdict.passed:
-            # A candidate that failed is kept beside its report, for a person to look at.
-            with self._store.write() as tx:
-                report["candidate"] = self._store.registry.put_artifact(tx, result.candidate.weights)
-        self._finish(
-            round_id,
-            reason,
-            started,
-            stream_started,
-            outcome,
-            report,
-            result.candidate if verdict.passed else None,
-        )
-        return f"{round_id}: {outcome}, {verdict.reason}"
+        if moves := self._members.regrouped(material, bootstrapped):
+            self._move(moves)
+            due |= {self._members.of(device): "cohort: its devices have changed" for device in moves}
+        rows = {name: self._members.rows(material.devices, name) for name in due}
+        begun = [
+            started
+            for name, why in due.items()
+            if (started := self._cohorts[name].begin(why, now, material.rows(rows[name])))
+        ]
+        beside = material.rows(~np.logical_or.reduce(list(rows.values())))
+        return self._ended(begun, beside, found)
 
-    def _past(self, running: Version) -> list[bytes]:
-        """The last versions of the running one's form, that it is to be averaged with."""
-        registry, count = self._store.registry, self._pipeline.distill.average
-        form = (running.graph, running.spec)
-        alike = [v.resume for v in registry.versions(self._name, COHORT) if (v.graph, v.spec) == form]
-        return [registry.artifact(resume) for resume in alike[max(0, len(alike) - count) :]]
-
-    def _finish(
-        self,
-        round_id: str,
-        reason: str,
-        started: int,
-        stream_started: int,
-        outcome: str,
-        report: dict[str, Any],
-        released: Any,
-    ) -> None:
-        """Round and version in one transaction: no version without its report."""
-        assert self._prepared is not None
-        provenance = {name: part for name, part in report.items() if name != "why"} | {
-            "teacher": self._prepared.teacher.key,
-            "settings": repr(self._pipeline.distill),
-            "network": repr(self._pipeline.student),
-        }
-        with self._store.write() as tx:
-            if released is not None:
-                version = learning.add_version(
-                    self._store, tx, self._name, COHORT, round_id, released, provenance
-                )
-                report = report | {"version": version.version}
-            self._store.registry.save_round(
-                tx,
-                Round(round_id, self._name, COHORT, reason, started, wall(), stream_started, outcome, report),
-            )
-        if released is None:
-            self._tell("rejected" if outcome == "rejected" else outcome, round_id)
-
-    def _roll_back(self, number: int) -> str:
-        """A new version with an old one's weights."""
-        old = next(
-            (v for v in self._store.registry.versions(self._name, COHORT) if v.version == number), None
-        )
-        if old is None:
-            raise ModelError(f"{self._name} has no version {number}; `iot-stream models list` shows them")
-        with self._store.write() as tx:
-            packed = learning.packed_version(self._store, old)
-            provenance = {"rollback_of": number, "gate": {"reason": f"rolled back to version {number}"}}
-            version = learning.add_version(self._store, tx, self._name, COHORT, old.round, packed, provenance)
-        return f"version {version.version} carries the weights of version {number}"
-
-    def _save(self, row: Round) -> None:
-        with self._store.write() as tx:
-            self._store.registry.save_round(tx, row)
-
-    def _round_id(self) -> str:
-        return f"{self._name}-{COHORT}-{len(self._store.registry.rounds(self._name)):04d}"
-
-    def _progress(self, round_id: str, stage: str, detail: str) -> None:
-        self._tell("progress", round_id, stage=stage, detail=detail)
-
-    def _tell(self, event: str, round_id: str, **more: Any) -> None:
-        log.info("%s %s %s", round_id, event, " ".join(str(value) for value in more.values()))
-        message = topics.RoundEvent(event, round_id, wall(), COHORT, **more)
-        topic = topics.ROUND.of(prefix=self._prefix, pipeline=self._name, round=round_id)
-        self._connection.publish(topic, topics.encode(message))
+    def _ended(self, begun: list[Begun], beside: Material, found: Found) -> list[str]:
+        assert self._scoring is not None
+        teacher = self._scoring.teacher
+        results = round.together([each.round for each in begun], teacher, beside)
+        taught = {id(each.teacher): each.teacher for each in results if isinstance(each, round.Result)}
+        tuned = next((each for each in taught.values() if each is not teacher), None)
+        # Where one cohort's round holds the teacher, it is as it was for all.
+        if tuned is not None and len(taught) == 1:
+            learning.keep_tuned(self._store.registry, tuned, begun[0].row.id)
+            self._scoring.teacher = tuned
+        return [
+            each.cohort.end(each, result, found, self._scoring.excluded)
+            for each, result in zip(begun, results, strict=True)
+        ]

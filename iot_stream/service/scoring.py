@@ -1,6 +1,7 @@
 """What teacher and rivals say of every window, kept in the store, so that none is passed twice; and what a
 round may learn from."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -30,8 +31,9 @@ def newest(store: Store, name: str, pipeline: Pipeline, cut: Cut) -> WindowSet:
 
 
 class Scoring:
-    """`teacher` as the last round left it; `scored` windows it has spoken on; `excluded` windows that are not
-    in the last material. `watching` is told of everything, where a trigger wants it."""
+    """`teacher` as the last round left it; `scored`: of each device the windows it has spoken on;
+    `excluded` windows that are not in the last material. `watching` is told of everything, where a trigger
+    wants it."""
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class Scoring:
         self._teacher_at = registry.scored_up_to(name, speaker, self._teacher_cut.id)
         static = self._model_name(learning.STATIC)
         self._student_at = registry.scored_up_to(name, static, self._student_cut.id)
-        self.scored = registry.output_count(name, speaker)
+        self.scored = Counter(registry.output_counts(name, speaker))
         self.excluded = 0
 
     def hear_teacher(self) -> None:
@@ -90,7 +92,7 @@ class Scoring:
             self._store.registry.add_outputs(tx, rows)
         if teacher:
             self._teacher_at = int(windows.ids[-1])
-            self.scored += len(windows)
+            self.scored.update(windows.devices.tolist())
         else:
             self._student_at = int(windows.ids[-1])
             if self._watching:

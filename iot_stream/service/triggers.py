@@ -1,5 +1,5 @@
-"""What starts a round: a command, drift, labels, a number of new windows, a period. What delays it: too few
-new windows, the cool-down, the budget.
+"""What starts a round, beside a command: drift, labels, a number of new windows, a period. What delays it:
+too few new windows, the cool-down, the budget.
 
 The period can grow while nothing happens: after each round by `every`, up to `longest`, and back to `every`
 with an alarm, as the adaptive training rate of Khani et al. has it ("Real-time video inference on edge
@@ -24,7 +24,6 @@ class Trigger:
     ) -> None:
         self._settings = settings
         self.last_round = last_round
-        self.command: int | None = None
         self._due: int | None = last_round + int(settings.every or 0) if last_round else None
         self._seen = seen
         self._since_alarm = 1  # rounds, counting the next one
@@ -46,8 +45,6 @@ class Trigger:
     def reason(self, now: int, windows: int, labels: int = 0) -> str | None:
         """Why a round should start, or None; `windows` that the teacher has spoken on in all, `labels` that
         have come since the last round's start."""
-        if self.command is not None:
-            return "command"
         fresh = windows - self._seen
         if fresh < self._settings.at_least:
             return None

@@ -10,6 +10,7 @@ from iot_stream.device.model import Model
 from iot_stream.distill.drift import Fresh
 from iot_stream.readings import Values
 from iot_stream.service import learning
+from iot_stream.service.members import Members
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
 
@@ -32,8 +33,7 @@ class Watching:
         self._store, self._name, self._pipeline = store, name, pipeline
         self._windows: dict[Key, _Window] = {}
         self._words: dict[Key, Values] = {}
-        self._version = 0
-        self._model: Model | None = None
+        self._models: dict[str, tuple[int, Model]] = {}  # by cohort
 
     def cut(self, windows: WindowSet) -> None:
         """Windows of the student's that are new."""
@@ -48,9 +48,10 @@ class Watching:
         self._words.update(zip(keys, logits, strict=True))
         _forget(self._words)
 
-    def fresh(self, cohort: str) -> Fresh:
-        """What has come in pairs since it was asked last, oldest first, of what may be learnt from."""
-        keys = [key for key in self._words if key in self._windows]
+    def fresh(self, members: Members, cohort: str) -> Fresh:
+        """What has come of the cohort in pairs since it was asked last, oldest first, of what may be learnt
+        from."""
+        keys = [key for key in self._words if key in self._windows and members.of(key[0]) == cohort]
         found = [(key, self._windows.pop(key), self._words.pop(key)) for key in keys]
         found.sort(key=lambda each: each[1].end)
         if found:
@@ -70,10 +71,11 @@ class Watching:
     def _running(self, cohort: str) -> Model:
         version = self._store.registry.newest(self._name, cohort)
         assert version is not None, "the bootstrap has released one"
-        if self._model is None or version.version != self._version:
-            self._version = version.version
-            self._model = learning.packed_version(self._store, version).model()
-        return self._model
+        number, model = self._models.get(cohort, (0, None))
+        if model is None or number != version.version:
+            model = learning.packed_version(self._store, version).model()
+            self._models[cohort] = version.version, model
+        return model
 
 
 def _forget(waiting: dict[Key, _Window] | dict[Key, Values]) -> None:

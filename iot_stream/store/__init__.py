@@ -7,6 +7,7 @@ from typing import Any
 
 from iot_stream.errors import ConfigError
 from iot_stream.store.base import Database, Transaction
+from iot_stream.store.cohorts import Cohorts
 from iot_stream.store.faults import Faults
 from iot_stream.store.journal import Journal
 from iot_stream.store.memory import Memory
@@ -19,7 +20,8 @@ __all__ = ["Store", "Transaction"]
 
 class Store(Database):
     """`journal`: readings, windows, labels, predictions; `faults`: what was wrong with them; `memory`: the
-    collector's; `registry`: models, rounds, releases, devices; `scope`: what may be learnt from."""
+    collector's; `registry`: models, rounds, releases, devices; `scope`: what may be learnt from; `cohorts`:
+    who shares a student."""
 
     def __init__(self, place: Path | str) -> None:
         """Opens or makes the store: SQLite in a folder, PostgreSQL at a URL; raises StoreError."""
@@ -30,6 +32,7 @@ class Store(Database):
         self.memory = Memory(self._database)
         self.registry = Registry(self._database)
         self.scope = Scope(self._database)
+        self.cohorts = Cohorts(self._database)
 
     def write(self) -> AbstractContextManager[Transaction]:
         return self._database.write()

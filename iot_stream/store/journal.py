@@ -257,10 +257,10 @@ class Journal:
             (pipeline, label.device, label.start, label.end, label.value, arrived),
         )
 
-    def label_count(self, pipeline: str, after: int) -> int:
-        """How many have come after this time (ns on the pipeline's clock)."""
-        query = "SELECT count(*) FROM labels WHERE pipeline = ? AND arrived > ?"
-        return int(self._store.one(query, pipeline, after))
+    def label_counts(self, pipeline: str, after: int) -> dict[str, int]:
+        """Device → how many have come after this time (ns on the pipeline's clock)."""
+        query = "SELECT device, count(*) FROM labels WHERE pipeline = ? AND arrived > ? GROUP BY device"
+        return dict(self._store.read(query, pipeline, after))
 
     def labels(self, pipeline: str) -> list[Label]:
         rows = self._store.read(

@@ -150,6 +150,19 @@ STEPS = [
         device TEXT NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL, "until" INTEGER
     )
     """,
+    """
+    -- collector (levels of topics) and people: what a device is, by name
+    CREATE TABLE tags (
+        pipeline TEXT NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+        who TEXT NOT NULL, PRIMARY KEY (pipeline, device, name)
+    ) WITHOUT ROWID;
+    -- distiller: whose student a device follows, by its newest row
+    CREATE TABLE cohorts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, pipeline TEXT NOT NULL,
+        device TEXT NOT NULL, cohort TEXT NOT NULL, reason TEXT NOT NULL
+    );
+    CREATE INDEX cohorts_by_pipeline ON cohorts (pipeline, id)
+    """,
 ]
 
 

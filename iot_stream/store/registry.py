@@ -99,8 +99,13 @@ class Registry:
             (*round_[:-1], json.dumps(round_.report)),
         )
 
-    def rounds(self, pipeline: str) -> list[Round]:
-        rows = self._store.read("SELECT * FROM rounds WHERE pipeline = ? ORDER BY started", pipeline)
+    def rounds(self, pipeline: str, cohort: str | None = None) -> list[Round]:
+        """Of one cohort or all, in order of their beginning."""
+        rows = self._store.read(
+            "SELECT * FROM rounds WHERE pipeline = ? AND cohort = coalesce(?, cohort) ORDER BY started",
+            pipeline,
+            cohort,
+        )
         return [Round._make([*row[:-1], json.loads(row[-1])]) for row in rows]
 
     def add_version(self, tx: Transaction, version: Version) -> None:
@@ -146,8 +151,12 @@ class Registry:
         )
 
     def output_count(self, pipeline: str, model: str) -> int:
-        query = "SELECT count(*) FROM outputs WHERE pipeline = ? AND model = ?"
-        return int(self._store.one(query, pipeline, model))
+        return sum(self.output_counts(pipeline, model).values())
+
+    def output_counts(self, pipeline: str, model: str) -> dict[str, int]:
+        """Device → windows that the model has spoken on."""
+        query = "SELECT device, count(*) FROM outputs WHERE pipeline = ? AND model = ? GROUP BY device"
+        return dict(self._store.read(query, pipeline, model))
 
     def output_total(self, pipeline: str) -> int:
         return int(self._store.one("SELECT count(*) FROM outputs WHERE pipeline = ?", pipeline))

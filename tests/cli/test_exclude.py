@@ -70,3 +70,18 @@ def test_a_replaced_sensor_is_on_the_list(config: Path) -> None:
     assert said == "kitchen is another sensor since 2015-03-01T08:00:00.000Z\n"
     assert "kitchen              replaced 2015-03-01T08:00:00.000Z" in run("exclude", "list", *at).stdout
     assert "no reading of 'attic'" in run("device", "replaced", "attic", *at, code=2).stderr
+
+
+def test_a_device_is_tagged_and_listed(config: Path) -> None:
+    at = ("--config", str(config))
+    assert (
+        run("device", "tag", "kitchen", "line=4", "hall=a/b", *at).stdout
+        == "kitchen: line is 4, hall is a%2Fb\n"
+    )
+    store = Store(load(config).store_folder)
+    assert store.cohorts.tags("office", "line") == {"kitchen": "4"}
+    with store.write() as tx:
+        store.cohorts.assign(tx, "office", {"kitchen": "4"}, "by line")
+    assert run("device", "list", *at).stdout.split() == ["kitchen", "4", "never", "seen"]
+    assert "is kitchen meant" in run("device", "tag", "kitchn", "line=4", *at, code=2).stderr
+    assert "write TAG=VALUE" in run("device", "tag", "kitchen", "line", *at, code=2).stderr

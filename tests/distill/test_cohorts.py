@@ -52,7 +52,7 @@ def alone(each: Lesson, settings: DistillSettings) -> tuple[nn.Module, Trained]:
 def same(lessons: list[Lesson], settings: DistillSettings) -> list[Trained]:
     """Together as alone: weights, running statistics, losses, steps."""
     expected = [alone(each, settings) for each in lessons]
-    found = distil_together(lessons, settings)
+    found = [each for each in distil_together(lessons, settings) if isinstance(each, Trained)]
     for each, (student, wanted), trained in zip(lessons, expected, found, strict=True):
         assert not each.student.training
         assert trained.steps == wanted.steps
@@ -79,8 +79,8 @@ def test_with_every_loss(loss: str) -> None:
     settings = DistillSettings(steps=8, batch=16, loss=loss, ema=0.0)
     lessons = [lesson(seed, 40, "mlp") for seed in range(2)]
     if loss == "hints":
-        with pytest.raises(ModelError, match="student 0: loss hints"):
-            distil_together(lessons, settings)
+        for failed in distil_together(lessons, settings):
+            assert "loss hints" in str(failed)
     else:
         same(lessons, settings)
 
@@ -116,16 +116,20 @@ def test_one_that_fails_is_named_and_the_others_have_learnt() -> None:
     lessons = [lesson(seed, 40, "mlp") for seed in range(3)]
     lessons[1].teacher_logits[:] = np.nan
     expected, _ = alone(lessons[2], SETTINGS)
-    with pytest.raises(ModelError, match="student 1: the loss became"):
-        distil_together(lessons, SETTINGS)
+    before, failed, after = distil_together(lessons, SETTINGS)
+    assert isinstance(failed, ModelError)
+    assert "the loss became" in str(failed)
+    assert isinstance(before, Trained)
+    assert isinstance(after, Trained)
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(lessons[2].student.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_to_learn_from_is_said() -> None:
     assert distil_together([], SETTINGS) == []
-    with pytest.raises(ModelError, match="student 1: nothing to distil"):
-        distil_together([lesson(0, 40), lesson(1, 0)], SETTINGS)
+    learnt, failed = distil_together([lesson(0, 40), lesson(1, 0)], SETTINGS)
+    assert isinstance(learnt, Trained)
+    assert "nothing to distil" in str(failed)
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

@@ -73,14 +73,14 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stream, Course, li
     """Stream, course, and what each round was given to learn from."""
     settings = pipeline(tmp_path_factory.mktemp("faults"), {"every": "8 s", "at_least": 50})
     seen = []
-    original = course.round.run
+    original = course.round.Round
 
-    def spy(learner, running, teacher, material, *rest):
+    def spy(learner, running, material, *rest):
         seen.append(material)
-        return original(learner, running, teacher, material, *rest)
+        return original(learner, running, material, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course.round, "run", spy)
+        patch.setattr(course.round, "Round", spy)
         stream, ran = replaying.run(settings, recorded(settings))
     return stream, ran, seen
 

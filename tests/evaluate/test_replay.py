@@ -104,13 +104,13 @@ def test_a_round_learns_only_what_has_arrived(
     settings: Pipeline, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = course.round.run
+    original = course.round.Round
 
-    def spy(learner, running, teacher, material, since, now, *others):
+    def spy(learner, running, material, since, now, *others):
         seen.append((material, now))
-        return original(learner, running, teacher, material, since, now, *others)
+        return original(learner, running, material, since, now, *others)
 
-    monkeypatch.setattr(course.round, "run", spy)
+    monkeypatch.setattr(course.round, "Round", spy)
     run(settings, recordings)
     labelled = 0
     for material, now in seen:

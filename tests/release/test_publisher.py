@@ -195,3 +195,50 @@ def test_what_devices_say_is_written_down(broker: Broker, prefix: str, store: St
         wait_until(lambda: [d.version for d in store.registry.devices("p")] == [3], "the device")
         wait_until(lambda: [e[2] for e in store.registry.events("p")] == ["applied"], "the event")
         wait_until(lambda: topics.COHORT.of(**levels) in listener.retained, "its cohort, told to it")
+
+
+def test_devices_are_told_their_cohort_and_told_again_when_it_changes(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+
+    def told(device: str) -> str:
+        topic = topics.COHORT.of(prefix=prefix, pipeline="p", device=device)
+        payload = listener.retained.get(topic, b"")
+        return topics.decode(topics.Cohort, payload).cohort if payload else ""
+
+    def assign(**cohorts: str) -> None:
+        with store.write() as tx:
+            store.cohorts.assign(tx, "p", cohorts, "by line")
+
+    assign(a="north", b="north")
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        wait_until(lambda: told("a") == told("b") == "north", "both are told")
+        assign(b="south")
+        wait_until(lambda: told("b") == "south", "the change")
+        levels = {"prefix": prefix, "pipeline": "p", "device": "b"}
+        listener.connection.publish(topics.STATUS.of(**levels), topics.encode(topics.Status(True, 3)))
+        wait_until(lambda: bool(store.registry.devices("p")), "a device that has been away")
+        assert (told("a"), told("b")) == ("north", "south")
+
+
+def test_a_release_leaves_the_blobs_of_other_cohorts(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    own = b"a graph of its own, " + GRAPH
+    put = store.registry.put_artifact
+    with store.write() as tx:
+        weights = encodings.encode("int8", {"w": np.ones((2, 3), np.float32)})
+        kept = put(tx, own)
+        version = Version(
+            "p", "north", 1, "r1", wall(), kept, put(tx, SPEC), put(tx, weights), "int8", put(tx, weights), {}
+        )
+        store.registry.add_version(tx, version)
+    add_version(store, 1)
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        for number in (2, 3, 4):
+            wait_until(lambda number=number: released(listener, prefix) == number - 1, "the one before")
+            add_version(store, number)
+        wait_until(lambda: released(listener, prefix) == 4, "the last")
+        assert listener.retained[topics.BLOB.of(prefix=prefix, pipeline="p", sha256=kept, n="0")] == own

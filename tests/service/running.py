@@ -87,8 +87,9 @@ def simulator(config: Path, folder: Path, *options: str) -> Iterator[subprocess.
     """`iot-simulator`; its ledger is `ledger.json` in the folder."""
     command = [sys.executable, "-m", "simulator", "--config", str(config)]
     command += ["--ledger", str(folder / "ledger.json"), "--state", str(folder / "devices"), *options]
+    environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
     with (folder / "simulator.log").open("ab") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors, env=environment)
     try:
         yield process
     finally:

@@ -49,7 +49,9 @@ def _stream(prepared: Prepared) -> Material:
 
 def _round(prepared: Prepared, stream: Material, seed: int, say: round.Say = lambda *_: None) -> round.Result:
     now = int(stream.ends.max()) if len(stream) else 0
-    return round.run(prepared.learner, prepared.first, prepared.teacher, stream, 0, now, seed, say)
+    return round.run(
+        round.Round(prepared.learner, prepared.first, stream, 0, now, seed, say), prepared.teacher
+    )
 
 
 def test_the_teacher_is_trained_once_and_then_taken_from_the_registry(
@@ -200,15 +202,8 @@ def test_a_round_averages_with_the_students_of_the_past(prepared: Prepared) -> N
     past = [prepared.first.resume]
     alone, together = (
         round.run(
-            learner,
-            prepared.first,
+            round.Round(learner, prepared.first, stream, 0, int(stream.ends.max()), 0, lambda *_: None, each),
             prepared.teacher,
-            stream,
-            0,
-            int(stream.ends.max()),
-            0,
-            lambda *_: None,
-            each,
         ).candidate
         for each in ((), past)
     )

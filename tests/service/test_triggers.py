@@ -38,13 +38,6 @@ def test_number_of_new_windows():
     assert trigger.reason(0, 120) == "windows"
 
 
-def test_command_needs_no_windows():
-    trigger = Trigger(Triggers(), 0, 0)
-    assert trigger.reason(0, 10_000) is None
-    trigger.command = 7
-    assert trigger.reason(0, 0) == "command"
-
-
 def test_goes_on_after_a_restart_where_it_was():
     trigger = Trigger(EVERY, 100 * SECOND, 40)
     assert trigger.reason(105 * SECOND, 100) is None
@@ -59,14 +52,12 @@ def test_labels_that_have_come():
     assert trigger.reason(0, 100, 20) == "labels: 20 have come"
 
 
-def test_no_round_sooner_than_the_cooldown_but_a_command():
+def test_no_round_sooner_than_the_cooldown():
     trigger = Trigger(Triggers(windows=10, at_least=5, cooldown=Duration(60 * SECOND)), 0, 0)
     assert trigger.reason(SECOND, 50) == "windows"
     trigger.started(SECOND, 50)
     assert trigger.reason(60 * SECOND, 500) is None
     assert trigger.reason(61 * SECOND, 500) == "windows"
-    trigger.command = 1
-    assert trigger.reason(2 * SECOND, 50) == "command"
 
 
 # --- drift ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from iot_stream.distill.material import Material
 from iot_stream.service import learning
 from iot_stream.service.holding import Holding
 from iot_stream.service.learning import Prepared
+from iot_stream.service.members import Members
 from iot_stream.service.watching import Watching
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
@@ -49,29 +50,42 @@ def windows(prepared: Prepared, rows: slice, devices: str = "a") -> WindowSet:
 def test_windows_and_words_are_joined_whichever_come_first(
     store: Store, pipeline: Pipeline, prepared: Prepared
 ) -> None:
-    watching = Watching(store, NAME, pipeline)
+    watching, everyone = Watching(store, NAME, pipeline), Members(store, NAME, pipeline.cohorts)
     words = prepared.learner.bootstrap.logits
-    assert len(watching.fresh("all")) == 0
+    assert len(watching.fresh(everyone, "all")) == 0
     watching.cut(windows(prepared, slice(0, 10)))
-    assert len(watching.fresh("all")) == 0
+    assert len(watching.fresh(everyone, "all")) == 0
     watching.heard(windows(prepared, slice(5, 20)), words[5:20])
-    fresh = watching.fresh("all")
+    fresh = watching.fresh(everyone, "all")
     np.testing.assert_array_equal(fresh.x, prepared.learner.bootstrap.x[5:10])
     np.testing.assert_array_equal(fresh.teacher, words[5:10])
     np.testing.assert_allclose(fresh.student, prepared.first.model().logits(fresh.x), rtol=1e-5)
-    assert len(watching.fresh("all")) == 0  # each is shown once
+    assert len(watching.fresh(everyone, "all")) == 0  # each is shown once
     watching.cut(windows(prepared, slice(10, 20)))
-    np.testing.assert_array_equal(watching.fresh("all").teacher, words[10:20])
+    np.testing.assert_array_equal(watching.fresh(everyone, "all").teacher, words[10:20])
 
 
 def test_what_is_not_learnt_from_is_not_shown(store: Store, pipeline: Pipeline, prepared: Prepared) -> None:
-    watching = Watching(store, NAME, pipeline)
+    watching, everyone = Watching(store, NAME, pipeline), Members(store, NAME, pipeline.cohorts)
     store.scope.hold("distiller", NAME, "b", 4 * SECOND, "stuck")
     each = windows(prepared, slice(0, 10), "ab")
     watching.cut(each)
     watching.heard(each, prepared.learner.bootstrap.logits[:10])
     kept = [number for number in range(10) if number % 2 == 0 or number < 4]
-    np.testing.assert_array_equal(watching.fresh("all").x, prepared.learner.bootstrap.x[kept])
+    np.testing.assert_array_equal(watching.fresh(everyone, "all").x, prepared.learner.bootstrap.x[kept])
+
+
+def test_each_cohort_is_shown_its_own(store: Store, pipeline: Pipeline, prepared: Prepared) -> None:
+    watching, members = Watching(store, NAME, pipeline), Members(store, NAME, pipeline.cohorts)
+    members.assign({"b": "north"})
+    with store.write() as tx:
+        learning.add_version(store, tx, NAME, "north", "round", prepared.first, {})
+    each = windows(prepared, slice(0, 10), "ab")
+    watching.cut(each)
+    watching.heard(each, prepared.learner.bootstrap.logits[:10])
+    for cohort, first in (("north", 1), ("all", 0)):
+        shown = watching.fresh(members, cohort)
+        np.testing.assert_array_equal(shown.x, prepared.learner.bootstrap.x[first:10:2])
 
 
 def test_who_looks_broken_is_held_in_the_store_until_resumed(

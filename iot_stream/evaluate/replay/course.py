@@ -12,31 +12,29 @@ from numpy.typing import NDArray
 
 from iot_stream import labelling
 from iot_stream.config import Pipeline, Recordings
-from iot_stream.device.model import Model
 from iot_stream.distill import drift, outliers, sampler
 from iot_stream.distill.drift import Fresh
 from iot_stream.distill.material import Material
 from iot_stream.distill.outliers import Leaver
 from iot_stream.distill.student import Packed
 from iot_stream.distill.teachers import Teacher
+from iot_stream.errors import ModelError
 from iot_stream.evaluate.peers import lessons
 from iot_stream.evaluate.peers import run as peers
 from iot_stream.evaluate.persistence import Word, repeated
 from iot_stream.evaluate.replay import plan, rivals
+from iot_stream.evaluate.replay.fleet import LEARNING, STUDENT, Cohort, Fleet, Version
 from iot_stream.evaluate.replay.plan import Turn
-from iot_stream.evaluate.replay.releases import Releases
+from iot_stream.evaluate.replay.releases import Downloads
 from iot_stream.evaluate.replay.stream import Stream
-from iot_stream.readings import Times, Values
+from iot_stream.readings import Values
 from iot_stream.recordings import Known
 from iot_stream.service import learning, round
 from iot_stream.service.learning import Prepared
 from iot_stream.service.stages import Say
-from iot_stream.service.triggers import Trigger
 from simulator.script import NEVER
 
-STUDENT, TEACHER, PERSISTENCE = "student", "teacher", "persistence"
-LEARNING = (STUDENT, rivals.LABELS_ONLY, rivals.CONTROL)
-"""Those that go through the rounds."""
+TEACHER, PERSISTENCE = "teacher", "persistence"
 
 ROUNDS, PEERS = "rounds", "peers"
 Step = Callable[[str, float], None]
@@ -58,7 +56,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Done:
-    """A round as it ended. `version` and `bytes` are 0 where nothing was released."""
+    """A round as it ended. `version` and `bytes` are 0 where nothing was released to its `devices`."""
 
     turn: Turn
     outcome: str
@@ -66,19 +64,20 @@ class Done:
     version: int
     bytes: int
     report: dict[str, Any]
+    devices: int = 0
 
 
 @dataclass(frozen=True)
 class Course:
-    """`said`: a rival's class of each window (n,), −1 where it said nothing. `peers`: where they ran,
-    what each tells of itself."""
+    """`student`: the last of the largest cohort. `said`: a rival's class of each window (n,), −1 where it
+    said nothing. `peers`: where they ran, what each tells of itself."""
 
     seed: int
     prepared: Prepared
     student: Packed
     said: dict[str, NDArray[np.int64]]
     rounds: list[Done]
-    releases: Releases
+    releases: Downloads
     seconds: float
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -104,31 +103,23 @@ def run(
     step(ROUNDS, 0.0)
     clock = _Rounds(name, prepared, stream, known, say)
     clock.run(step)
-    said |= {lane: _speak(versions, stream) for lane, versions in clock.versions.items()}
+    said |= {lane: clock.fleet.speak(lane, stream) for lane in LEARNING}
     spoken = stream.place >= 0
     said[TEACHER] = np.where(spoken, _classes(clock.logits), -1)
     said[PERSISTENCE] = _persistence(prepared, stream, known, said[TEACHER])
-    turns = [done.turn for done in clock.done]
+    turns = list({done.turn.now: done.turn for done in clock.done}.values())
     ran = _peers(prepared, stream, known, said[TEACHER], turns, step) if beside_peers else {}
     said |= {name: peer.said for name, peer in ran.items()}
     return Course(
         pipeline.seed,
         prepared,
-        clock.versions[STUDENT][-1].packed,
+        clock.fleet.largest.newest(STUDENT),
         said,
         clock.done,
         clock.releases,
         time.perf_counter() - began,
         {name: peer.report for name, peer in ran.items()},
     )
-
-
-@dataclass(frozen=True)
-class _Version:
-    """Acts on windows that end after `since` (ns)."""
-
-    since: int
-    packed: Packed
 
 
 @dataclass
@@ -140,27 +131,23 @@ class _Rounds:
     stream: Stream
     known: list[Known]
     say: Say
-    versions: dict[str, list[_Version]] = field(init=False)
+    fleet: Fleet = field(init=False)
     logits: Values = field(init=False)
     teacher: Teacher = field(init=False)
-    releases: Releases = field(init=False)
-    trigger: Trigger = field(init=False)
-    running: Model = field(init=False)
+    releases: Downloads = field(init=False)
     held: dict[str, Leaver] = field(default_factory=dict)
     done: list[Done] = field(default_factory=list)
     _heard: int = -1  # up to this moment the teacher of each time has spoken
 
     def __post_init__(self) -> None:
-        first = self.prepared.first
-        self.versions = {lane: [_Version(-1, first)] for lane in LEARNING}
+        first, devices = self.prepared.first, np.unique(self.stream.devices).tolist()
         self.teacher = self.prepared.teacher
         nothing = np.zeros((1, len(self.prepared.learner.pipeline.classes)), np.float32)
         self.logits = np.concatenate([self.teacher.logits(self.stream.teacher_x), nothing])[self.stream.place]
-        self.trigger = Trigger(self.pipeline.triggers, 0, 0, self.prepared.learner.bootstrap.x)
-        self.running = first.model()
-        self.releases = Releases(self.name)
         begin = int(self.stream.ends.min()) if len(self.stream) else 0
-        self.releases.add(first, f"{self.name}-all-0000", "first version: nothing to compare with", begin)
+        self.fleet, self.releases = Fleet(self.prepared, devices), Downloads(self.name, devices)
+        for cohort in self.fleet.cohorts:
+            self._release(cohort, 0, first, "first version: nothing to compare with", begin)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -172,53 +159,80 @@ class _Rounds:
 
     def run(self, step: Step) -> None:
         """All rounds; the trigger sees what their versions say."""
-        told = np.sort(np.array([known.at for known in self.known], np.int64))
         recordings = self.pipeline.recordings or Recordings()
         begin, end = int(self.stream.ends.min()), int(self.stream.ends.max())
-        for turn in plan.turns(self.stream, self.trigger, recordings, told, self._look):
-            self._take(turn)
-            step(ROUNDS, (turn.now - begin) / max(1, end - begin))
+        fleet = self.fleet
+        for due in plan.turns(self.stream, fleet.cohorts, fleet.of, recordings, self.known, self._look):
+            self._take(due)
+            step(ROUNDS, (due[0].now - begin) / max(1, end - begin))
         self._hear(NEVER)
 
-    def _look(self, now: int, rows: NDArray[np.int64]) -> Fresh:
+    def _look(self, now: int, rows: NDArray[np.int64], cohort: str) -> Fresh:
         """What teacher and running student say of windows of devices that are not held."""
         self._hear(now)
         rows = rows[~np.isin(self.stream.devices[rows], np.array(list(self.held), np.str_))]
-        x = self.stream.x[rows]
-        return Fresh(x, self.logits[rows], self.running.logits(x) if len(rows) else self.logits[rows])
+        x, running = self.stream.x[rows], self.fleet.cohorts[cohort].running
+        return Fresh(x, self.logits[rows], running.logits(x) if len(rows) else self.logits[rows])
 
-    def _take(self, turn: Turn) -> None:
-        """One turn of all lanes."""
-        self._hear(turn.done)
-        learner = self.prepared.learner
-        seed = learner.seed(len(self.done) + 1)
-        material, holding = self._without_leavers(self._material(turn.now))
-        running = {lane: versions[-1].packed for lane, versions in self.versions.items()}
+    def _take(self, due: list[Turn]) -> None:
+        """The rounds of one moment, in all lanes."""
+        now, done = due[0].now, due[0].done
+        self._hear(done)
+        material, holding = self._without_leavers(self._material(now))
+        due = [*due, *self._regrouped(material, due)]
+        parts = {turn.cohort: material.rows(self.fleet.rows(material.devices, turn.cohort)) for turn in due}
+        rounds = [self._round(turn, number, parts[turn.cohort]) for number, turn in enumerate(due, 1)]
+        others = ~np.isin(self.fleet.cohorts_of(material.devices), list(parts))
+        results = round.together(rounds, self.teacher, material.rows(others))
+        taught = {id(each.teacher): each.teacher for each in map(_unless_failed, results)}
+        for turn, round_, result in zip(due, rounds, map(_unless_failed, results), strict=True):
+            cohort = self.fleet.cohorts[turn.cohort]
+            running = {lane: cohort.newest(lane) for lane in LEARNING}
+            if result.verdict.passed:
+                cohort.release(turn.done, result.candidate)
+                cohort.trigger.released(drift.reference(parts[turn.cohort], self.pipeline.sample))
+            self._note(turn, result, holding)
+            self._rivals(cohort, turn, running, parts[turn.cohort], round_.seed)
+        # Where one cohort's round holds the teacher, it is as it was for all.
+        if len(taught) == 1:
+            (self.teacher,) = taught.values()
 
-        past = [version.packed.resume for version in self.versions[STUDENT]]
-        past = past[max(0, len(past) - learner.pipeline.distill.average) :]
-        result = round.run(
+    def _round(self, turn: Turn, number: int, material: Material) -> round.Round:
+        learner, cohort = self.prepared.learner, self.fleet.cohorts[turn.cohort]
+        return round.Round(
             learner,
-            running[STUDENT],
-            self.teacher,
+            cohort.newest(STUDENT),
             material,
             turn.since,
             turn.now,
-            seed,
+            learner.seed(len(self.done) + number),
             self.say,
-            past,
+            cohort.past(learner.pipeline.distill.average),
         )
-        if result.verdict.passed:
-            self.versions[STUDENT].append(_Version(turn.done, result.candidate))
-            self.running = result.candidate.model()
-            self.trigger.released(drift.reference(material, self.pipeline.sample))
-        self._note(turn, result, holding)
-        self.teacher = result.teacher
 
+    def _rivals(
+        self, cohort: Cohort, turn: Turn, running: dict[str, Packed], material: Material, seed: int
+    ) -> None:
+        learner = self.prepared.learner
         labels_only = rivals.labels_only(learner, running[rivals.LABELS_ONLY], material, turn.now, seed)
-        self.versions[rivals.LABELS_ONLY].append(_Version(turn.done, labels_only))
+        cohort.versions[rivals.LABELS_ONLY].append(Version(turn.done, labels_only))
         control = rivals.control(learner, running[rivals.CONTROL], turn.now, seed)
-        self.versions[rivals.CONTROL].append(_Version(turn.done, control))
+        cohort.versions[rivals.CONTROL].append(Version(turn.done, control))
+
+    def _regrouped(self, material: Material, due: list[Turn]) -> list[Turn]:
+        """Devices that have become alike share a student from now on; a round of each cohort that changes."""
+        moves, now, done = self.fleet.moves(material), due[0].now, due[0].done
+        for name in self.fleet.move(moves, now):
+            self._release(name, 0, self.fleet.cohorts[name].newest(STUDENT), "first version: split off", now)
+        for device, name in moves.items():
+            self.releases.joined(name, device)
+        changed = dict.fromkeys(name for name in moves.values() if name not in {turn.cohort for turn in due})
+        why = "cohort: its devices have changed"
+        return [self.fleet.cohorts[name].turn(now, done, why, name) for name in changed]
+
+    def _release(self, cohort: str, number: int, packed: Packed, reason: str, now: int) -> int:
+        devices, round_id = self.fleet.devices(cohort), f"{self.name}-{cohort}-{number:04d}"
+        return self.releases.add(cohort, devices, packed, round_id, reason, now)
 
     def _without_leavers(self, material: Material) -> tuple[Material, outliers.Found]:
         """Nobody is there to resume a device: who is held once is held to the end."""
@@ -252,26 +266,23 @@ class _Rounds:
     def _note(self, turn: Turn, result: round.Result, holding: outliers.Found) -> None:
         verdict, size, version = result.verdict, 0, 0
         if verdict.passed:
-            round_id = f"{self.name}-all-{len(self.done) + 1:04d}"
-            size = self.releases.add(result.candidate, round_id, verdict.reason, turn.done)
-            version = self.releases.version
+            number = sum(done.turn.cohort == turn.cohort for done in self.done) + 1
+            size = self._release(turn.cohort, number, result.candidate, verdict.reason, turn.done)
+            version = self.releases.version(turn.cohort)
         outcome = "released" if verdict.passed else verdict.outcome
-        self.done.append(Done(turn, outcome, verdict.reason, version, size, result.report | holding.report()))
+        devices = len(self.fleet.devices(turn.cohort))
+        report = result.report | holding.report()
+        self.done.append(Done(turn, outcome, verdict.reason, version, size, report, devices))
+
+
+def _unless_failed(result: round.Result | ModelError) -> round.Result:
+    if isinstance(result, ModelError):
+        raise result
+    return result
 
 
 def _classes(logits: Values) -> NDArray[np.int64]:
     return labelling.named(logits)
-
-
-def _speak(versions: list[_Version], stream: Stream) -> NDArray[np.int64]:
-    """Of each window the word of the version that was active at its end."""
-    said = np.full(len(stream), -1, np.int64)
-    begins: Times = np.array([version.since for version in versions], np.int64)
-    active = np.searchsorted(begins, stream.ends, side="left") - 1
-    for number in np.unique(active).tolist():
-        rows = active == number
-        said[rows] = _classes(versions[number].packed.model().logits(stream.x[rows]))
-    return said
 
 
 def _peers(

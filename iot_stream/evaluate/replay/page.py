@@ -151,13 +151,14 @@ def _traffic(replay: Replay, zero: int) -> Traffic:
     devices = len(np.unique(replay.stream.devices))
     edges = np.linspace(int(sent[:, 0].min()), int(sent[:, 0].max()), BINS + 1)
     up = np.concatenate([[0], np.cumsum(sent[:, 1])])
-    first = replay.courses[0].releases.bytes_down - sum(done.bytes for done in rounds)
-    down = np.concatenate([[first], first + np.cumsum([done.bytes for done in rounds])])
+    sizes = [done.bytes * done.devices for done in rounds]
+    first = devices * replay.courses[0].releases.bytes_down - sum(sizes)
+    down = np.concatenate([[first], first + np.cumsum(sizes)])
     when = [done.turn.done for done in rounds]
     return Traffic(
         [round((edge - zero) / SECOND, 3) for edge in edges.tolist()],
         up[np.searchsorted(sent[:, 0], edges, side="right")].tolist(),
-        (devices * down[np.searchsorted(when, edges, side="right")]).astype(np.int64).tolist(),
+        down[np.searchsorted(when, edges, side="right")].astype(np.int64).tolist(),
     )
 
 

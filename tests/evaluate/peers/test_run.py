@@ -15,7 +15,7 @@ from iot_stream.distill.material import Material
 from iot_stream.distill.student import spec_for
 from iot_stream.evaluate.peers import lessons, moa, neighbours, online, refitted, run, told
 from iot_stream.evaluate.replay import figures
-from iot_stream.evaluate.replay.plan import Turn, turns
+from iot_stream.evaluate.replay.plan import Turn, Waiting, turns
 from iot_stream.evaluate.replay.stream import Stream, observe
 from iot_stream.recordings import Recording, late_labels
 from iot_stream.service import bootstrap
@@ -62,7 +62,9 @@ def first_data(settings: Pipeline) -> tuple[Spec, Material]:
 def ran(settings: Pipeline, recordings: list[Recording]) -> tuple[Stream, list[Turn], dict[str, run.Ran]]:
     assert settings.recordings is not None
     stream = observe(recordings, settings)
-    plan = list(turns(stream, Trigger(settings.triggers, 0, 0), settings.recordings, np.zeros(0, np.int64)))
+    everyone = {"all": Waiting(Trigger(settings.triggers, 0, 0))}
+    moments = turns(stream, everyone, lambda _: "all", settings.recordings, [])
+    plan = [turn for (turn,) in moments]
     spec, material = first_data(settings)
     known = late_labels(recordings, settings.recordings, 0)
     heard = lessons.of_stream(stream, known, np.zeros(0, np.int64))

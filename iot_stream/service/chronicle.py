@@ -1,0 +1,117 @@
+"""What becomes of a cohort's rounds: rows and versions in the registry, events on the broker."""
+
+import logging
+from typing import Any
+
+from iot_stream import topics
+from iot_stream.clock import wall
+from iot_stream.config import Pipeline
+from iot_stream.distill.student import Packed
+from iot_stream.errors import ModelError
+from iot_stream.mqtt import Connection
+from iot_stream.service import learning
+from iot_stream.store import Store
+from iot_stream.store.registry import Round, Version
+
+log = logging.getLogger(__name__)
+
+
+class Chronicle:
+    def __init__(
+        self, prefix: str, store: Store, name: str, pipeline: Pipeline, connection: Connection, cohort: str
+    ) -> None:
+        self._prefix, self._name, self._pipeline = prefix, name, pipeline
+        self.store, self._connection, self.cohort = store, connection, cohort
+
+    @property
+    def rounds(self) -> list[Round]:
+        """The cohort's, oldest first."""
+        return self.store.registry.rounds(self._name, self.cohort)
+
+    @property
+    def newest(self) -> Version | None:
+        return self.store.registry.newest(self._name, self.cohort)
+
+    @property
+    def round_id(self) -> str:
+        """Of the next."""
+        return f"{self._name}-{self.cohort}-{len(self.rounds):04d}"
+
+    def past(self, running: Version) -> list[bytes]:
+        """The last versions of the running one's form, that it is to be averaged with."""
+        registry, count = self.store.registry, self._pipeline.distill.average
+        form = (running.graph, running.spec)
+        alike = [v.resume for v in registry.versions(self._name, self.cohort) if (v.graph, v.spec) == form]
+        return [registry.artifact(resume) for resume in alike[max(0, len(alike) - count) :]]
+
+    def row(self, reason: str, stream_started: int) -> Round:
+        """Of a round that begins now."""
+        return Round(
+            self.round_id, self._name, self.cohort, reason, wall(), None, stream_started, "running", {}
+        )
+
+    def begin(self, reason: str, stream_started: int) -> Round:
+        row = self.row(reason, stream_started)
+        with self.store.write() as tx:
+            self.store.registry.save_round(tx, row)
+        self.tell("started", row.id, trigger=reason)
+        return row
+
+    def finish(
+        self,
+        row: Round,
+        outcome: str,
+        report: dict[str, Any],
+        teacher: str,
+        released: Packed | None,
+        rejected: Packed | None = None,
+    ) -> None:
+        """Round and version in one transaction: no version without its report. A candidate that failed is
+        kept beside its report, for a person to look at. `teacher`: its key."""
+        provenance = {name: part for name, part in report.items() if name != "why"} | {
+            "teacher": teacher,
+            "settings": repr(self._pipeline.distill),
+            "network": repr(self._pipeline.student),
+        }
+        with self.store.write() as tx:
+            if rejected is not None:
+                report = report | {"candidate": self.store.registry.put_artifact(tx, rejected.weights)}
+            if released is not None:
+                version = learning.add_version(
+                    self.store, tx, self._name, self.cohort, row.id, released, provenance
+                )
+                report = report | {"version": version.version}
+            self.store.registry.save_round(tx, row._replace(ended=wall(), outcome=outcome, report=report))
+        if released is None:
+            self.tell(outcome, row.id)
+
+    def interrupted(self) -> None:
+        """Rounds that this process had begun when it last ended."""
+        for before in self.rounds:
+            if before.ended is None:
+                with self.store.write() as tx:
+                    self.store.registry.save_round(tx, before._replace(ended=wall(), outcome="interrupted"))
+
+    def roll_back(self, number: int) -> str:
+        """A new version with an old one's weights."""
+        versions = self.store.registry.versions(self._name, self.cohort)
+        old = next((v for v in versions if v.version == number), None)
+        if old is None:
+            of = self._name if self.cohort == "all" else f"cohort {self.cohort} of {self._name}"
+            raise ModelError(f"{of} has no version {number}; `iot-stream models list` shows them")
+        with self.store.write() as tx:
+            packed = learning.packed_version(self.store, old)
+            provenance = {"rollback_of": number, "gate": {"reason": f"rolled back to version {number}"}}
+            version = learning.add_version(
+                self.store, tx, self._name, self.cohort, old.round, packed, provenance
+            )
+        return f"version {version.version} carries the weights of version {number}"
+
+    def progress(self, round_id: str, stage: str, detail: str) -> None:
+        self.tell("progress", round_id, stage=stage, detail=detail)
+
+    def tell(self, event: str, round_id: str, **more: Any) -> None:
+        log.info("%s %s %s", round_id, event, " ".join(str(value) for value in more.values()))
+        message = topics.RoundEvent(event, round_id, wall(), self.cohort, **more)
+        topic = topics.ROUND.of(prefix=self._prefix, pipeline=self._name, round=round_id)
+        self._connection.publish(topic, topics.encode(message))
