@@ -23,6 +23,7 @@ from iot_stream import topics
 from iot_stream.artifact import blobs
 from iot_stream.artifact.trust import Scope
 from iot_stream.clock import wall
+from iot_stream.cut import Cut
 from iot_stream.device.model import Model, softmax
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.device.slots import Installed, Slots
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 HEALTH_WINDOWS = 500
 RUNTIME = "onnxruntime"
+EARLY = 200_000  # values that are kept for the first model
 
 
 class Sent(Protocol):
@@ -79,6 +81,8 @@ class DeviceClient:
         self._blobs: dict[str, bytes] = {}
         self._wanted: set[str] = set()
         self._bundle: bytes | None = None
+        self._early: deque[tuple[Times, Values]] = deque()  # readings that no model has seen
+        self._early_values = 0
         self._stopping = threading.Event()
         self._worker = threading.Thread(target=self._follow, name=f"{settings.device}-updates", daemon=True)
         self._windows = 0
@@ -141,7 +145,15 @@ class DeviceClient:
         with self._swapping:
             if self._running:
                 self._predict(self._running, times, values)
+            else:
+                self._remember(times, values)
         return sent
+
+    def _remember(self, times: Times, values: Values) -> None:
+        self._early.append((times, values))
+        self._early_values += values.size
+        while self._early_values > EARLY:
+            self._early_values -= self._early.popleft()[1].size
 
     def _predict(self, running: _Running, times: Times, values: Values) -> None:
         cut = running.windower.cut
@@ -270,9 +282,19 @@ class DeviceClient:
             elif now and now.windower.cut == model.spec.cut:
                 self._running = _Running(model, now.windower)
             else:
-                self._running = _Running(model, Windower(model.spec.cut))
+                self._running = _Running(model, self._windower(model.spec.cut))
             self._confidence.clear()
             return (time.perf_counter_ns() - began) / 1000
+
+    def _windower(self, cut: Cut) -> Windower:
+        """As if a model had been there from the first reading: its windows are those that the service cuts."""
+        windower = Windower(cut)
+        columns = [self.channels.index(name) for name in cut.channels]
+        for times, values in self._early:
+            windower.push(times, np.ascontiguousarray(values[:, columns], np.float32))
+        self._early.clear()
+        self._early_values = 0
+        return windower
 
     def _installed(self) -> Model | None:
         """The newest version on disk that still works."""

@@ -125,6 +125,29 @@ def judge_old(
     return replace(seen, outcome="rejected", reason=f"not shown to keep what old regimes need: {told}")
 
 
+def judge_teacher(
+    tuned: NDArray[np.float32], before: NDArray[np.float32], labels: NDArray[np.int64], settings: Gate
+) -> dict[str, Any]:
+    """A teacher after late labels, beside itself before: logits (n, classes) and labels (n,) of windows that
+    taught neither. Rejected where it is right on fewer by more than δ, or says what is no number; fewer than
+    `n_min` labels decide nothing."""
+    known = labels >= 0
+    seen = {"windows": int(known.sum())}
+    if not np.isfinite(tuned).all() and np.isfinite(before).all():
+        return seen | {"outcome": "rejected", "reason": "it gives NaN or infinity"}
+    if seen["windows"] < settings.n_min:
+        return seen | {"outcome": "passed", "reason": f"{seen['windows']} labels to judge by decide nothing"}
+    right, was_right = (said[known].argmax(axis=1) == labels[known] for said in (tuned, before))
+    gain, lower = _gain(right, was_right)
+    reason = f"{gain:+.3f} (at least {lower:+.3f}) on {seen['windows']} windows by labels"
+    return seen | {
+        "outcome": "rejected" if gain < -settings.delta else "passed",
+        "reason": reason,
+        "gain": gain,
+        "lower": lower,
+    }
+
+
 def _gain(right: NDArray[np.bool_], was_right: NDArray[np.bool_]) -> tuple[float, float]:
     """Mean of the paired differences and its lower 95 % bound."""
     difference = right.astype(np.float64) - was_right

@@ -55,14 +55,16 @@ def together(
     `beside`: windows of devices whose cohort has no round now; their late labels teach the teacher as well.
     """
     first = rounds[0]
-    learnt = first.learnt
+    learnt, judged = first.learnt, first.judged
     for each in rounds[1:]:
-        learnt = learnt.and_then(each.learnt)
+        learnt, judged = learnt.and_then(each.learnt), judged.and_then(each.judged)
     if beside is not None:
         sound = ~stages.broken(first.learner, beside).any(axis=1)
         learnt = learnt.and_then(beside.rows(np.flatnonzero(sound)))
     with _Meter() as tuning:
-        tuned, training = stages.tune(first.learner, teacher, learnt, first.now, first.seed, first.say)
+        tuned, training = stages.tune(
+            first.learner, teacher, learnt, judged, first.now, first.seed, first.say
+        )
     found: dict[int, Result | ModelError] = {}
     lessons: dict[int, tuple[Lesson, DistillSettings]] = {}
     for number, each in enumerate(rounds):
@@ -111,7 +113,7 @@ class Round:
 
             # Sample: what judges is taken out first; the rest is recent windows, and a reservoir of old ones.
             parts = split.split(stream, learner.bootstrap, since, learner.pipeline.gate)
-            self.learnt, self._judged = stream.rows(parts.trains), stream.rows(parts.judges)
+            self.learnt, self.judged = stream.rows(parts.trains), stream.rows(parts.judges)
             self._old = split.old_regimes(stream, learner.bootstrap, parts)
             self._known = learner.bootstrap.rows(parts.bootstrap_trains)
             batch = sampler.draw(self.learnt, self._known, learner.pipeline.sample, now)
@@ -120,7 +122,7 @@ class Round:
                 batch = sampler.by_disagreement(batch, mine, learner.pipeline.sample.disagreement)
             self._batch = batch
             told = f", {len(self._old)} of old regimes" if len(self._old) else ""
-            judges = f"{len(self._judged)} to judge by{told}"
+            judges = f"{len(self.judged)} to judge by{told}"
             say("sample", f"{batch.recent} recent, {batch.reservoir} from the reservoir, {judges}")
 
     def lesson(
@@ -136,10 +138,8 @@ class Round:
             if training:
                 moved = stages.as_now(learner, self._batch.material, tuned)
                 self._batch = replace(self._batch, material=stages.said_anew(moved, tuned))
-                self._judged, self._old = (
-                    stages.said_anew(part, tuned) for part in (self._judged, self._old)
-                )
-                self._passes = len(moved) + len(self._judged) + len(self._old)
+                self.judged, self._old = (stages.said_anew(part, tuned) for part in (self.judged, self._old))
+                self._passes = len(moved) + len(self.judged) + len(self._old)
 
             # Fusion, its first part: which α, β, T and rate do best on the newest of what may be learnt.
             self._settings, self._trials = stages.searched(
@@ -160,7 +160,7 @@ class Round:
         """Fusion's second part is the moving average, the pull to the anchor and the mean with past students;
         then the candidate as the device will run it: encoded, decoded, in the device's runtime."""
         with self._meter:
-            learner, judged, tuned = self.learner, self._judged, self._tuned
+            learner, judged, tuned = self.learner, self.judged, self._tuned
             architecture, settings, net = learner.architecture, self._settings, self._lesson.student
             trained = architecture.fused(self._lesson, trained, self._past)
             losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())

@@ -41,10 +41,10 @@ class Learner:
 
 
 def tune(
-    learner: Learner, teacher: Teacher, stream: Material, now: int, seed: int, say: Say
+    learner: Learner, teacher: Teacher, stream: Material, judged: Material, now: int, seed: int, say: Say
 ) -> tuple[Teacher, dict[str, Any]]:
-    """The teacher after the stream's labels, and its windows where it learns from those; as it was where
-    there is nothing for it, or it is not wanted."""
+    """The teacher after the stream's labels, and its windows where it learns from those, if it passes a gate
+    of its own on `judged`; as it was where there is nothing for it, or it is not wanted."""
     if not learner.pipeline.train.tune_steps or stream.teacher_x is None:
         return teacher, {}
     ages = sampler.by_age(stream.ends, now, learner.pipeline.sample)
@@ -55,12 +55,26 @@ def tune(
     late = int((stream.labels >= 0).sum())
     losses = "".join(f": loss {value:.4f}" for value in spent.losses.values())
     say("training", f"teacher tuned on {len(stream)} windows, {late} of them with late labels{losses}")
-    return tuned, {
+    verdict = _judge_teacher(learner, tuned, teacher, judged)
+    say("training", f"teacher {verdict['outcome']}: {verdict['reason']}")
+    return tuned if verdict["outcome"] == "passed" else teacher, {
         "late_labels": late,
         "steps": spent.steps,
         "windows": spent.windows,
         "losses": spent.losses,
+        "gate": verdict,
     }
+
+
+def _judge_teacher(learner: Learner, tuned: Teacher, before: Teacher, judged: Material) -> dict[str, Any]:
+    """The teacher's own gate, on windows that were kept to judge by and whose labels have come."""
+    settings, labelled = learner.pipeline.gate, judged.rows(judged.labels >= 0)
+    if len(labelled) < settings.n_min:
+        labelled = labelled.rows(np.zeros(len(labelled), bool))  # decides nothing, and need not be asked
+        return gate.judge_teacher(labelled.logits, labelled.logits, labelled.labels, settings)
+    assert labelled.teacher_x is not None
+    said, had_said = (teacher.logits(labelled.teacher_x) for teacher in (tuned, before))
+    return gate.judge_teacher(said, had_said, labelled.labels, settings)
 
 
 def searched(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.config import Gate
-from iot_stream.release.gate import Z95, judge, judge_old, truth_of
+from iot_stream.release.gate import Z95, judge, judge_old, judge_teacher, truth_of
 
 CLASSES = ("a", "b")
 NONE = -1
@@ -196,3 +196,30 @@ def test_judge_old_never_lifts_a_rejection():
         rejected, _logits(truth), _logits(truth), _logits(truth), np.full(200, NONE), Gate(old_drop=0.05)
     )
     assert (verdict.outcome, verdict.reason) == (rejected.outcome, rejected.reason)
+
+
+@pytest.mark.parametrize(
+    ("worse", "labelled", "outcome"),
+    [
+        (0, 200, "passed"),
+        (1, 200, "passed"),  # 0.005, within δ
+        (3, 200, "rejected"),
+        (50, 59, "passed"),  # too few labels to say
+        (50, 60, "rejected"),
+    ],
+)
+def test_a_teacher_that_labels_show_to_be_worse_is_rejected(worse: int, labelled: int, outcome: str) -> None:
+    truth = _truth()
+    labels = np.where(np.arange(200) < labelled, truth, NONE)
+    verdict = judge_teacher(_logits(_flip(truth, slice(0, worse))), _logits(truth), labels, Gate())
+    assert verdict["outcome"] == outcome
+    assert verdict["windows"] == labelled
+    if labelled >= 60:
+        assert verdict["gain"] == pytest.approx(-min(worse, labelled) / labelled)
+
+
+def test_a_teacher_that_gives_no_numbers_is_rejected() -> None:
+    truth = _truth(10)
+    broken = _logits(truth)
+    broken[0] = np.nan
+    assert judge_teacher(broken, _logits(truth), truth, Gate())["outcome"] == "rejected"

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from iot_stream.config import Network, Pipeline, load
 from iot_stream.config.learning import SearchSettings
 from iot_stream.distill.material import Material
 from iot_stream.errors import ConfigError, ModelError
-from iot_stream.service import learning, round
+from iot_stream.service import learning, round, stages
 from iot_stream.service.learning import Prepared
 from iot_stream.store import Store
 from tests.service.running import NAME, write_config
@@ -210,6 +211,41 @@ def test_a_round_averages_with_the_students_of_the_past(prepared: Prepared) -> N
     weights, mean, first = (safetensors.numpy.load(each) for each in (alone.resume, together.resume, *past))
     for name in weights:
         np.testing.assert_allclose(mean[name], (weights[name] + first[name]) / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_a_teacher_that_got_worse_by_its_labels_stays_as_it_was(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tunes = {"train": {"steps": 200, "tune_steps": 20}, "gate": {"n_min": 10, "labels": 0.3, "delta": 0.9}}
+    pipeline = load(write_config(tmp_path, "mqtt://localhost", "p", **tunes)).pipelines[NAME]
+    prepared = learning.prepare(store.registry, NAME, pipeline, Path(), lambda *_: None)
+    stream = _stream(prepared)
+    stream = dataclasses.replace(stream, labels=stream.said.copy())
+    kept = _round(prepared, stream, 0)
+    assert kept.report["training"]["gate"]["outcome"] == "passed"
+    assert kept.teacher is not prepared.teacher
+    original = stages.teachers.tune
+
+    def spoilt(*arguments):
+        tuned, cost = original(*arguments)
+        return dataclasses.replace(tuned, members=(_Contrary(tuned.members[0]),)), cost
+
+    monkeypatch.setattr(stages.teachers, "tune", spoilt)
+    told: list[str] = []
+    result = _round(prepared, stream, 0, lambda stage, detail: told.append(f"{stage}: {detail}"))
+    assert result.report["training"]["gate"]["outcome"] == "rejected"
+    assert result.teacher is prepared.teacher
+    assert any(each.startswith("training: teacher rejected: -") for each in told)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Contrary:
+    """Says the opposite of another."""
+
+    member: Any
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        return -self.member.logits(x)
 
 
 def test_a_second_set_of_old_regimes_judges_too(prepared: Prepared) -> None:
