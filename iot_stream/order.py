@@ -30,10 +30,14 @@ class _Snapshot(msgspec.Struct, array_like=True):
     released: int
     late: int
     lost: int
+    begins: list[int] = []
 
 
 class Sorter:
-    """`channels` in the order of the rows that come out; `sources` those that carry any of them."""
+    """`channels` in the order of the rows that come out; `sources` those that carry any of them.
+
+    `begins`: times (ns) from which on rows are of another boot of the device, where it has one source.
+    """
 
     def __init__(self, channels: tuple[str, ...], sources: tuple[int, ...], lateness: int, wait: int) -> None:
         self.channels = channels
@@ -44,6 +48,7 @@ class Sorter:
         self._sources = {index: _Source() for index in sources}
         self._rows: dict[int, list[float]] = {}  # rows that wait for another source
         self._released = -1
+        self.begins: list[int] = []
 
     def push(self, block: Block, arrived: int) -> tuple[Times, Values]:
         """Rows (n,), (n, channels) now complete, in order of time; `arrived` on the pipeline's clock."""
@@ -53,6 +58,12 @@ class Sorter:
         source.arrived = arrived
         ready = self._take(source, in_time_order(block))
         return self._emit(ready)
+
+    def reached(self, time: int) -> list[int]:
+        """Those of `begins` that rows have got to, each once."""
+        passed = [begin for begin in self.begins if begin <= time]
+        self.begins = self.begins[len(passed) :]
+        return passed
 
     def idle(self, now: int) -> tuple[Times, Values]:
         """Rows that have waited long enough, though nothing new came; `now` on the pipeline's clock."""
@@ -69,6 +80,8 @@ class Sorter:
                 self.late += len(block)
                 return []
             ready = self._release(source, source.newest)  # the boot before has nothing more to say
+            if source.boot and len(self._sources) == 1:
+                self.begins.append(source.newest + 1)
             source.boot, source.former, source.expected = block.boot, source.boot, 0
         source.newest = max(source.newest, int(block.times[-1]))
         source.held.append(block.packed())
@@ -142,7 +155,7 @@ class Sorter:
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(
-            _Snapshot(self._sources, self._rows, self._released, self.late, self.lost)
+            _Snapshot(self._sources, self._rows, self._released, self.late, self.lost, self.begins)
         )
 
     def restore(self, payload: bytes) -> None:
@@ -150,4 +163,4 @@ class Sorter:
         state = msgspec.msgpack.decode(payload, type=_Snapshot)
         self._sources.update({i: s for i, s in state.sources.items() if i in self._sources})
         self._rows, self._released = state.rows, state.released
-        self.late, self.lost = state.late, state.lost
+        self.late, self.lost, self.begins = state.late, state.lost, state.begins

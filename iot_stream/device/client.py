@@ -287,7 +287,7 @@ class DeviceClient:
             return (time.perf_counter_ns() - began) / 1000
 
     def _windower(self, cut: Cut) -> Windower:
-        """As if a model had been there from the first reading: its windows are those that the service cuts."""
+        """As if a model had been there from the first reading: windows are those that the service cuts."""
         windower = Windower(cut)
         columns = [self.channels.index(name) for name in cut.channels]
         for times, values in self._early:

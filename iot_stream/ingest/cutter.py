@@ -6,7 +6,9 @@ same windows, which the store has under their keys already. So each window exist
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -41,9 +43,19 @@ class _Device:
 
     def replaced(self, since: int) -> None:
         """Another sensor speaks under this name: nothing that was remembered holds for it."""
+        self.since = since
+        self.anew()
+
+    def anew(self) -> None:
+        """What comes is cut as if nothing had come before."""
         former = self.windower
-        self.since, self.windower = since, Windower(former.cut, former.dropped)
+        self.windower = Windower(former.cut, former.dropped)
         self.windower.judge.counts = former.judge.counts
+
+    def rebooted(self) -> None:
+        """On a grid, windows are where they are; else the device begins to count anew, and so do we."""
+        if not self.windower.cut.period:
+            self.anew()
 
     def counts(self) -> Counts:
         """(reason, channel) → how many readings or values fell out, since this device is known."""
@@ -112,12 +124,17 @@ class Cutter:
         times, values = rows
         if not len(times):
             return
-        for since in self._replacements.get(name, ()):
-            if device.since < since <= times[-1]:
-                before = int(np.searchsorted(times, since))
-                self._cut_rows(tx, name, device, times[:before], values[:before], arrived)
-                times, values = times[before:], values[before:]
-                device.replaced(since)
+        borders: list[tuple[int, Callable[[], None]]] = [
+            (since, partial(device.replaced, since))
+            for since in self._replacements.get(name, ())
+            if device.since < since <= times[-1]
+        ]
+        borders += [(since, device.rebooted) for since in device.sorter.reached(int(times[-1]))]
+        for since, begin in sorted(borders, key=lambda border: border[0]):
+            before = int(np.searchsorted(times, since))
+            self._cut_rows(tx, name, device, times[:before], values[:before], arrived)
+            times, values = times[before:], values[before:]
+            begin()
         self._cut_rows(tx, name, device, times, values, arrived)
 
     def _cut_rows(

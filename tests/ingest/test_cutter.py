@@ -47,6 +47,17 @@ pipelines:
     teacher: {arch: mlp, channels: [light, t]}
 """
 
+RIG = """\
+store: sqlite:store
+pipelines:
+  rig:
+    window: {length: 3, hop: 2}
+    task: {classify: [good, bad]}
+    derive: {own: "minus_ema(co2, 30 min)"}
+    sources: [{channels: {co2: co2, t: t}}]
+    student: {arch: mlp, channels: [own, t]}
+"""
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
@@ -242,6 +253,29 @@ def test_whatever_the_network_and_crashes_do_the_windows_are_the_same(
     unusable = int((~np.isfinite(prompt)).all(axis=1).sum())
     assert counters == ({"unusable": unusable} if unusable else {})
     store.close()
+
+
+def test_a_device_that_was_started_again_and_the_service_cut_alike(store: Store, tmp_path: Path) -> None:
+    """Without a grid a device's windows begin with its first reading, and anew with each start."""
+    path = tmp_path / "rig.yml"
+    path.write_text(RIG)
+    rig = load(path).pipelines["rig"]
+    cut = rig.cut(rig.student)
+    times, values = walk(40)
+    messages, expected = [], {}
+    for boot, part in (("a", slice(0, 13)), ("b", slice(13, 18)), ("c", slice(18, 40))):
+        for number, row in enumerate(range(part.start, part.stop)):
+            one = slice(row, row + 1)
+            messages.append((0, encode(("co2", "t"), times[one], values[one, :2], boot, number)))
+        expected |= on_device(cut, ("co2", "t"), times[part], values[part, :2])
+    journal(store, rig, messages)
+    cutter = Cutter(store, "p", rig, cut, WAIT)
+    with store.write() as tx:
+        cutter.advance(tx)
+        cutter.save(tx)
+    drain(store, Cutter(store, "p", rig, cut, WAIT))  # a collector that goes on from what was saved
+    assert stored(store, cut) == expected
+    assert len(expected) == 6 + 2 + 10
 
 
 def test_counts_of_lost_and_late_survive_a_crash_once(store: Store, office: Pipeline) -> None:
