@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from iot_stream.config.learning import DistillSettings, Hardware, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.engine import CPU, Engine
 from iot_stream.distill.fusion import MovingAverage, pull
 from iot_stream.distill.losses import NO_LABEL, Parts, combined, cross_entropy, regressor
@@ -58,10 +59,12 @@ def train_supervised(
     seed: int,
     progress: Progress | None = None,
     weights: NDArray[np.float64] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Trains `model` in place on labelled windows x (n, length, channels), y (n,) and leaves it in eval mode.
 
-    Rows with label −1 are left out. `weights` (n,) says how often a row is drawn relative to the others.
+    Rows with label −1 are left out. `weights` (n,) says how often a row is drawn relative to the others. With
+    `checkpoints` it goes on where the same training was cut off, and comes to the same weights.
     Raises ModelError without labels, or when the loss is no number.
     """
     labelled = np.flatnonzero(y != NO_LABEL)
@@ -80,7 +83,9 @@ def train_supervised(
     model.train()
     pace = Pace(settings.rate, settings.schedule, settings.steps)
     with engine.carrying(model, seed):
-        return _descend(model, list(model.parameters()), loss, draw, settings, pace, None, progress)
+        return _descend(
+            model, list(model.parameters()), loss, draw, settings, pace, None, progress, checkpoints
+        )
 
 
 def distil(
@@ -200,6 +205,13 @@ class Draw:
         rows, self._queue = self._queue[: self._batch], self._queue[self._batch :]
         return rows
 
+    def state(self) -> dict[str, Tensor]:
+        return {"generator": self._generator.get_state(), "queue": self._queue}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._generator.set_state(state["generator"])
+        self._queue = state["queue"]
+
 
 def _descend(
     model: nn.Module,
@@ -210,6 +222,7 @@ def _descend(
     pace: Pace,
     average: MovingAverage | None,
     progress: Progress | None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """The loop itself: draw, loss, back, step, rate, average; then eval mode."""
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -217,6 +230,13 @@ def _descend(
     steps, done, windows = pace.end, 0, 0
     totals: list[Tensor] = []
     history: dict[str, list[Tensor]] = {}
+    if checkpoints and (kept := checkpoints.load()):
+        model.load_state_dict(kept["model"])
+        optimiser.load_state_dict(kept["optimiser"])
+        draw.restore(kept["draw"])
+        torch.set_rng_state(kept["chance"])
+        done, windows = kept["done"], kept["windows"]
+        history = {name: list(values.unbind()) for name, values in kept["history"].items()}
     while done < pace.end:
         optimiser.param_groups[0]["lr"] = pace.rate(done)
         rows = draw()
@@ -233,6 +253,18 @@ def _descend(
         done, windows = done + 1, windows + len(rows)
         if pace.listens(done):
             pace.hear(done, torch.stack(totals[-pace.block :]).mean().item())
+        if checkpoints and checkpoints.due and done < pace.end:
+            checkpoints.save(
+                {
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "draw": draw.state(),
+                    "chance": torch.get_rng_state(),
+                    "done": done,
+                    "windows": windows,
+                    "history": {name: torch.stack(values) for name, values in history.items()},
+                }
+            )
         if progress is not None:
             progress(done, steps)
     last = None

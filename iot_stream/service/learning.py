@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
 from iot_stream.distill import split, teachers
 from iot_stream.distill import student as students
+from iot_stream.distill.checkpoints import Checkpoints, Keeper
 from iot_stream.distill.losses import SOFT
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import factory
@@ -54,6 +56,12 @@ class Models(Protocol):
     def model(self, key: str) -> tuple[bytes, dict[str, Any]] | None: ...
 
     def put_model(self, key: str, kind: str, content: bytes, report: dict[str, Any]) -> None: ...
+
+    def checkpoint(self, key: str) -> Keeper | None:
+        """Where a training of this key outlives the process; None where it need not."""
+        ...
+
+    def drop_checkpoints(self, prefix: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,7 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
         pipeline.train,
         pipeline.seed,
         _every_tenth(say, "training"),
+        partial(_checkpoints, models, key),
     )
     said = named(teacher.logits(windows))
     agreement = float((said == labels).mean()) if len(labels) else None
@@ -171,7 +180,14 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
     models.put_model(
         key, "teacher", teacher.to_bytes(), {"spec": teacher.spec.encode().decode(), "training": training}
     )
+    models.drop_checkpoints(key)
     return teacher, training
+
+
+def _checkpoints(models: Models, key: str, member: int) -> Checkpoints | None:
+    """Of one of a teacher's members."""
+    keeper = models.checkpoint(f"{key}:{member}")
+    return Checkpoints(keeper) if keeper else None
 
 
 def _record(pipeline: Pipeline, teacher: Teacher, data: Bootstrap, say: Say) -> Record:

@@ -161,7 +161,9 @@ STEPS = [
         id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, pipeline TEXT NOT NULL,
         device TEXT NOT NULL, cohort TEXT NOT NULL, reason TEXT NOT NULL
     );
-    CREATE INDEX cohorts_by_pipeline ON cohorts (pipeline, id)
+    CREATE INDEX cohorts_by_pipeline ON cohorts (pipeline, id);
+    -- distiller: where trainings stand that are not over
+    CREATE TABLE checkpoints (key TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID
     """,
 ]
 

@@ -56,6 +56,25 @@ class Device(NamedTuple):
     seen: int
 
 
+class Checkpoint:
+    """Where one training stands, as bytes; of the last save alone."""
+
+    def __init__(self, store: Database, key: str) -> None:
+        self._store, self._key = store, key
+
+    def load(self) -> bytes | None:
+        content = self._store.one("SELECT content FROM checkpoints WHERE key = ?", self._key)
+        return None if content is None else bytes(content)
+
+    def save(self, content: bytes) -> None:
+        with self._store.write() as tx:
+            tx.execute(
+                "INSERT INTO checkpoints VALUES (?,?)"
+                " ON CONFLICT (key) DO UPDATE SET content = excluded.content",
+                (self._key, content),
+            )
+
+
 class Registry:
     def __init__(self, store: Database) -> None:
         self._store = store
@@ -87,6 +106,14 @@ class Registry:
     def model(self, key: str) -> tuple[bytes, Report] | None:
         rows = self._store.read("SELECT content, report FROM models WHERE key = ?", key)
         return (self.artifact(rows[0][0]), json.loads(rows[0][1])) if rows else None
+
+    def checkpoint(self, key: str) -> Checkpoint:
+        return Checkpoint(self._store, key)
+
+    def drop_checkpoints(self, prefix: str) -> None:
+        """Of trainings that are over."""
+        with self._store.write() as tx:
+            tx.execute("DELETE FROM checkpoints WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
 
     # --- rounds and versions ----------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from iot_stream.config.learning import DistillSettings, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.export import named_weights
 from iot_stream.distill.models import build
 from iot_stream.distill.trainer import distil, predict, train_supervised
@@ -220,3 +221,67 @@ def test_a_loss_that_is_no_number_is_said() -> None:
     x[:, 0, 0] = np.inf
     with pytest.raises(ModelError, match="extreme values"):
         train_supervised(student(), x, y, TrainSettings(steps=3), seed=0)
+
+
+class Kept:
+    """A keeper in memory."""
+
+    content: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.content
+
+    def save(self, content: bytes) -> None:
+        self.content = content
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 7, 30, 59])
+@pytest.mark.parametrize("model", ["batch norm", "dropout"])
+def test_a_training_that_was_cut_off_comes_to_the_same_weights(at: int, model: str) -> None:
+    x, y = tones(200, 0)
+
+    def fresh() -> nn.Module:
+        if model == "batch norm":
+            return student()
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(LENGTH * CHANNELS, 16), nn.Dropout(0.5), nn.Linear(16, CLASSES)
+        )
+
+    def crash(done: int, steps: int) -> None:
+        assert steps == TRAIN.steps
+        if done == at:
+            raise Crash
+
+    whole, kept = fresh(), Kept()
+    expected = train_supervised(whole, x, y, TRAIN, 0)
+    with pytest.raises(Crash):
+        train_supervised(fresh(), x, y, TRAIN, 0, crash, checkpoints=Checkpoints(kept, 0))
+    again, steps = fresh(), []
+    found = train_supervised(
+        again, x, y, TRAIN, 0, lambda done, _: steps.append(done), checkpoints=Checkpoints(kept, 0)
+    )
+    assert steps[0] == at + 1
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    assert (found.losses, found.steps, found.windows) == (expected.losses, expected.steps, expected.windows)
+
+
+def test_a_checkpoint_is_saved_no_more_often_than_asked_for() -> None:
+    x, y = tones(100, 0)
+    kept, now = Kept(), [0.0]
+    checkpoints = Checkpoints(kept, 10.0, lambda: now[0])
+    saved: list[int] = []
+
+    def tick(done: int, _: int) -> None:
+        now[0] += 1
+        if kept.content is not None:
+            saved.append(done)
+            kept.content = None
+
+    train_supervised(student(), x, y, TRAIN, 0, tick, checkpoints=checkpoints)
+    assert saved == [11, 21, 31, 41, 51]

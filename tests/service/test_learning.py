@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import safetensors.numpy
 from iot_stream.clock import SECOND
 from iot_stream.config import Network, Pipeline, load
 from iot_stream.config.learning import SearchSettings
+from iot_stream.distill import checkpoints
 from iot_stream.distill.material import Material
 from iot_stream.errors import ConfigError, ModelError
 from iot_stream.service import learning, round, stages
@@ -64,6 +66,32 @@ def test_the_teacher_is_trained_once_and_then_taken_from_the_registry(
     assert again.teacher.key == prepared.teacher.key
     np.testing.assert_array_equal(again.everything.logits, prepared.everything.logits)
     assert again.first == prepared.first
+
+
+def test_a_teacher_whose_training_was_cut_off_comes_out_as_if_it_had_not_been(
+    tmp_path: Path, pipeline: Pipeline, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "Checkpoints", partial(checkpoints.Checkpoints, every_s=0.0))
+
+    class Crash(Exception):
+        pass
+
+    def say(stage: str, detail: str) -> None:
+        if detail == "step 100 of 200":
+            raise Crash
+
+    store = Store(tmp_path / "own")
+    with pytest.raises(Crash):
+        learning.prepare(store.registry, NAME, pipeline, Path(), say)
+    store.close()
+    store, told = Store(tmp_path / "own"), []
+    again = learning.prepare(store.registry, NAME, pipeline, Path(), lambda _, detail: told.append(detail))
+    steps = [each for each in told if each.startswith("step ")]
+    assert steps[0] == "step 120 of 200"
+    assert again.teacher.to_bytes() == prepared.teacher.to_bytes()
+    assert again.first == prepared.first
+    assert store.read("SELECT count(*) FROM checkpoints") == [(0,)]
+    store.close()
 
 
 def test_other_settings_make_another_teacher(store: Store, pipeline: Pipeline, prepared: Prepared) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.drift_model import (
     Belief,
@@ -134,6 +135,7 @@ class DriftMember:
         _settings: TrainSettings,
         _seed: int,
         _progress: Progress | None,
+        _checkpoints: Checkpoints | None,
         /,
     ) -> tuple["DriftMember", Trained]:
         began, cpu_began = time.perf_counter(), time.process_time()

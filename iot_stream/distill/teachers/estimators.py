@@ -13,6 +13,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.registry import Registry
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained
@@ -66,6 +67,7 @@ class EstimatorMember:
         _settings: TrainSettings,
         _seed: int,
         _progress: Progress | None,
+        _checkpoints: Checkpoints | None,
         /,
     ) -> tuple["EstimatorMember", Trained]:
         return cls.fitted(network, lessons)

@@ -6,6 +6,7 @@ from torch import nn
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.models.factory import made
 from iot_stream.distill.teachers.foreign import ForeignMember, Speak, manner
 from iot_stream.distill.teachers.member import Lessons, Member, State, check_lessons
@@ -28,13 +29,14 @@ class Factory:
         settings: TrainSettings,
         seed: int,
         progress: Progress | None,
+        checkpoints: Checkpoints | None,
     ) -> tuple[Member, Trained]:
         """Raises ModelError."""
         ready = _function(network, spec, seed)
         if ready is not None:
             return ready, Trained({}, 0, 0.0, 0.0)
         check_lessons(lessons, spec.classes)
-        return NetworkMember.trained(network, spec, lessons, settings, seed, progress)
+        return NetworkMember.trained(network, spec, lessons, settings, seed, progress, checkpoints)
 
     @classmethod
     def restored(cls, network: Network, spec: Spec, state: State, hardware: Hardware) -> Member:

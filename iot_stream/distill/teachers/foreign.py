@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.teachers.member import LEAST, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
@@ -40,6 +41,7 @@ class Ready(ABC):
         settings: TrainSettings,
         _seed: int,
         _progress: Progress | None,
+        _checkpoints: Checkpoints | None,
     ) -> tuple["ForeignMember", Trained]:
         return cls.restored(network, spec, {}, settings), NO_COST
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.registry import Registry
 from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
@@ -109,6 +110,7 @@ class Kind(Protocol):
         settings: TrainSettings,
         seed: int,
         progress: Progress | None,
+        checkpoints: Checkpoints | None,
         /,
     ) -> tuple[Member, Trained]:
         """Of the bootstrap's lessons, of scaled windows. Raises ModelError."""

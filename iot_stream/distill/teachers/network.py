@@ -10,6 +10,7 @@ from torch import nn
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.models import architectures, build
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.trainer import Progress, Trained, predict, train_supervised
@@ -31,9 +32,12 @@ class NetworkMember:
         settings: TrainSettings,
         seed: int,
         progress: Progress | None,
+        checkpoints: Checkpoints | None,
     ) -> tuple["NetworkMember", Trained]:
         module = _build(network, spec, seed)
-        cost = train_supervised(module, lessons.x, lessons.y, settings, seed, progress)
+        cost = train_supervised(
+            module, lessons.x, lessons.y, settings, seed, progress, checkpoints=checkpoints
+        )
         return cls(module, settings), cost
 
     @classmethod

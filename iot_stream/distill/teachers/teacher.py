@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.config.network import ONNX, TOPIC
 from iot_stream.cut import Cut
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.models.factory import source_hash
 from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.factory import Factory
@@ -124,15 +126,16 @@ def train(
     settings: TrainSettings,
     seed: int,
     progress: Progress | None = None,
+    checkpoints: Callable[[int], Checkpoints | None] = lambda _: None,
 ) -> tuple[Teacher, Trained]:
-    """Stage *training*: `lessons` of raw windows, all labelled; none, where it is `ready`. Raises
-    ModelError."""
+    """Stage *training*: `lessons` of raw windows, all labelled; none, where it is `ready`. `checkpoints` of
+    each member, by its number. Raises ModelError."""
     if not ready(network):
         check_lessons(lessons, classes)
     spec = Spec(cut, classes, *normalisation(lessons.x), masks)
     scaled = replace(lessons, x=spec.model_input(lessons.x))
     trained = [
-        _kind(each).trained(each, spec, scaled, settings, seed + number, progress)
+        _kind(each).trained(each, spec, scaled, settings, seed + number, progress, checkpoints(number))
         for number, each in enumerate(_members(network))
     ]
     return Teacher(key, spec, tuple(member for member, _ in trained)), _together([c for _, c in trained])

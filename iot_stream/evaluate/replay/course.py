@@ -53,6 +53,12 @@ class Memory:
     def put_model(self, key: str, kind: str, content: bytes, report: dict[str, Any]) -> None:  # noqa: ARG002
         self._models[key] = (content, report)
 
+    def checkpoint(self, key: str) -> None:  # noqa: ARG002
+        return None
+
+    def drop_checkpoints(self, prefix: str) -> None:
+        pass
+
 
 @dataclass(frozen=True)
 class Done:
