@@ -186,6 +186,7 @@ def _round(done: Done) -> dict[str, Any]:
     before_fusion = done.report["distillation"]["accuracy_before_fusion"]
     return {
         "now": iso(done.turn.now),
+        "cohort": done.turn.cohort,
         "trigger": done.turn.reason,
         "outcome": done.outcome,
         "reason": done.reason,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from iot_stream.clock import SECOND
+from iot_stream.config.cohorts import ALL
 from iot_stream.distill.explain.why import of_report
 from iot_stream.evaluate import metrics, page, report
 from iot_stream.evaluate.explained import Explained
@@ -138,7 +139,8 @@ def _marks(replay: Replay, zero: int) -> list[Mark]:
     rounds = []
     for number, done in enumerate(replay.courses[0].rounds, 1):
         kind: Literal["released", "rejected"] = "released" if done.outcome == "released" else "rejected"
-        rounds.append(Mark((done.turn.done - zero) / SECOND, kind, f"round {number}: {done.outcome}"))
+        of = "" if done.turn.cohort == ALL else f" of {done.turn.cohort}"
+        rounds.append(Mark((done.turn.done - zero) / SECOND, kind, f"round {number}{of}: {done.outcome}"))
     return segments + rounds
 
 
