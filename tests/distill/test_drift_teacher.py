@@ -9,7 +9,7 @@ from iot_stream.config.learning import TrainSettings
 from iot_stream.cut import Cut
 from iot_stream.distill import teachers
 from iot_stream.distill.teachers import Lessons, Teacher
-from iot_stream.distill.teachers.drift import ALARM, LOUDEST, DriftMember, Watch
+from iot_stream.distill.teachers.drift import BEGUN, LOUDEST, DriftMember, Watch
 from iot_stream.errors import ModelError
 
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -226,8 +226,8 @@ def test_an_alarm_takes_several_rows_and_begins_late_rather_than_early() -> None
     loud = np.full(20, 2 * LOUDEST)
     quiet = np.full(10, -1.0)
     watch = Watch().on(np.concatenate([quiet, loud]), np.arange(100, 130))
-    needed = int(ALARM / LOUDEST)
-    assert watch == Watch(begins=(110 + needed // 2,), seen=129)
+    needed = int(BEGUN / LOUDEST)
+    assert watch == Watch(begins=(110 + needed,), seen=129)
 
 
 def test_it_is_the_same_in_pieces() -> None:
