@@ -38,7 +38,7 @@ CLASSES, SHOWN, WHITENED, PLAIN = "classes", "shown", "whitened", "plain"
 PARTS = (CLASSES, SHOWN, WHITENED, PLAIN)
 
 BEFORE = np.iinfo(np.int64).min  # any time
-BLOCK = 100  # rows of the bootstrap in which no regime begins, while regimes are looked for
+BLOCK = 100  # rows after a regime was found in which no other begins; so many of the bootstrap are one's
 LOUDEST = 20.0  # the most that one row can say for a new regime, or against it (nats)
 ALARM = 100.0  # so much in all begins one,
 BEGUN = 25.0  # where the sum last rose above this
@@ -83,8 +83,8 @@ class Options:
 @dataclass(frozen=True)
 class View:
     """What a member sees of scaled windows: their values, and how those that measure `alike` differ from
-    their mean. The difference is one of raw values, which `scale` (d,) gives back but for a constant; `spread` (d,)
-    is what it was in the bootstrap."""
+    their mean. The difference is one of raw values, which `scale` (d,) gives back but for a constant;
+    `spread` (d,) is its deviation in the bootstrap."""
 
     alike: int
     scale: Floats
@@ -117,25 +117,28 @@ class View:
 @dataclass(frozen=True)
 class Watch:
     """`begins`: the end (ns) of the first window of each regime but the first; `seen`: of the newest window;
-    `alarm`: Page's sum; `since`: the window at which it last rose above `BEGUN`, `BEFORE` where it
-    is below."""
+    `alarm`: Page's sum; `since`: the window at which it last rose above `BEGUN`, `BEFORE` where it is below;
+    `rest`: windows that are yet to come before it listens again, for the classes are only being found."""
 
     begins: tuple[int, ...] = ()
     seen: int = BEFORE
     alarm: float = 0.0
     since: int = BEFORE
+    rest: int = 0
 
     def on(self, strange: Floats, ends: Ints) -> "Watch":
         """After new windows (n,), in order of time."""
-        begins, alarm, since = self.begins, self.alarm, self.since
-        for value, end in zip(np.clip(strange, -LOUDEST, LOUDEST).tolist(), ends.tolist(), strict=True):
+        begins, alarm, since, rest = self.begins, self.alarm, self.since, min(self.rest, len(ends))
+        strange, new = strange[rest:], ends[rest:]
+        left = self.rest - rest
+        for value, end in zip(np.clip(strange, -LOUDEST, LOUDEST).tolist(), new.tolist(), strict=True):
             alarm = max(0.0, alarm + value)
             # When it began is told late rather than early: an old label in a new regime misleads.
             since = BEFORE if alarm <= BEGUN else end if since == BEFORE else since
             if alarm > ALARM:
-                begins, alarm, since = (*begins, since), 0.0, BEFORE
+                begins, alarm, since, left = (*begins, since), 0.0, BEFORE, BLOCK
                 break  # of what follows the old belief knows nothing
-        return Watch(begins, int(ends[-1]) if len(ends) else self.seen, alarm, since)
+        return Watch(begins, int(ends[-1]) if len(ends) else self.seen, alarm, since, left)
 
 
 @dataclass(frozen=True)
@@ -176,14 +179,14 @@ class DriftMember:
         shown = {
             part: Lessons(state[f"{part}_x"], state[f"{part}_y"]) for part in options.parts if part != CLASSES
         }
-        seen, since, *begins = state["times"].tolist()
+        seen, since, rest, *begins = state["times"].tolist()
         return cls(
             options,
             View.restored(options, spec, state["spread"]),
             Walk(state["basis"], state["steps"]),
             Belief(state["means"], state["variances"]),
             state["course"],
-            Watch(tuple(begins), seen, float(state["alarm"][0]), since),
+            Watch(tuple(begins), seen, float(state["alarm"][0]), since, rest),
             shown,
             {part: SupportVectors.fitted(each, options.C) for part, each in shown.items()},
         )
@@ -240,7 +243,7 @@ class DriftMember:
             "means": self.belief.means,
             "variances": self.belief.variances,
             "course": self.course,
-            "times": np.array([watch.seen, watch.since, *watch.begins], np.int64),
+            "times": np.array([watch.seen, watch.since, watch.rest, *watch.begins], np.int64),
             "alarm": np.array([watch.alarm]),
         }
         for part, lessons in self.shown.items():
