@@ -75,10 +75,11 @@ def _changes(moments: Times, classes: NDArray[np.int64], starts: Times, ends: Ti
 
 
 def enough_classes(truth: NDArray[np.int64], n_min: int) -> bool:
-    """Whether the windows show more than one class: a twentieth of `n_min`, and five of them, are not of the
-    commonest. A model that only ever says that one must not look good. −1 where nothing is known."""
+    """Whether the windows show more than one class: a twentieth of `n_min` is not of the commonest, and five
+    of them, or a quarter of `n_min` where it is below twenty. A model that only ever says the commonest must
+    not look good. −1 where nothing is known."""
     counts = np.bincount(truth[truth >= 0], minlength=1)
-    return int(counts.sum() - counts.max()) >= max(5, n_min // 20)
+    return int(counts.sum() - counts.max()) >= max(1, min(5, n_min // 4), n_min // 20)
 
 
 def named(logits: NDArray[np.float32]) -> NDArray[np.int64]:

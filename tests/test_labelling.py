@@ -1,10 +1,11 @@
 """A window's label is the label of its last reading, whenever the label came."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iot_stream.labelling import NO_LABEL, join
+from iot_stream.labelling import NO_LABEL, enough_classes, join
 from iot_stream.readings import Label
 
 LABELS = st.lists(
@@ -42,3 +43,22 @@ def test_a_short_label_inside_a_long_one_holds_for_its_time_only() -> None:
     values, mixed = join(np.array(["a"] * 3), moments, moments, labels)
     assert values.tolist() == [0, 1, 0]
     assert not mixed.any()
+
+
+@pytest.mark.parametrize(
+    ("others", "n_min", "enough"),
+    [
+        (4, 60, False),
+        (5, 60, True),
+        (9, 200, False),
+        (10, 200, True),
+        (1, 8, False),
+        (2, 8, True),
+        (0, 1, False),
+    ],
+)
+def test_a_second_class_is_seen_on_as_many_windows_as_the_judgement_allows(
+    others: int, n_min: int, enough: bool
+) -> None:
+    truth = np.array([0] * n_min + [1] * others + [-1] * 9)
+    assert enough_classes(truth, n_min) is enough

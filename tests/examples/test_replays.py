@@ -71,7 +71,7 @@ def test_bearing_cwru(tmp_path: Path, config: str, most: int) -> None:
     assert means(result)["teacher"] > 0.5
 
 
-@pytest.mark.parametrize("config", ["labels_10", "labels_all", "batch_late", "follow"])
+@pytest.mark.parametrize("config", ["labels_10", "labels_all", "batch_late", "ensemble"])
 def test_gas_drift(tmp_path: Path, config: str) -> None:
     result = short(tmp_path, f"gas_drift/{config}", "nose")
     assert [segment["name"] for segment in result["segments"]] == ["3", "4", "5", "6", "8", "9"]

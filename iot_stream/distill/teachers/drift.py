@@ -39,9 +39,10 @@ CLASSES, SHOWN, WHITENED, PLAIN = "classes", "shown", "whitened", "plain"
 PARTS = (CLASSES, SHOWN, WHITENED, PLAIN)
 
 BEFORE = np.iinfo(np.int64).min  # any time
-BLOCK = 100  # rows of the bootstrap in which no regime begins, while regimes are looked for
-LOUDEST = 10.0  # the most that one row can say for a new regime, or against it (nats)
-ALARM = 50.0  # so much in all begins one
+BLOCK = 100  # rows after a regime was found in which no other begins; so many of the bootstrap are one's
+LOUDEST = 20.0  # the most that one row can say for a new regime, or against it (nats)
+ALARM = 100.0  # so much in all begins one,
+BEGUN = 25.0  # where the sum last rose above this
 SURE = 0.8  # a bare row is a lesson for others where the class is likelier than this
 PAST, PRESENT = 800, 500  # lessons for others, at most: of past regimes, of the present one
 LEAST = 1e-6
@@ -53,7 +54,7 @@ class Options:
     lessons moved to where the classes are now, and on rows of the present whose class is sure; `whitened`,
     the same where directions of drift count less; `plain`, support vectors on the labels as they came.
     Inputs that lie inputs/`alike` apart, `alike` of them, measure alike: each is also seen as its difference
-    from their mean."""
+    from their mean (`View`)."""
 
     parts: tuple[str, ...] = PARTS
     alike: int = 1
@@ -79,38 +80,66 @@ class Options:
             raise ModelError(f"teacher drift: C is a number above 0, got {c!r}")
         return cls(tuple(parts), alike, float(c))
 
+
+@dataclass(frozen=True)
+class View:
+    """What a member sees of scaled windows: their values, and how those that measure `alike` differ from
+    their mean. The difference is one of raw values, which `scale` (d,) gives back but for a constant;
+    `spread` (d,) is its deviation in the bootstrap."""
+
+    alike: int
+    scale: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, options: Options, spec: Spec, x: Values) -> "View":
+        """Of the bootstrap's windows."""
+        raw = cls.restored(options, spec, np.ones(x[0].size))
+        apart = raw.features(x)[:, x[0].size :]
+        spread = apart.std(axis=0) if options.alike > 1 else raw.spread
+        return cls.restored(options, spec, np.where(spread > LEAST, spread, 1.0))
+
+    @classmethod
+    def restored(cls, options: Options, spec: Spec, spread: Floats) -> "View":
+        scale = np.ones((spec.cut.length, spec.model_channels))
+        scale[:, : len(spec.scale)] = spec.scale
+        return cls(options.alike, scale.reshape(-1), spread)
+
     def features(self, x: Values) -> Floats:
         """(n, length, channels) → (n, features)."""
         flat = x.reshape(len(x), int(np.prod(x.shape[1:]))).astype(np.float64)
         if self.alike == 1:
             return flat
-        grouped = flat.reshape(len(x), self.alike, flat.shape[1] // self.alike)
+        grouped = (flat * self.scale).reshape(len(x), self.alike, flat.shape[1] // self.alike)
         apart = (grouped - grouped.mean(axis=1, keepdims=True)).reshape(flat.shape)
-        return np.concatenate([flat, apart], axis=1)
+        return np.concatenate([flat, apart / self.spread], axis=1)
 
 
 @dataclass(frozen=True)
 class Watch:
     """`begins`: the end (ns) of the first window of each regime but the first; `seen`: of the newest window;
-    `alarm`: Page's sum; `since`: the window at which it last rose above half of what begins a regime,
-    `BEFORE` where it is below."""
+    `alarm`: Page's sum; `since`: the window at which it last rose above `BEGUN`, `BEFORE` where it is below;
+    `rest`: windows that are yet to come before it listens again, for the classes are only being found."""
 
     begins: tuple[int, ...] = ()
     seen: int = BEFORE
     alarm: float = 0.0
     since: int = BEFORE
+    rest: int = 0
 
     def on(self, strange: Floats, ends: Ints) -> "Watch":
         """After new windows (n,), in order of time."""
-        begins, alarm, since = self.begins, self.alarm, self.since
-        for value, end in zip(np.clip(strange, -LOUDEST, LOUDEST).tolist(), ends.tolist(), strict=True):
+        begins, alarm, since, rest = self.begins, self.alarm, self.since, min(self.rest, len(ends))
+        strange, new = strange[rest:], ends[rest:]
+        left = self.rest - rest
+        for value, end in zip(np.clip(strange, -LOUDEST, LOUDEST).tolist(), new.tolist(), strict=True):
             alarm = max(0.0, alarm + value)
             # When it began is told late rather than early: an old label in a new regime misleads.
-            since = BEFORE if alarm <= ALARM / 2 else end if since == BEFORE else since
+            since = BEFORE if alarm <= BEGUN else end if since == BEFORE else since
             if alarm > ALARM:
-                begins, alarm, since = (*begins, since), 0.0, BEFORE
+                begins, alarm, since, left = (*begins, since), 0.0, BEFORE, BLOCK
                 break  # of what follows the old belief knows nothing
-        return Watch(begins, int(ends[-1]) if len(ends) else self.seen, alarm, since)
+        return Watch(begins, int(ends[-1]) if len(ends) else self.seen, alarm, since, left)
 
 
 @dataclass(frozen=True)
@@ -119,6 +148,7 @@ class DriftMember:
     features), and the lessons of its support vectors."""
 
     options: Options
+    view: View
     walk: Walk
     belief: Belief
     course: Floats
@@ -140,8 +170,9 @@ class DriftMember:
     ) -> tuple["DriftMember", Trained]:
         began, cpu_began = time.perf_counter(), time.process_time()
         options = Options.of(network, lessons.x[0].size)
-        rows = _Rows.of(lessons, options)
-        member = _member(options, rows, _first_watch(rows, len(spec.classes)), len(spec.classes))
+        view = View.of(options, spec, lessons.x)
+        rows = _Rows.of(lessons, view)
+        member = _member(options, view, rows, _first_watch(rows, len(spec.classes)), len(spec.classes))
         return member, Trained({}, 1, time.perf_counter() - began, time.process_time() - cpu_began)
 
     @classmethod
@@ -150,13 +181,14 @@ class DriftMember:
         shown = {
             part: Lessons(state[f"{part}_x"], state[f"{part}_y"]) for part in options.parts if part != CLASSES
         }
-        seen, since, *begins = state["times"].tolist()
+        seen, since, rest, *begins = state["times"].tolist()
         return cls(
             options,
+            View.restored(options, spec, state["spread"]),
             Walk(state["basis"], state["steps"]),
             Belief(state["means"], state["variances"]),
             state["course"],
-            Watch(tuple(begins), seen, float(state["alarm"][0]), since),
+            Watch(tuple(begins), seen, float(state["alarm"][0]), since, rest),
             shown,
             {part: SupportVectors.fitted(each, options.C) for part, each in shown.items()},
         )
@@ -171,7 +203,7 @@ class DriftMember:
         classes = len(self.belief.means)
         if not len(x):
             return np.zeros((0, classes), np.float32)
-        rows = self.options.features(x)
+        rows = self.view.features(x)
         z = rows @ self.walk.basis
         said = []
         for part in self.options.parts:
@@ -195,24 +227,25 @@ class DriftMember:
         if not len(fresh.y):
             return self, NO_COST
         began, cpu_began = time.perf_counter(), time.process_time()
-        stream = _Rows.of(fresh, self.options)
+        stream = _Rows.of(fresh, self.view)
         new = stream.ends > self.watch.seen
         z = stream.x[new] @ self.walk.basis
         strange = strangeness(z, stream.y[new], self.belief, self.walk)
         watch = self.watch.on(strange, stream.ends[new])
-        rows = _Rows.of(known, self.options).and_then(stream)
-        member = _member(self.options, rows, watch, len(self.belief.means))
+        rows = _Rows.of(known, self.view).and_then(stream)
+        member = _member(self.options, self.view, rows, watch, len(self.belief.means))
         return member, Trained({}, 1, time.perf_counter() - began, time.process_time() - cpu_began)
 
     def state(self) -> State:
         watch = self.watch
         kept: dict[str, NDArray[Any]] = {
+            "spread": self.view.spread,
             "basis": self.walk.basis,
             "steps": self.walk.steps,
             "means": self.belief.means,
             "variances": self.belief.variances,
             "course": self.course,
-            "times": np.array([watch.seen, watch.since, *watch.begins], np.int64),
+            "times": np.array([watch.seen, watch.since, watch.rest, *watch.begins], np.int64),
             "alarm": np.array([watch.alarm]),
         }
         for part, lessons in self.shown.items():
@@ -229,10 +262,10 @@ class _Rows:
     ends: Ints
 
     @classmethod
-    def of(cls, lessons: Lessons, options: Options) -> "_Rows":
+    def of(cls, lessons: Lessons, view: View) -> "_Rows":
         ordered = lessons.in_order
         ends = np.arange(len(ordered.y)) - len(ordered.y) if ordered.ends is None else ordered.ends
-        return cls(options.features(ordered.x), ordered.y, np.asarray(ends, np.int64))
+        return cls(view.features(ordered.x), ordered.y, np.asarray(ends, np.int64))
 
     def and_then(self, other: "_Rows") -> "_Rows":
         return _Rows(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
@@ -250,7 +283,7 @@ def _first_watch(rows: _Rows, classes: int) -> Watch:
     """When regimes began in the bootstrap. The spread within classes is that within short blocks, so that
     no change that is yet to be found is taken for spread."""
     borders = [int(end) for end in rows.ends[BLOCK::BLOCK]]
-    walk = Walk.of(rows.regimes(borders), classes)
+    walk = Walk.of(rows.regimes(borders), classes, fading=1.0)
     watch = Watch(seen=int(rows.ends[0]))
     for border in [*borders, int(rows.ends[-1]) + 1]:
         part = rows.ends < border
@@ -265,14 +298,14 @@ def _first_watch(rows: _Rows, classes: int) -> Watch:
     return watch
 
 
-def _member(options: Options, rows: _Rows, watch: Watch, classes: int) -> DriftMember:
+def _member(options: Options, view: View, rows: _Rows, watch: Watch, classes: int) -> DriftMember:
     regimes = rows.regimes(watch.begins)
     walk = Walk.of(regimes, classes)
     beliefs = followed(regimes, walk, classes)
     course = np.stack([belief.means for belief in beliefs]) @ np.linalg.inv(walk.basis)
     shown = {part: _shown(part, regimes, beliefs, walk) for part in options.parts if part != CLASSES}
     fitted = {part: SupportVectors.fitted(lessons, options.C) for part, lessons in shown.items()}
-    return DriftMember(options, walk, beliefs[-1], course, watch, shown, fitted)
+    return DriftMember(options, view, walk, beliefs[-1], course, watch, shown, fitted)
 
 
 def _shown(part: str, regimes: Sequence[Regime], beliefs: Sequence[Belief], walk: Walk) -> Lessons:

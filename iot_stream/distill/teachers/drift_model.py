@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SHRINK = 0.02  # of the covariance within classes towards its mean variance
+FADING = 0.5  # what a row counts for that covariance, of one that is a regime newer: the spread drifts too
+LEAST, LEAST_NOW = 2, 20  # labelled rows of a class that tell where it was in a regime, in the present one
 UNLABELLED = 0.05  # what a row counts whose class nobody told, of one that is labelled
 PRIOR_MOVES = 0.5  # moves of the prior that stand beside those seen
 PRIOR_STEP = 1.0  # variance of a step before any was seen, in variances within a class
@@ -74,26 +76,29 @@ class Walk:
     steps: Floats
 
     @classmethod
-    def of(cls, regimes: Sequence[Regime], classes: int) -> "Walk":
-        """From the labelled rows: the covariance around the means of each regime and class, and that of
-        how the means moved from a regime to the next that has the class, less what of it is chance.
+    def of(cls, regimes: Sequence[Regime], classes: int, fading: float = FADING) -> "Walk":
+        """From the labelled rows: the covariance around the means of each regime and class, that of late
+        regimes above all, and the covariance of how the means moved from a regime to the next that has the
+        class, less what of it is chance.
 
         A prior of `PRIOR_MOVES` moves stands beside them, alike in all directions and of the size of the
         others; where no move was seen yet, of the spread within a class.
         """
         features = regimes[0].x.shape[1]
-        scatter, freedom = np.zeros((features, features)), 0
+        scatter, freedom = np.zeros((features, features)), 0.0
         seen: dict[int, list[tuple[int, Floats, int]]] = {k: [] for k in range(classes)}
         for number, regime in enumerate(regimes):
+            since = len(regimes) - 1 - number
             for k in range(classes):
                 rows = regime.x[regime.y == k]
-                if len(rows) < 2:
+                if len(rows) < LEAST:
                     continue
                 mean = rows.mean(axis=0)
-                scatter += (rows - mean).T @ (rows - mean)
-                freedom += len(rows) - 1
-                seen[k].append((number, mean, len(rows)))
-        within = scatter / max(1, freedom)
+                scatter += fading**since * (rows - mean).T @ (rows - mean)
+                freedom += fading**since * (len(rows) - 1)
+                if since or len(rows) >= LEAST_NOW:
+                    seen[k].append((number, mean, len(rows)))
+        within = scatter / (freedom or 1)
         flat = np.trace(within) / features or 1.0
         within = (1 - SHRINK) * within + SHRINK * flat * np.eye(features)
         white = np.linalg.inv(np.linalg.cholesky(within)).T
