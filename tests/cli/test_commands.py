@@ -36,9 +36,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator
     path = write_config(folder, broker.url, f"cli-{folder.name}")
     with service(path, folder / "log"), opened(path) as (_, store):
         wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 60)
-        with fleet(path, folder, "--devices", "8", "--seconds", "8") as running:
-            running.wait(60)
-        wait_until(lambda: len(store.registry.versions(NAME)) >= 2, "a second version", 60)
+        with fleet(path, folder, "--devices", "8", "--seconds", "90"):
+            wait_until(lambda: len(store.registry.versions(NAME)) >= 2, "a second version", 80)
+            wait_until(lambda: sum(store.journal.readings(NAME).values()) > 400, "some readings", 80)
         yield path
 
 
