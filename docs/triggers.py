@@ -16,7 +16,7 @@ BEGIN, END = "<!-- generated: triggers -->", "<!-- end -->"
 PAIRS = (
     ("CWRU, four loads", "results/bearing_cwru.student_2000.json", "triggers/bearing_cwru.drift.json", True),
     ("simulated, two drifts", "triggers/simulated_fixed.json", "triggers/simulated.json", True),
-    ("gas, six batches", "results/gas_drift.labels_10.json", "triggers/gas_drift.drift.json", True),
+    ("gas, six batches", "results/gas_drift.ensemble.json", "triggers/gas_drift.drift.json", True),
     ("occupancy, eight days", "results/occupancy.config.json", "triggers/occupancy.drift.json", False),
 )
 
