@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import torch
+from threadpoolctl import threadpool_limits
 
 from iot_stream.config import Pipeline
 from iot_stream.errors import ConfigError
@@ -55,6 +56,7 @@ def run(
         peers.check()
     began = time.perf_counter()
     torch.set_num_threads(1)  # rounds are too small to share, and sums keep their order
+    threadpool_limits(1)  # numpy's too
     recordings = bootstrap.recorded(pipeline, settings.stream, folder)
     if not recordings:
         raise ConfigError(f"pipelines.{name}.recordings.stream: selects nothing")
