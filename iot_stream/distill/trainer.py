@@ -236,7 +236,8 @@ def _descend(
         draw.restore(kept["draw"])
         torch.set_rng_state(kept["chance"])
         done, windows = kept["done"], kept["windows"]
-        history = {name: list(values.unbind()) for name, values in kept["history"].items()}
+        # Losses of before go where those to come will be: on a GPU the two are put together.
+        history = {n: list(values.to(learning[0].device).unbind()) for n, values in kept["history"].items()}
     while done < pace.end:
         optimiser.param_groups[0]["lr"] = pace.rate(done)
         rows = draw()

@@ -1,5 +1,6 @@
 """A cohort, live: what starts its rounds, what they start from, what came of them."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from iot_stream.distill import drift
@@ -95,14 +96,12 @@ class Cohort:
         return drift.reference(material, self._prepared.learner.pipeline.sample)
 
 
+@dataclass(frozen=True)
 class Begun:
-    """A cohort's round under way."""
+    """A cohort's round under way; `running` is the version that it starts from."""
 
-    def __init__(self, cohort: Cohort, row: Row, round_: Round, material: Material, running: int) -> None:
-        self.cohort, self.row, self.round, self.material, self.running = (
-            cohort,
-            row,
-            round_,
-            material,
-            running,
-        )
+    cohort: Cohort
+    row: Row
+    round: Round
+    material: Material
+    running: int

@@ -51,7 +51,7 @@ def test_each_device_has_a_student_that_learns_from_it_alone(tmp_path: Path) -> 
     assert min(released.values()) > 0
     after = stream.ends > max(moments)
     right = {lane: float((found.said[lane] == stream.truth)[after].mean()) for lane in ("student", "static")}
-    assert right["student"] > right["static"] + 0.05
+    assert right["student"] > right["static"] + 0.05  # nine hundredths, of one device's windows each
 
 
 def test_one_cohort_is_as_if_there_were_none(tmp_path: Path) -> None:
