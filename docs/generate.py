@@ -1,28 +1,39 @@
 """Writes the generated parts of the documentation: `python docs/generate.py`.
 
-`configuration.md` comes whole from the settings' descriptions, `results.md` and `benchmarks.md` from the JSON
-of replays and benchmarks, `protocol.md`'s tables from `iot_stream/topics.py`; a test fails when they are not
-up to date.
+`configuration.md` comes whole from the settings' descriptions, `cli.md` from the commands, `errors.md` from
+the messages in the source, `results.md` and `benchmarks.md` from the JSON of replays and benchmarks,
+`protocol.md`'s tables from `iot_stream/topics.py`, its limits and examples from `wire.py`, `metrics.md`'s
+tables from `iot_stream/watch/metrics.py`, `device.md`'s from the settings of a device; a test fails when they
+are out of date.
 """
 
 import dataclasses
 import inspect
-import re
 import sys
+import types
 import typing
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import benchmarks  # beside this file, as are results and triggers
+import benchmarks  # beside this file, as are commands, messages, results, triggers and wire
+import commands
+import messages
 import msgspec
 import results
 import triggers
+import wire
 
 from iot_stream import config, topics
-from iot_stream.units import Duration, Rate, Size
+from iot_stream.cli import reasons
+from iot_stream.device.health import Rules
+from iot_stream.device.inputs.kinds import Call, Mqtt, Serial, Stdin
+from iot_stream.device.settings import DeviceSettings
+from iot_stream.units import Duration, Percent, Rate, Size
+from iot_stream.watch import metrics
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- generated: topics -->", "<!-- end -->"
+READING = ("channels", "input", "publish_readings", "outbox")  # settings of a device that concern no other
+BEGIN, END = "<!-- generated: {} -->\n", "<!-- end -->"
 
 
 def configuration() -> str:
@@ -37,6 +48,8 @@ def configuration() -> str:
     sections = [intro, _section("Top level", config.Config)]
     seen: list[type] = [config.Config]
     queue: list[tuple[str, type]] = [("pipelines.NAME", config.Pipeline), ("broker", config.Broker)]
+    queue += [("metrics", config.Metrics), ("dashboard", config.Dashboard)]
+    queue.append(("homeassistant", config.HomeAssistant))
     while queue:
         name, kind = queue.pop(0)
         if kind in seen:
@@ -48,9 +61,11 @@ def configuration() -> str:
     return "\n".join([*sections, _formats(), _models(), _functions()])
 
 
-def _section(name: str, kind: type) -> str:
+def _section(name: str, kind: type, *, inherited: bool = True) -> str:
     lines = [f"## {name}\n", "| setting | default | meaning |", "|---|---|---|"]
     for field in msgspec.structs.fields(kind):
+        if not inherited and field.name not in kind.__annotations__:
+            continue
         default = "required" if field.required else _default(field)
         meaning = _description(field.type).replace("|", "\\|")
         lines.append(f"| `{field.encode_name}` | {default} | {meaning} |")
@@ -61,8 +76,10 @@ def _default(field: Any) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if isinstance(value, Duration | Rate):
         return f"`{_duration(int(value))}`"
+    if isinstance(value, tuple) and value and isinstance(value[0], Percent):
+        return f"`[{', '.join(f'{each:g}%' for each in value)}]`"
     if isinstance(value, Size):
-        return f"`{value / 1e9:g} GB`"
+        return f"`{value / 1e9:g} GB`" if value >= 1e9 else f"`{value / 1e6:g} MB`"
     if isinstance(value, config.Network):
         return f"`{{arch: {value.arch}}}`"
     if isinstance(value, msgspec.Struct) or (
@@ -181,29 +198,94 @@ def topic_tables() -> str:
             value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else value
             default = "required" if field.required else f"`{value!r}`"
             lines.append(f"| `{field.encode_name}` | `{_type(field.type)}` | {default} |")
+        lines += ["", wire.payload_example(payload)]
+    return "\n".join(lines)
+
+
+def device_settings() -> str:
+    """What a device is set up with, as far as others must know it."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(DeviceSettings):
+        if field.name in READING:
+            continue
+        default = "required" if field.required else f"`{msgspec.json.encode(field.default).decode()}`"
+        if isinstance(field.default, msgspec.Struct):
+            default = "see below" if field.encode_name == "health" else f"`{field.default.url}`"
+        lines.append(f"| `{field.encode_name}` | {default} | {_description(field.type)} |")
     return "\n".join(lines)
 
 
 def _type(kind: Any) -> str:
     if get_origin(kind) is typing.Annotated:
-        kind = get_args(kind)[0]
-    return re.sub(r"<class '(\w+)'>", r"\1", str(kind)).replace("|", "\\|")
+        return _type(get_args(kind)[0])
+    if get_origin(kind) in (types.UnionType, typing.Union):
+        return " \\| ".join(map(_type, get_args(kind)))
+    if get_args(kind):
+        return f"{kind.__origin__.__name__}[{', '.join(map(_type, get_args(kind)))}]"
+    return "None" if kind is type(None) else str(kind.__name__)
+
+
+def metric_tables() -> str:
+    """Every metric, and every reason that counts input."""
+    lines = []
+    for title, group in metrics.GROUPS:
+        lines += [f"### {title}", "", "| metric | kind | labels | what |", "|---|---|---|---|"]
+        for metric in group:
+            labels = " ".join(f"`{label}`" for label in metric.labels)
+            lines.append(f"| `{metric.full_name}` | {metric.kind} | {labels} | {metric.help} |")
+        lines.append("")
+    lines += ["### Reasons", "", "| `reason` | what it counts |", "|---|---|"]
+    lines += [f"| `{reason}` | {meaning} |" for reason, meaning in reasons.MEANINGS.items()]
+    lines.append(f"| any other | messages that were {reasons.meaning('malformed')} |")
+    return "\n".join(lines)
+
+
+def device_tables() -> str:
+    """A device's file, and what its input may be."""
+    kinds = [(f"input: {kind.__struct_config__.tag}", kind) for kind in (Stdin, Serial, Call, Mqtt)]
+    sections = []
+    for name, kind in [("The file", DeviceSettings), *kinds, ("health", Rules)]:
+        section = _section(name, kind, inherited=kind is not Mqtt)
+        what = f"\n{inspect.getdoc(kind)}\n" if kind not in (DeviceSettings, Rules) else ""
+        sections.append(f"#{section}".replace("\n", f"\n{what}", 1))
+    return "\n".join(sections)
 
 
 def protocol(text: str) -> str:
-    """The protocol page with its tables as they are now."""
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + "\n" + topic_tables() + "\n" + END + rest.split(END)[1]
+    """The page of topics, payloads, limits and bytes."""
+    parts = {
+        "settings": device_settings,
+        "topics": topic_tables,
+        "slots": wire.slot_example,
+        "limits": wire.limits,
+        "bundle": wire.bundle_example,
+        "sample": wire.sample_example,
+    }
+    for place, part in parts.items():
+        text = filled(text, place, part())
+    return text
+
+
+def filled(text: str, place: str, tables: str) -> str:
+    """A page with its generated part as it is now."""
+    begin = BEGIN.format(place)
+    before, rest = text.split(begin)
+    return before + begin + tables + "\n" + END + rest.split(END, 1)[1]
 
 
 def pages() -> dict[Path, str]:
     """Each generated page as it should be."""
-    path, rounds = HERE / "protocol.md", HERE / "triggers.md"
+    path, shown, rounds = HERE / "protocol.md", HERE / "metrics.md", HERE / "triggers.md"
+    device = HERE / "device.md"
     return {
         HERE / "benchmarks.md": benchmarks.page(),
+        HERE / "cli.md": commands.page(),
+        HERE / "errors.md": messages.page(),
         HERE / "configuration.md": configuration(),
         HERE / "results.md": results.page(),
         path: protocol(path.read_text()),
+        device: filled(device.read_text(), "settings", device_tables()),
+        shown: filled(shown.read_text(), "metrics", metric_tables()),
         rounds: triggers.filled(rounds.read_text()),
     }
 

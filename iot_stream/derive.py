@@ -85,6 +85,11 @@ class Derived(msgspec.Struct, frozen=True):
             raise ConfigError(f"derive.{name}: the frequencies in {text!r} must rise")
         return cls(name, match[1], tuple(arguments[: known.channels]), int(duration), frequencies)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether it needs the readings before."""
+        return self.duration > 0 or self.function == "diff"
+
     def fault(self) -> str:
         """Why this cannot be applied, or "" if it can; a spec from elsewhere may hold anything."""
         known = FUNCTIONS.get(self.function)

@@ -56,4 +56,7 @@ class DataError(_Reasoned):
 
 
 class Refused(_Reasoned):
+    """`version`: the release that was refused; 0 where it could not be read."""
+
     exit_code = 7
+    version = 0

@@ -56,7 +56,7 @@ def _leave(client: Client, will: Will) -> None:
 
 class Connection:
     """One client of the broker. Nothing happens before `start`. `will` may be made anew at each attempt to
-    connect."""
+    connect. `max_packet`: bytes of the largest message that the broker may send, 0 for any we can bear."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Connection:
         on_connect: Callable[[], None] | None = None,
         durable: bool = False,
         manual_ack: bool = False,
+        max_packet: int = 0,
     ) -> None:
         self.address = address
         self.client_id = client_id
@@ -76,6 +77,7 @@ class Connection:
         self._on_connect = on_connect
         self._will = will
         self._durable = durable
+        self._takes = max_packet or MAX_PACKET
         self._manual_ack = manual_ack
         self._subscriptions: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -104,11 +106,7 @@ class Connection:
         if self.address.user:
             client.username_pw_set(self.address.user, self.address.password or None)
         if self.address.tls:
-            client.tls_set(
-                ca_certs=self.address.ca or None,
-                certfile=self.address.cert or None,
-                keyfile=self.address.key or None,
-            )
+            client.tls_set_context(self.address.tls_context())
         if self.address.websocket:
             client.ws_set_options(path=self.address.websocket)
         if will := self._will:
@@ -146,7 +144,7 @@ class Connection:
         if self._client.protocol == MQTT5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
-            properties.MaximumPacketSize = MAX_PACKET
+            properties.MaximumPacketSize = self._takes
             if self._durable:
                 properties.SessionExpiryInterval = SESSION_S
             clean["clean_start"] = not self._durable
@@ -213,6 +211,11 @@ class Connection:
     @property
     def connected(self) -> bool:
         return self._connected.is_set()
+
+    @property
+    def speaks_5(self) -> bool:
+        """Whether it is MQTT 5, and not 3.1.1."""
+        return self._client.protocol == MQTT5
 
     def subscribe(self, pattern: str, qos: int = 1) -> None:
         """Subscribe now and after every reconnection."""

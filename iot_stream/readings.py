@@ -14,8 +14,12 @@ from iot_stream.errors import DataError
 Times = NDArray[np.int64]
 Values = NDArray[np.float32]
 
+SAMPLED = 1 << 20
+"""Source of readings that came with a sample: of a device that does not send all."""
+
 _NAME = re.compile(r"[^/+#\x00-\x1f\x7f]+")
-_UNFIT = re.compile(r"[/+#\x00-\x1f\x7f]|%(?=[0-9A-F]{2})")  # a % that looks like ours becomes one too
+_UNFIT = re.compile(r"[/+#\x00-\x1f\x7f]")
+_ESCAPED = re.compile(r"%(2F|2B|23|[01][0-9A-F]|7F)")
 
 
 def check_device_name(name: str) -> str:
@@ -31,11 +35,17 @@ def check_device_name(name: str) -> str:
 def device_name(text: str) -> str:
     """What a device calls itself, as one level of a topic: "kitchen/window" becomes "kitchen%2Fwindow".
 
+    A name that is written so already stays: on iot-stream's own topics it is, and people write it either way.
     Raises DataError("device_name").
     """
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise DataError("device_name", f"{text[:80]!r} is no Unicode text")
     return check_device_name(_UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", text))
+
+
+def spoken_name(name: str) -> str:
+    """What a device of that name calls itself: the other way round."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), name)
 
 
 class Block(msgspec.Struct, eq=False, gc=False):
@@ -90,6 +100,13 @@ class Block(msgspec.Struct, eq=False, gc=False):
         return Block(
             device, self.channels, self.raw_times, self.raw_values,
             self.boot, self.seq, self.source, self.arrival_stamped,
+        )  # fmt: skip
+
+    def of_source(self, source: int) -> "Block":
+        """The same readings, as if that source had brought them."""
+        return Block(
+            self.device, self.channels, self.raw_times, self.raw_values,
+            self.boot, self.seq, source, self.arrival_stamped,
         )  # fmt: skip
 
     def holding(self, times: Times, values: Values) -> "Block":

@@ -12,6 +12,7 @@ from iot_stream.errors import Refused
 from iot_stream.readings import Values
 
 FARTHEST = 1e6  # standard deviations from the mean
+LARGEST = 1e30  # mean and scale, so that float32 holds what is computed with them
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +32,11 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not len(self.mean) == len(self.scale) == len(self.cut.inputs):
             raise ValueError("mean and scale must have one value per input")
-        if not all(abs(mean) < 1e30 for mean in self.mean) or not all(1e-30 < s < 1e30 for s in self.scale):
+        held = (
+            abs(mean) < LARGEST and 1 / LARGEST < s < LARGEST
+            for mean, s in zip(self.mean, self.scale, strict=True)
+        )
+        if not all(held):
             raise ValueError("mean and scale must be numbers that float32 can hold, scale positive")
 
     @property
@@ -52,6 +57,23 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def golden_windows(self) -> Values:
         return np.frombuffer(self.golden, np.float32).reshape(-1, self.cut.length, len(self.cut.inputs))
+
+    def renormalised(self, windows: Values) -> "Spec":
+        """With mean and scale of raw windows (n ≥ 1, length, inputs). An input that does not vary in them, is
+        missing, or absurd, keeps its own: it tells nothing of its scale. Golden windows stay."""
+        rows = windows.reshape(-1, windows.shape[2])
+        mean, scale = (np.array(each) for each in normalisation(windows))
+        tells = np.fmax.reduce(rows, axis=0) > np.fmin.reduce(rows, axis=0)
+        tells &= (np.abs(mean) < LARGEST) & (scale < LARGEST)
+        return msgspec.structs.replace(
+            self,
+            mean=tuple(np.where(tells, mean, self.mean).tolist()),
+            scale=tuple(np.where(tells, scale, self.scale).tolist()),
+        )
+
+    def of_one_bootstrap(self, other: "Spec") -> bool:
+        """Mean and scale may have been estimated anew since; the golden windows are the bootstrap's."""
+        return (self.mean, self.scale) == (other.mean, other.scale) or self.golden == other.golden
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

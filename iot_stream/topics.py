@@ -31,7 +31,10 @@ class Telemetry(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, 
 
 
 class LabelMessage(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Ground truth for a moment (`time`) or an interval (`time` to `until`), in nanoseconds."""
+    """Ground truth for a moment (`time`) or an interval (`time` to `until`), in nanoseconds.
+
+    `value`: a class, or its index from 0.
+    """
 
     time: int
     value: str | int
@@ -39,7 +42,10 @@ class LabelMessage(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=Tru
 
 
 class Prediction(msgspec.Struct, omit_defaults=True, rename={"klass": "class"}):
-    """What the device says of its newest window, and of those cut from the same message before it."""
+    """What the device says of its newest window, and of those cut from the same message before it.
+
+    `time`: of the window's last reading; `p`: the certainty. `earlier`: time, class and certainty of each.
+    """
 
     time: Time
     klass: str
@@ -49,7 +55,12 @@ class Prediction(msgspec.Struct, omit_defaults=True, rename={"klass": "class"}):
 
 
 class Status(msgspec.Struct, omit_defaults=True):
-    """Retained; Last Will is `online: false`. `version` is what runs, 0 before the first model."""
+    """Retained; Last Will is `online: false`. `version` is what runs, 0 before the first model.
+
+    `runtime`: what runs its models. `boot` names this run of its process. `max_packet`: bytes of the largest
+    message that it takes, 0 for any. `signed`: slot → the highest count of signings that it has seen there;
+    it takes no bundle that counts less.
+    """
 
     online: bool
     version: Count = 0
@@ -57,21 +68,42 @@ class Status(msgspec.Struct, omit_defaults=True):
     runtime: str = ""
     boot: str = ""
     max_packet: Count = 0
+    signed: dict[str, Count] = {}
 
 
 class Report(msgspec.Struct, omit_defaults=True):
-    """An event of a device: `applied`, `rejected`, `rolled_back` or `health`."""
+    """An event of a device: `applied`, `rejected`, `rolled_back` or `health`.
+
+    `version` runs, `previous` ran before, `offered` is what it refused, for a `reason`, with a `detail` for
+    people. `swap_us`: how long readings waited while models changed. `readings` and `windows`: how many
+    there were since its process began. `infer_us`: the median time of an inference, `mean_p` the mean
+    certainty, both of its last windows.
+    """
 
     event: str
     time: Time
     version: Count = 0
     previous: Count = 0
+    offered: Count = 0
     reason: str = ""
     detail: str = ""
     swap_us: float = 0.0
     readings: Count = 0
     windows: Count = 0
     mean_p: float = 0.0
+    infer_us: float = 0.0
+
+
+class Update(msgspec.Struct, omit_defaults=True):
+    """Retained, where `homeassistant` is set: the version that the device runs, and the newest for it.
+
+    Named as Home Assistant's update entity knows them. `release_summary`: why the newest was released.
+    """
+
+    installed_version: str
+    latest_version: str
+    title: str = ""
+    release_summary: str = ""
 
 
 class Cohort(msgspec.Struct):
@@ -80,8 +112,15 @@ class Cohort(msgspec.Struct):
     cohort: str
 
 
+READY = "rounds can begin"
+"""Detail of the last word of what comes before the first round, each time that a distiller has started."""
+
+
 class RoundEvent(msgspec.Struct, omit_defaults=True):
-    """A step of a round: `started`, `progress`, `gated`, `released`, `rejected`, `failed`."""
+    """A step of a round: `started`, `progress`, `gated`, `released`, `rejected`, `failed`.
+
+    `trigger`: why it began; `stage`: how far it is; `version`: what it released.
+    """
 
     event: str
     round: str
@@ -96,7 +135,8 @@ class RoundEvent(msgspec.Struct, omit_defaults=True):
 class Service(msgspec.Struct, omit_defaults=True):
     """Retained, Last Will `online: false`: which part of the service runs where.
 
-    `fault` says why it holds its work back, while it does.
+    `instance` names its process on `host`; `since`: when it said so. `fault` says why it holds its work back,
+    while it does.
     """
 
     online: bool
@@ -158,6 +198,17 @@ def filter_of(template: str) -> str:
     return "/".join([*given[:-1], "#"] if rest else given)
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """Whether one subscription brings all that another does."""
+    ours, theirs = wide.split("/"), narrow.split("/")
+    for place, level in enumerate(ours):
+        if level == "#":
+            return True
+        if place == len(theirs) or theirs[place] == "#" or level not in ("+", theirs[place]):
+            return False
+    return len(ours) == len(theirs)
+
+
 _DEVICE = ROOT_LEVELS + "/device/{device}/"
 
 TELEMETRY = Topic(_DEVICE + "telemetry", Telemetry, "device", False, "readings (the default source)")
@@ -165,9 +216,13 @@ LABEL = Topic(_DEVICE + "label", LabelMessage, "anyone who knows", False, "groun
 PREDICTION = Topic(
     _DEVICE + "prediction", Prediction, "device", False, "what the student says of each window"
 )
+SAMPLE = Topic(
+    _DEVICE + "sample", bytes, "device", False, "where links cost: some windows, and a summary of the rest"
+)
 STATUS = Topic(_DEVICE + "status", Status, "device", True, "online or not, the version it runs; Last Will")
 REPORT = Topic(_DEVICE + "report", Report, "device", False, "applied, rejected, rolled back, health")
 COHORT = Topic(_DEVICE + "cohort", Cohort, "publisher", True, "the cohort that the device follows")
+UPDATE = Topic(_DEVICE + "update", Update, "publisher", True, "the version it runs, and the newest for it")
 BUNDLE = Topic(
     ROOT_LEVELS + "/model/{cohort}/{slot}/bundle",
     bytes,

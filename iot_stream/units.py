@@ -1,4 +1,4 @@
-"""Durations, rates and sizes as a person writes them: `30 min`, `1 day`, `12.8 kHz`, `1/min`, `20 GB`."""
+"""Durations, rates, sizes and shares as a person writes them: `30 min`, `50/s`, `1/min`, `20 GB`, `10%`."""
 
 import re
 
@@ -82,6 +82,20 @@ class Size(int):
         if match is None or unit is None or float(match[1]) * unit >= 2**62:
             raise ConfigError(f"not a size: {text!r}; write a number and a unit: 500 MB, 20 GB, 64 KiB")
         return cls(round(float(match[1]) * unit))
+
+
+class Percent(float):
+    """A share in percent, above 0 and up to 100; parsed from `10%`."""
+
+    @classmethod
+    def parse(cls, text: object) -> "Percent":
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*%\s*", text) if isinstance(text, str) else None
+        if match is None or not 0 < float(match[1]) <= 100:
+            raise ConfigError(f"not a share: {text!r}; write 1%, 12.5% or 100%")
+        return cls(match[1])
+
+    def __str__(self) -> str:
+        return f"{float(self):g} %"
 
 
 class Delay(int):

@@ -1,5 +1,6 @@
 """`iot-simulator`: a fleet of devices over MQTT, each running the real device client.
 
+\b
 iot-simulator --config examples/bearing/config.yml --scenario examples/bearing/scenario.yml
 iot-simulator --config examples/occupancy/config.yml --recordings --speed 7680
 """
@@ -16,8 +17,8 @@ from typing import Any, Protocol
 
 import click
 
-from iot_stream import recordings
-from iot_stream.config import Config, Pipeline, load
+from iot_stream import logs, recordings
+from iot_stream.config import Config, Pipeline, device_upload, load
 from iot_stream.errors import ConfigError, IotStreamError
 from simulator.fleet import Fleet
 from simulator.ledger import Bookkeeper, Ledger
@@ -48,7 +49,10 @@ def _fleet(config: Config, scenario: Scenario, root: Path, state: Path) -> Fleet
         raise ConfigError(f"task: world {place.name} has the classes {', '.join(place.classes)}")
 
     def station(device: str, book: Bookkeeper, rng: random.Random) -> Station:
-        device_settings = settings_for(config.address, config.prefix, pipeline, device, root, state)
+        address = config.as_device(pipeline, device).address
+        device_settings = settings_for(
+            address, config.prefix, pipeline, device, root, state, device_upload(settings)
+        )
         return Station(
             device_settings, place.channels, place.classes, scenario.faults, scenario.labels, book, rng
         )
@@ -66,7 +70,10 @@ def _playback(config: Config, folder: Path, scenario: Scenario, root: Path, stat
         raise ConfigError(f"pipelines.{pipeline}.recordings.stream: selects nothing")
 
     def station(device: str, channels: tuple[str, ...], book: Bookkeeper, rng: random.Random) -> Station:
-        device_settings = settings_for(config.address, config.prefix, pipeline, device, root, state)
+        address = config.as_device(pipeline, device).address
+        device_settings = settings_for(
+            address, config.prefix, pipeline, device, root, state, device_upload(settings)
+        )
         labels = LabelPlan(fraction=0)  # the recordings' own plan says what becomes known
         return Station(device_settings, channels, settings.classes, scenario.faults, labels, book, rng)
 
@@ -128,7 +135,7 @@ def main(
     patience: float,
     **options: Any,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="iot-simulator: %(message)s", stream=sys.stderr)
+    logs.configure(logging.WARNING, "iot-simulator: %(message)s")
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

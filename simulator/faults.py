@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from iot_stream.device.client import Sent
+from iot_stream.device.outbox import Sent
 
 Send = Callable[[str, bytes], Sent]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from iot_stream.device.client import Sent
+from iot_stream.device.outbox import Sent
 from iot_stream.errors import BrokerError
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from iot_stream import topics
 from iot_stream.address import Address, Broker
-from iot_stream.device.client import DeviceClient, Sent
+from iot_stream.device.client import DeviceClient
+from iot_stream.device.outbox import Sent
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.formats.telemetry import encode as encode_telemetry
 from iot_stream.readings import Label, Times, Values
+from iot_stream.units import Size
+from iot_stream.upload import DeviceUpload
 from simulator.faults import FaultyLine
 from simulator.ledger import BlockRecord, Bookkeeper
 from simulator.scenario import Faults, LabelPlan
@@ -17,13 +20,7 @@ from simulator.scenario import Faults, LabelPlan
 
 def broker_settings(address: Address) -> Broker:
     """A broker block for an address that is already resolved."""
-    scheme = "mqtts" if address.tls else "mqtt"
-    return Broker(
-        url=f"{scheme}://{address.host}:{address.port}",
-        user=address.user,
-        password=address.password,
-        ca=address.ca,
-    )
+    return Broker(url=str(address), user=address.user, password=address.password, ca=address.ca)
 
 
 class Station:
@@ -56,9 +53,9 @@ class Station:
         seq = self.client.fed
         handles = self.client.feed(times, values)
         first, last = int(times[0]), int(times[-1])
-        self._book.sent(
-            BlockRecord(self.name, 0, self.client.boot, seq, len(times), first, last, label), handles
-        )
+        if self.client.settings.upload is None:  # else windows go up, later
+            record = BlockRecord(self.name, 0, self.client.boot, seq, len(times), first, last, label)
+            self._book.sent(record, handles)
         if label >= 0 and self._rng.random() < self._labels.fraction:
             message = topics.LabelMessage(first, self._classes[label], last)
             self._due.append((last + int(self._labels.delay), topics.encode(message)))
@@ -98,7 +95,13 @@ class Station:
 
 
 def settings_for(
-    address: Address, prefix: str, pipeline: str, device: str, root: Path, state: Path
+    address: Address,
+    prefix: str,
+    pipeline: str,
+    device: str,
+    root: Path,
+    state: Path,
+    upload: DeviceUpload | None = None,
 ) -> DeviceSettings:
     return DeviceSettings(
         broker=broker_settings(address),
@@ -107,4 +110,6 @@ def settings_for(
         device=device,
         root=root.read_text(),
         state=str(state / device),
+        upload=upload,
+        outbox=Size(0),  # faults of the line are what is simulated; a thousand devices share one disk
     )

@@ -239,6 +239,8 @@ WRONG: list[tuple[str, str, int, str]] = [  # added, line left out, line in the 
      "derive.x: nothing before it makes 'y'"),
     ("    student: {arch: mlp, channels: [c02]}\n", "", 8, "student.channels: no source and no `derive` makes 'c02'; is co2 meant?"),
     ("    teacher:\n      arch: mlp\n      channels: [light, dark]\n", "", 10, "teacher.channels: no source"),
+    ("    cohorts:\n      engine: spark\n", "", 9, "cohorts.engine: "),
+    ("    cohorts:\n      by: all\n      address: ray://head\n", "", 10, "cohorts.address: "),
     ("    student: mlp\n", "", 8, "student: a model is {arch: …, channels: […], …}"),
     ("    triggers: {every: 5 parsecs}\n", "", 8, "triggers.every: not a duration: '5 parsecs'; write a number and a unit"),
     ("    window: {length: 4, rate: fast}\n", "window", 7, "window.rate: not a rate: 'fast'; write 50/s"),
@@ -314,6 +316,14 @@ def test_an_error_names_file_line_and_remedy(
             ":2: store: 'postgres://me@h/d' is neither",
         ),
         (HEAD.replace("store:", "prefix: a/b\nstore:") + OFFICE, ":2: prefix: "),
+        (
+            HEAD
+            + OFFICE
+            + "    cohorts: {engine: ray, address: one:6379}\n  hall:\n"
+            + OFFICE
+            + "    cohorts: {engine: ray, address: other:6379}\n",
+            ":13: pipelines.hall.cohorts.address: 'other:6379' is not 'one:6379', as another pipeline has it",
+        ),
         ("broker: mqtt://x\n", ":1: pipelines: at least one is needed"),
         ("pipelines: 3\n", ":1: pipelines: at least one is needed"),
         ("- a\n", ": a mapping is expected"),
@@ -328,7 +338,7 @@ def test_an_error_of_the_whole_file_names_its_place(tmp_path: Path, text: str, p
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"{tmp_path / 'none.yml'}: No such file"):
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'none.yml'}: no such file; `iot-stream init`"):
         load(tmp_path / "none.yml")
     (tmp_path / "latin.yml").write_bytes(b"broker: \xff\n")
     with pytest.raises(ConfigError, match=r"latin\.yml: not UTF-8"):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # The house from the ground up. On one floor rooms do not know each other; only the ground is open.
 FLOORS = (
-    {"errors", "clock"},
+    {"errors", "clock", "logs"},
     {
         "units",
         "address",
@@ -29,15 +29,18 @@ FLOORS = (
         "resample",
         "states",
         "hygiene",
+        "upload",
         "formats",
         "labelling",
     }
     | {"topics", "config", "recordings", "artifact"},
     {"mqtt", "presence"},
     {"device", "store"},
-    {"simulator", "release", "distill", "watch", "ingest"},
+    {"field", "operate"},
+    {"simulator", "release", "distill", "watch", "ingest", "export", "access"},
     {"service"},
     {"evaluate"},
+    {"api"},
     {"cli"},
 )
 GROUND = FLOORS[0] | FLOORS[1] | FLOORS[2]
@@ -58,10 +61,12 @@ DISTILLERS_PROCESS = {
         "rounds",
         "members",
         "chronicle",
+        "candidates",
         "cohort",
         "stages",
+        "packing",
     )
-}
+} | {"iot_stream.api.running"}
 TORCH = {"torch", "torchvision", "onnxscript"}
 
 

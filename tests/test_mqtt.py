@@ -161,11 +161,13 @@ def test_messages_that_were_not_acknowledged_come_again_and_the_others_do_not(
         received = [inbox.get(timeout=10) for _ in range(4)]
         for message in received[:2]:
             a.acknowledge(message.mid, message.connection)
+        a.publish_and_wait(f"{prefix}/y", b"after these")
     with connection(address(broker), f"{prefix}-a", **durable) as (a, inbox):
         again = [inbox.get(timeout=10) for _ in range(2)]
         assert [message.payload for message in again] == [b"2", b"3"]
         for message in received + again:  # those of the former connection are not acknowledged on this one
             a.acknowledge(message.mid, message.connection)
+        a.publish_and_wait(f"{prefix}/y", b"after these")
     with connection(address(broker), f"{prefix}-a", **durable) as (a, inbox):
         a.publish_and_wait(f"{prefix}/x", b"new")
         assert inbox.get(timeout=10).payload == b"new"

@@ -71,8 +71,8 @@ def test_a_target_runs_its_command_and_installs_nothing_twice(clone: Path, targe
 def test_changed_requirements_are_installed_with_the_extras_that_the_target_needs(clone: Path) -> None:
     _set_age(clone / "constraints.txt", seconds=-1000)
     demo, test = make(clone, "--dry-run", "demo"), make(clone, "--dry-run", "test")
-    assert '".[train,demo]"' in demo
-    assert '".[train,demo,dev]"' in test
+    assert '".[train,demo,dashboard,monitor]"' in demo
+    assert '".[train,demo,dashboard,monitor,dev]"' in test
     assert "--constraint constraints.txt" in demo
 
 
@@ -153,9 +153,9 @@ def in_image(path: str) -> Path:
     return ROOT / Path(path).relative_to("/app")
 
 
-def test_compose_runs_broker_service_and_simulator() -> None:
-    assert set(COMPOSE["services"]) == {"mosquitto", "service", "simulator"}
-    assert set(OURS) == {"service", "simulator"}
+def test_compose_pins_what_watches() -> None:
+    for name in ("prometheus", "grafana"):
+        assert re.search(r":v?\d+\.\d+\.\d+$", COMPOSE["services"][name]["image"])
 
 
 @pytest.mark.parametrize("each", OURS.values(), ids=OURS)

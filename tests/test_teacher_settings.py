@@ -92,6 +92,31 @@ def test_a_camera_teaches_the_devices_of_its_room_and_no_others(tmp_path: Path) 
     assert said(found, b'{"v": 1}', "a") == []
 
 
+@pytest.mark.parametrize("sensor", ["living room/climate", "living room%2Fclimate"])
+@pytest.mark.parametrize("camera", ["living room/camera", "living room%2Fcamera"])
+def test_names_may_be_written_with_their_slash_or_without(tmp_path: Path, camera: str, sensor: str) -> None:
+    found = topic(tmp_path, topic="cam/{device...}", devices={camera: sensor})
+    assert said(found, b'{"v": 1}', "living room/camera") == [("living room%2Fclimate", [1])]
+    assert said(found, b'{"v": 1}', "living room/other") == []
+    assert said(found, b'{"v": 1}', "n" * 200) == []
+
+
+@pytest.mark.parametrize("name", ["hall/cam", "hall%2Fcam"])
+def test_a_name_that_its_topic_can_never_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"devices: 'hall/cam' is never heard on 'cam/\{device\}'"):
+        topic(tmp_path, devices={name: "d"})
+
+
+def test_a_student_of_another_pipeline_may_teach_under_its_name_in_topics(tmp_path: Path) -> None:
+    own = {"topic": "iot/q/device/{device}/prediction", "value": "$.class", "devices": {"hall%2Fcam": "d"}}
+    assert said(pipeline(tmp_path, own), b'{"class": "present"}', "hall%2Fcam") == [("d", [1])]
+
+
+def test_one_name_in_two_spellings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="twice, once with / and once with %2F"):
+        topic(tmp_path, topic="cam/{device...}", devices={"a/b": "x", "a%2Fb": "y"})
+
+
 def test_probabilities_have_a_channel_each(tmp_path: Path) -> None:
     found = pipeline(tmp_path, {"topic": "cam/{device}", "probabilities": {"present": "$.p", "empty": "$.q"}})
     assert found.cut(found.teacher).inputs == ("teacher_present", "teacher_empty")

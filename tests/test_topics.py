@@ -34,6 +34,25 @@ def test_a_topic_is_known_again_by_its_levels(name: str) -> None:
         assert (other.levels(concrete) is None) == (other is not topic)
 
 
+@pytest.mark.parametrize(
+    ("wide", "narrow", "all_of_it"),
+    [
+        ("z/#", "z/+", True),
+        ("z/#", "z", True),
+        ("z/#", "z/+/x/#", True),
+        ("#", "z/+", True),
+        ("z/+", "z/a", True),
+        ("z/+", "z/#", False),
+        ("z/+", "z/a/b", False),
+        ("z/a", "z/+", False),
+        ("z/+/x", "z/+", False),
+        ("y/#", "z/+", False),
+    ],
+)
+def test_a_subscription_covers_another(wide: str, narrow: str, all_of_it: bool) -> None:
+    assert topics.covers(wide, narrow) is all_of_it
+
+
 def test_pattern_leaves_open_what_is_not_given() -> None:
     assert topics.STATUS.pattern(prefix="iot", pipeline="office") == "iot/office/device/+/status"
 

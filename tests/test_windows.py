@@ -411,6 +411,31 @@ def test_normalisation_leaves_out_what_is_missing() -> None:
     assert (scale[1], mean[2], scale[2]) == (1, 0, 1)
 
 
+def test_a_spec_is_renormalised_by_what_varies_and_is_there() -> None:
+    count = 5
+    before = Spec(
+        Cut(tuple("abcde"), tuple("abcde"), 4, 1),
+        ("x", "y"),
+        (1.0,) * count,
+        (2.0,) * count,
+        golden=b"g" * 80,
+    )
+    windows = np.random.default_rng(0).normal(5, 3, (50, 4, count)).astype(np.float32)
+    windows[:, :, 1] = 7  # stands still
+    windows[:, :, 2] = NAN  # never seen
+    windows[::3, 1, 3] = NAN
+    windows[::3, 1, 4] = 3e38
+    now = before.renormalised(windows)
+    for input_ in (0, 3):
+        assert now.mean[input_] == pytest.approx(np.nanmean(windows[:, :, input_]), rel=1e-5)
+        assert now.scale[input_] == pytest.approx(np.nanstd(windows[:, :, input_]), rel=1e-5)
+    for input_ in (1, 2, 4):
+        assert (now.mean[input_], now.scale[input_]) == (1.0, 2.0)
+    assert (now.cut, now.classes, now.golden) == (before.cut, before.classes, before.golden)
+    assert now.of_one_bootstrap(before)
+    assert not msgspec.structs.replace(now, golden=b"h" * 80).of_one_bootstrap(before)
+
+
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS.keys())
 def test_a_spec_survives_its_travel(cut: Cut) -> None:
     count = len(cut.inputs)

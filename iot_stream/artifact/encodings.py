@@ -8,6 +8,9 @@ spec, which a device must reproduce before it swaps.
 (axis 0), symmetric (Krishnamoorthi, arXiv 1806.08342, §3): w' = q·s, s = max|w|/127, so |w − w'| ≤ s/2.
 Vectors and scalars stay float32: biases are a few per cent of a net, float16 would save half of that
 and could overflow.
+
+`fp16`: every tensor as IEEE half precision, |w − w'| ≤ 2⁻¹¹·|w| for normal numbers; twice the bytes of int8,
+for a student that does not bear its rounding.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +25,7 @@ from iot_stream.errors import ModelError, Refused
 
 SELFTEST = "selftest"
 _SCALE = ":scale"  # a colon never occurs in the name of a parameter
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 _LARGEST = 1e30  # far beyond any trained weight, far enough from overflow in float32
 _SMALLEST_SCALE = float(
     np.finfo(np.float32).tiny
@@ -145,4 +149,21 @@ def _scaled(name: str, values: NDArray[np.generic], scale: NDArray[np.generic]) 
     return values.astype(np.float32) * _per_channel(scale.astype(np.float32), values)
 
 
-_ENCODINGS: dict[str, _Encoding] = {"int8": _Encoding(_pack_int8, _unpack_int8)}
+def _pack_fp16(weights: Mapping[str, NDArray[np.float32]]) -> Tensors:
+    for name, values in weights.items():
+        if not (np.abs(values) <= _LARGEST_HALF).all():
+            raise ModelError(f"weight {name!r} is beyond 65504, which float16 cannot hold")
+    return {name: values.astype(np.float16) for name, values in weights.items()}
+
+
+def _unpack_fp16(packed: Tensors) -> dict[str, NDArray[np.float32]]:
+    for name, values in packed.items():
+        if values.dtype != np.float16:
+            raise Refused("malformed", f"tensor {name!r} is {values.dtype}{values.shape}, not float16")
+    return {name: values.astype(np.float32) for name, values in packed.items()}
+
+
+_ENCODINGS: dict[str, _Encoding] = {
+    "int8": _Encoding(_pack_int8, _unpack_int8),
+    "fp16": _Encoding(_pack_fp16, _unpack_fp16),
+}

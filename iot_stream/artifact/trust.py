@@ -30,8 +30,12 @@ ROLES = ("timestamp", "snapshot", "targets")
 GRAPH = "graph.onnx"
 SPEC = "spec.json"
 WEIGHTS = "weights."  # followed by the name of an encoding
+DELTA = "delta.int4"
+BASE_FIELD = "base"  # of a delta: the address of the weights that it changes
 SCOPE_FIELD = "scope"
 BLOB = "blob/"
+STABLE, CANARY = "stable", "canary"
+SLOTS = (STABLE, CANARY)
 
 MAX_BUNDLE = 256 * 1024
 """Bytes of a bundle once unpacked: four metadata files, and weights of at most 32 kB with room to spare."""
@@ -68,7 +72,11 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     pipeline: str
     cohort: str
-    slot: str = "stable"
+    slot: str = STABLE
+
+    def of_slot(self, slot: str) -> "Scope":
+        """The same cohort's other slot, or the same."""
+        return msgspec.structs.replace(self, slot=slot)
 
     def signed_field(self) -> dict[str, dict[str, str]]:
         """What timestamp, snapshot and targets carry beside the fields of TUF."""
@@ -80,10 +88,15 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Verified:
-    """The metadata to trust from now on (file → bytes), and the targets that it vouches for by name."""
+    """The metadata to trust from now on (file → bytes), and the targets that it vouches for by name.
+
+    rekeyed: what was trusted before was signed with a key that the root no longer names, so its numbers
+    count for nothing.
+    """
 
     metadata: dict[str, bytes]
     targets: dict[str, TargetFile]
+    rekeyed: bool = False
 
 
 def metadata_name(role: str) -> str:
@@ -165,10 +178,36 @@ def verify(
             ).refresh()
             metadata = _read(Path(directory))
         _check_fresh(metadata, now)
+        rekeyed = not signed_by(metadata["root.json"], trusted.get("targets.json"))
         del metadata["root.json"]  # but a link to the newest of root_history/
-        return Verified(metadata, Metadata[Targets].from_bytes(metadata["targets.json"]).signed.targets)
+        return Verified(metadata, targets_of(metadata), rekeyed)
     except (exceptions.RepositoryError, exceptions.DownloadError) as error:
         raise Refused(_reason(error), f"bundle of {scope}: {error}") from error
+
+
+def targets_of(metadata: Mapping[str, bytes]) -> dict[str, TargetFile]:
+    """The targets that verified metadata vouches for, by name."""
+    return Metadata[Targets].from_bytes(metadata["targets.json"]).signed.targets
+
+
+def signings(metadata: Mapping[str, str | bytes]) -> int:
+    """How often the scope of verified metadata had been signed."""
+    text = metadata["timestamp.json"]
+    return int(parse(text.encode() if isinstance(text, str) else text).signed.version)
+
+
+def signed_by(root: bytes, targets: bytes | None) -> bool:
+    """Whether this root's key for targets signed them; nothing needs no signature."""
+    if targets is None:
+        return True
+    metadata = Metadata[Targets].from_bytes(targets)
+    try:
+        Metadata[Root].from_bytes(root).signed.verify_delegate(
+            Targets.type, metadata.signed_bytes, metadata.signatures
+        )
+    except exceptions.UnsignedMetadataError:
+        return False
+    return True
 
 
 class _BundleFetcher(FetcherInterface):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from iot_stream import logs
 from iot_stream.errors import IotStreamError
 
 # command → module of this package that holds it
@@ -16,18 +17,27 @@ COMMANDS = {
     "collect": "parts",
     "distill": "parts",
     "publish": "parts",
+    "metrics": "parts",
+    "dashboard": "dashboard",
     "demo": "demo",
     "replay": "replay",
     "bench": "bench",
     "monitor": "monitor",
     "models": "models",
+    "rollout": "rollout",
+    "export": "export",
     "explain": "explain",
     "windows": "windows",
+    "rounds": "rounds",
     "quarantine": "quarantine",
     "exclude": "exclude",
     "pause": "pause",
     "resume": "pause",
     "keys": "keys",
+    "broker-acl": "broker_acl",
+    "doctor": "doctor",
+    "backup": "backup",
+    "restore": "backup",
     "device": "device",
     "config": "config",
     "discover": "discover",
@@ -43,14 +53,14 @@ class _Lazy(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"iot_stream.cli.{COMMANDS[name]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, name.replace("-", "_"))
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except IotStreamError as error:
-            click.echo(f"iot-stream: {error}", err=True)
+            logs.tell("iot-stream", str(error), logging.ERROR)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(130)
@@ -63,7 +73,14 @@ class _Lazy(click.Group):
 )
 @click.version_option(package_name="iot-stream")
 @click.option("--quiet", is_flag=True, help="Log warnings only.")
-def main(quiet: bool) -> None:
+@click.option(
+    "--log",
+    "kind",
+    type=click.Choice(logs.KINDS),
+    envvar=logs.ENVIRONMENT,
+    help="Log lines for people, or one JSON object a line  [default: text, or as IOT_STREAM_LOG says]",
+)
+def main(quiet: bool, kind: str | None) -> None:
     """Keeps the small model on every device as good as the big model in the cloud.
 
     \b
@@ -75,8 +92,5 @@ def main(quiet: bool) -> None:
                         iot-stream device add pump-01 --config my.yml > pump-01.json
                         iot-stream monitor --config my.yml
     """
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    level = logging.WARNING if quiet else logging.INFO
+    logs.configure(level, "%(asctime)s %(levelname)s %(message)s", kind or "")

@@ -2,21 +2,25 @@
 
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from iot_stream.config import Config, Pipeline, load
-from iot_stream.errors import ConfigError, DataError, ModelError
+from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats.json_paths import parse_time
+from iot_stream.readings import device_name
 from iot_stream.store import Store
 
 GRACE_S = 1.5
+BAR = 24  # columns
+
+T = TypeVar("T")
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,29 +67,60 @@ def time_option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], 
     return click.option(*names, type=_Time(), **settings)
 
 
-def known_device(store: Store, pipeline: str, name: str) -> None:
-    """Raises ConfigError if nothing of the device is stored: a slip of the pen would do nothing, silently."""
-    known = store.journal.readings(pipeline)
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"is {near[0]} meant?" if near else "`iot-stream windows stats` shows those that have"
-        raise ConfigError(f"{pipeline} has no reading of {name!r}; {hint}")
+class _Device(click.ParamType[str]):
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return device_name(value) if value else ""
+        except DataError as error:
+            self.fail(error.detail, param, ctx)
 
 
-def ask(store: Store, part: str, wait: float, kind: str, pipeline: str, **arguments: Any) -> None:
-    """Ask a running part for something, and say what came of it; raises ModelError."""
-    command = store.registry.command("cli", kind, pipeline, **arguments)
-    deadline = time.monotonic() + wait
-    state, outcome = store.registry.outcome(command)
-    while state == "open" and time.monotonic() < deadline:
-        time.sleep(0.1)
-        state, outcome = store.registry.outcome(command)
-    if state == "failed":
-        raise ModelError(outcome)
-    if state == "open":
-        missing = f"no {part} has answered yet, is `iot-stream serve` running?"
-        outcome = f"asked for as command {command}; {missing}"
-    click.echo(outcome)
+DEVICE = _Device()
+"""A device, or "" for none: "living room/climate" is taken for "living room%2Fclimate"."""
+
+
+def counted(items: Iterable[T], total: int, what: str, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
+    """Each as it comes; beneath what is printed of them, in a terminal, a bar and the time that is left.
+
+    `total` of their sizes; 0 where nobody knows.
+    """
+    seen, done, began = sys.stderr.isatty(), 0, time.monotonic()
+    waiting = iter(items)
+    while True:
+        if seen:
+            sys.stderr.write(f"\r{_bar(done, total, what, time.monotonic() - began)}\033[K")
+            sys.stderr.flush()
+        item = next(waiting, None)
+        if seen:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+        if item is None:
+            return
+        yield item
+        done += size(item)
+
+
+def _bar(done: int, total: int, what: str, elapsed: float) -> str:
+    if not total:
+        return f"{done:,} {what}"
+    full = min(BAR, BAR * done // total)
+    left = f", about {_lasting((total - done) * elapsed / done)} left" if 0 < done < total else ""
+    return f"[{'#' * full}{'-' * (BAR - full)}] {done:,} of {total:,} {what}{left}"
+
+
+def _lasting(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def nothing_yet(what: str, remedy: str) -> None:
+    """Where a list is empty: on standard error, so that what reads the list is not misled."""
+    click.echo(f"{what} yet; {remedy}", err=True)
 
 
 def until_stopped() -> threading.Event:

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import click
 
+from iot_stream import topics
 from iot_stream.address import without_password
 from iot_stream.cli.common import config_option
-from iot_stream.config import load
+from iot_stream.config import Dashboard, Metrics, Network, Pipeline, load
+
+MADE_ELSEWHERE = ("topic", "onnx", "ensemble")
+"""Teachers that may need no recordings."""
 
 
 @click.group()
@@ -20,18 +24,51 @@ def check(path: Path) -> None:
     """Say what a configuration means, or what is wrong with it and where."""
     settings = load(path)
     place = without_password(str(settings.store_place))
-    click.echo(f"broker   {settings.address}\nstore    {place}\nprefix   {settings.prefix}")
+    logins = settings.access.logins
+    broker = f"as each login in {logins} says" if logins else settings.address
+    click.echo(f"broker   {broker}\nstore    {place}\nprefix   {settings.prefix}")
+    pages = {"page": (settings.dashboard, ""), "metrics": (settings.metrics, "/metrics")}
+    for what, (page, end) in pages.items():
+        if page:
+            click.echo(f"{what:8} {_url(page)}{end}")
     for name, pipeline in settings.pipelines.items():
         click.echo(f"pipeline {name}: {', '.join(pipeline.classes)}")
         for source in pipeline.sources:
             click.echo(
                 f"  reads    {source.topic} ({source.format}) {' '.join(source.channels) or 'all channels'}"
             )
+        labels = pipeline.labels.topic if pipeline.labels else _own_labels(settings.prefix, name)
+        click.echo(f"  labels   {labels}")
         for role, network in (("teacher", pipeline.teacher), ("student", pipeline.student)):
-            cut = pipeline.cut(network)
-            options = " ".join(f"{key}={value}" for key, value in network.options)
-            click.echo(f"  {role}  {network.arch} {options} on {cut.length} × ({', '.join(cut.inputs)})")
+            click.echo(f"  {role}  {_model(pipeline, network)}")
         triggers = pipeline.triggers
         reasons = [f"every {int(triggers.every) / 1e9:g} s"] if triggers.every else []
         reasons += [f"{triggers.windows} new windows"] if triggers.windows else []
         click.echo(f"  rounds   {' or '.join(reasons) or 'on command only'} ({pipeline.clock} clock)")
+        needed = pipeline.gate.n_min
+        if pipeline.gate.block is None:
+            click.echo(
+                f"  gate     {needed} windows judge, at most half of the new ones: {2 * needed} a round"
+            )
+        bootstrap = pipeline.recordings and pipeline.recordings.bootstrap
+        if not bootstrap and not pipeline.teacher.own and pipeline.teacher.arch not in MADE_ELSEWHERE:
+            click.echo(
+                "  missing  recordings.bootstrap, which the teacher learns from: `serve` will not start"
+            )
+
+
+def _own_labels(prefix: str, pipeline: str) -> str:
+    return topics.LABEL.of(prefix=prefix, pipeline=pipeline, device="{device}")
+
+
+def _url(page: Dashboard | Metrics) -> str:
+    host = f"[{page.host}]" if ":" in page.host else page.host
+    return f"http://{host}:{page.port or '(any that is free)'}"
+
+
+def _model(pipeline: Pipeline, network: Network) -> str:
+    if told := network.topic:
+        return f"what {told.topic} says ({told.format})"
+    cut = pipeline.cut(network)
+    options = "".join(f" {key}={value}" for key, value in network.options)
+    return f"{network.arch}{options} on {cut.length} × ({', '.join(cut.inputs)})"

@@ -12,6 +12,11 @@ from iot_stream.cli.common import until_stopped
 @click.command()
 @click.option("--office", is_flag=True, help="A real recording: one office, eight days in about 90 seconds.")
 @click.option(
+    "--rollback",
+    is_flag=True,
+    help="A bad version gets past the gate and is taken back by itself.",
+)
+@click.option(
     "--broker",
     "kind",
     type=click.Choice(["auto", "mosquitto", "embedded"]),
@@ -23,9 +28,9 @@ from iot_stream.cli.common import until_stopped
     "--to",
     "target",
     type=click.Path(path_type=Path),
-    help="Folder of the run  [default: runs/demo or runs/office]",
+    help="Folder of the run  [default: runs/demo, runs/office or runs/rollback]",
 )
-def demo(office: bool, kind: str, target: Path | None) -> None:
+def demo(office: bool, rollback: bool, kind: str, target: Path | None) -> None:
     """Twelve machines, one teacher: the machines change, the students recover. Ends by itself.
 
     Starts a broker, the service and a simulated fleet, shows what happens, and writes report.html and
@@ -33,7 +38,9 @@ def demo(office: bool, kind: str, target: Path | None) -> None:
     """
     from iot_stream.evaluate import demo as demos
 
-    show = demos.OFFICE if office else demos.MACHINES
+    if office and rollback:
+        raise click.UsageError("--office, --rollback: one at a time")
+    show = demos.OFFICE if office else demos.ROLLBACK if rollback else demos.MACHINES
     began = time.monotonic()
     stopping = until_stopped()
 

@@ -5,19 +5,23 @@ from pathlib import Path
 import click
 import msgspec
 
+from iot_stream import operate
+from iot_stream.access import deployment
+from iot_stream.access.files import write_private
 from iot_stream.cli.common import (
+    DEVICE,
     config_option,
-    known_device,
+    nothing_yet,
     opened,
     pick,
     pipeline_option,
     time_option,
 )
-from iot_stream.clock import iso, wall
-from iot_stream.config import Broker, load
+from iot_stream.config import Broker, Config, Pipeline, device_upload, load
+from iot_stream.device.inputs.kinds import Mqtt, Stdin
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.readings import check_device_name, device_name
+from iot_stream.readings import device_name
 from iot_stream.release.keys import Keys
 
 
@@ -27,38 +31,88 @@ def device() -> None:
 
 
 @device.command()
-@click.argument("name")
+@click.argument("name", type=DEVICE)
 @config_option
 @pipeline_option
 @click.option("--broker", help="The broker as the device sees it  [default: the configuration's]")
 @click.option("--cohort", default="all", show_default=True, help="Whose model it follows.")
-def add(name: str, path: Path, pipeline: str | None, broker: str | None, cohort: str) -> None:
-    """Print the file that device NAME starts with: broker, pipeline, root of trust.
+@click.option(
+    "--access",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of `iot-stream broker-acl`: the device gets a login of its own there, if it has none.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a file that only its owner reads."
+)
+def add(
+    name: str,
+    path: Path,
+    pipeline: str | None,
+    broker: str | None,
+    cohort: str,
+    folder: Path | None,
+    out: Path | None,
+) -> None:
+    """Print the file that device NAME starts with: broker, pipeline, root of trust, channels, input.
 
-    The broker's password is not written; the device's own stands in its environment as MQTT_PASSWORD.
+    Where the service reads a sensor's own topic, the file is that of a gateway, which reads it too. With
+    --access it has the device's user name and password in it. Without, no password is written; the device's
+    own stands in its environment as MQTT_PASSWORD.
     """
     config = load(path)
-    chosen, _ = pick(config, pipeline)
-    try:
-        check_device_name(name)
-    except DataError as error:
-        raise ConfigError(f"NAME: {error.detail}") from error
+    chosen, settings = pick(config, pipeline)
+    if not name:
+        raise ConfigError("NAME: a device is needed")
     root = Keys.load(config.keys_folder).newest_root.decode()
+    reads = _input(settings)
+    if folder is None:
+        own = _told(config, broker)
+    else:
+        if not (folder / deployment.FILE).exists():
+            raise ConfigError(f"--access: {folder} is no folder of `iot-stream broker-acl`")
+        with deployment.opened(folder, config) as open_:
+            open_.add_device(chosen, name)
+        own, listens = open_.login(chosen, name)
+        if isinstance(reads, Mqtt):
+            reads = msgspec.structs.replace(reads, broker=listens)
+        if open_.new:
+            click.echo(f"{name} may in as soon as the broker reads its files again (SIGHUP)", err=True)
+    made = DeviceSettings(
+        pipeline=chosen,
+        device=name,
+        root=root,
+        broker=own,
+        prefix=config.prefix,
+        cohort=cohort,
+        state=f"{name}-state",
+        channels=settings.cut(settings.student).channels,
+        input=reads,
+        upload=device_upload(settings),
+    )
+    if out is None:
+        click.echo(made.dump(), nl=False)
+    else:
+        write_private(out, made.dump().encode())
+
+
+def _told(config: Config, broker: str | None) -> Broker:
+    """The configuration's broker, without its password."""
+    if config.access.logins:
+        raise ConfigError("--access: name the folder of `iot-stream broker-acl`, for each device has a login")
     address = config.address
-    own = Broker(
-        url=broker or str(address),
-        user=address.user,
-        password="${MQTT_PASSWORD}" if address.user else "",
-        ca=address.ca,
-    )
-    settings = DeviceSettings(
-        pipeline=chosen, device=name, root=root, broker=own, prefix=config.prefix, cohort=cohort
-    )
-    click.echo(msgspec.structs.replace(settings, state=f"{name}-state").dump(), nl=False)
+    password = "${MQTT_PASSWORD}" if address.user else ""
+    return Broker(url=broker or str(address), user=address.user, password=password, ca=address.ca)
+
+
+def _input(pipeline: Pipeline) -> Stdin | Mqtt:
+    """What a device reads itself, or the one topic of others that has the student's channels."""
+    source = pipeline.spoken_by_others
+    return Stdin() if source is None else Mqtt(**msgspec.structs.asdict(source))
 
 
 @device.command()
-@click.argument("name")
+@click.argument("name", type=DEVICE)
 @config_option
 @pipeline_option
 @time_option("--at", default=None, help="Since when  [default: now]")
@@ -69,15 +123,11 @@ def replaced(name: str, path: Path, pipeline: str | None, at: int | None) -> Non
     """
     config, store = opened(path)
     chosen, settings = pick(config, pipeline)
-    known_device(store, chosen, name)
-    now = store.journal.now(chosen) if settings.clock == "stream" else wall()
-    since = now if at is None else at
-    store.scope.replace("cli", chosen, name, since)
-    click.echo(f"{name} is another sensor since {iso(since)}")
+    click.echo(operate.replaced(store, "cli", chosen, settings, name, at))
 
 
 @device.command()
-@click.argument("name")
+@click.argument("name", type=DEVICE)
 @click.argument("tags", nargs=-1, required=True, metavar="TAG=VALUE…")
 @config_option
 @pipeline_option
@@ -88,7 +138,7 @@ def tag(name: str, tags: tuple[str, ...], path: Path, pipeline: str | None) -> N
     """
     config, store = opened(path)
     chosen, _ = pick(config, pipeline)
-    known_device(store, chosen, name)
+    operate.known_device(store, chosen, name)
     found = {}
     for each in tags:
         key, equals, value = each.partition("=")
@@ -103,6 +153,21 @@ def tag(name: str, tags: tuple[str, ...], path: Path, pipeline: str | None) -> N
     click.echo(f"{name}: {', '.join(f'{key} is {value or chr(8212)}' for key, value in found.items())}")
 
 
+@device.command()
+@click.argument("name", type=DEVICE)
+@config_option
+@pipeline_option
+@click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the publisher.")
+def forget(name: str, path: Path, pipeline: str | None, wait: float) -> None:
+    """Take NAME, which will not come back, off the broker, the list of devices and Home Assistant.
+
+    Its readings and windows stay until retention takes them. A device that is online cannot be forgotten.
+    """
+    config, store = opened(path)
+    chosen, _ = pick(config, pipeline)
+    click.echo(operate.forget(store, "cli", wait, chosen, name))
+
+
 @device.command("list")
 @config_option
 @pipeline_option
@@ -112,6 +177,8 @@ def list_devices(path: Path, pipeline: str | None) -> None:
     chosen, _ = pick(config, pipeline)
     members = store.cohorts.members(chosen)
     seen = {each.device: each for each in store.registry.devices(chosen)}
+    if not seen | members:
+        nothing_yet("no device", "`iot-stream device add NAME` writes the file that one starts with")
     for name in sorted(seen | members):
         known = seen.get(name)
         running = (

@@ -6,7 +6,7 @@ import threading
 import click
 
 from iot_stream.address import Address, Broker
-from iot_stream.cli.common import until_stopped
+from iot_stream.cli.common import many, until_stopped
 from iot_stream.errors import DataError
 from iot_stream.ingest.discover import Findings, recognise
 from iot_stream.ingest.discover.heard import Ear
@@ -24,7 +24,7 @@ from iot_stream.ingest.discover.printing import block
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 86_400), default=20, show_default=True, help="How long to listen."
 )
-@click.option("--topic", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
+@click.option("--filter", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
 def discover(
     broker: str,
     user: str,
@@ -43,10 +43,10 @@ def discover(
     logging.getLogger("iot_stream.mqtt").setLevel(logging.WARNING)
     address = Broker(url=broker, user=user, password=password, ca=ca, cert=cert, key=key).address()
     ear, findings = listened(address, filters or ("#",), seconds, until_stopped())
-    click.echo(f"    # heard on {address}: {ear.messages} messages on {len(ear.topics)} topics")
+    click.echo(f"    # heard on {address}: {_heard(ear)}")
     if ear.beyond:
         click.echo(
-            f"    # {ear.beyond} messages on further topics were passed over; say --topic to part them"
+            f"    # {ear.beyond} messages on further topics were passed over; say --filter to part them"
         )
     click.echo(block(findings), nl=False)
 
@@ -62,7 +62,7 @@ def listened(
         nonlocal said
         if len(ear.topics) > said:
             said = len(ear.topics)
-            click.echo(f"heard {ear.messages} messages on {said} topics", err=True)
+            click.echo(f"heard {_heard(ear)}", err=True)
 
     listen(ear, address, filters, seconds, stopping, progress)
     if not ear.topics:
@@ -72,3 +72,7 @@ def listened(
             "--seconds, and see whether the user may read these topics",
         )
     return ear, recognise(ear.topics)
+
+
+def _heard(ear: Ear) -> str:
+    return f"{many(ear.messages, 'message')} on {many(len(ear.topics), 'topic')}"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from iot_stream.cli.common import config_option, known_device, opened, pick, pipeline_option, time_option
+from iot_stream import operate
+from iot_stream.cli.common import DEVICE, config_option, opened, pick, pipeline_option, time_option
 from iot_stream.clock import iso
-from iot_stream.errors import ConfigError
 
 
 @click.group()
@@ -17,7 +17,7 @@ def exclude() -> None:
 @exclude.command()
 @config_option
 @pipeline_option
-@click.option("--device", default="", help="Whose  [default: all devices]")
+@click.option("--device", type=DEVICE, default="", help="Whose  [default: all devices]")
 @time_option("--from", "start", required=True, help="From this time on (ISO 8601, or a number since 1970).")
 @time_option("--to", "end", required=True, help="To this time.")
 @click.option("--reason", required=True, help="Why, for those who read the list.")
@@ -26,14 +26,9 @@ def add(path: Path, pipeline: str | None, device: str, start: int, end: int, rea
 
     What earlier rounds learnt from it stays learnt: `iot-stream models rollback` goes back before it.
     """
-    if end < start:
-        raise ConfigError(f"--to {iso(end)} is before --from {iso(start)}")
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    if device:
-        known_device(store, name, device)
-    number = store.scope.exclude("cli", name, device, start, end, reason)
-    click.echo(f"{number}: {device or 'all devices'} from {iso(start)} to {iso(end)} not to be learnt from")
+    click.echo(operate.exclude(store, "cli", name, device, start, end, reason))
 
 
 @exclude.command("list")
@@ -58,6 +53,4 @@ def remove(number: int, path: Path, pipeline: str | None) -> None:
     """Learn from what NUMBER excluded."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    if not store.scope.remove(name, number):
-        raise ConfigError(f"{name} has no exclusion {number}; `iot-stream exclude list` shows them")
-    click.echo(f"{number} removed")
+    click.echo(operate.include(store, name, number))

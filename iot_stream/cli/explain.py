@@ -2,27 +2,26 @@
 
 import json
 import textwrap
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
+from iot_stream.api import history
 from iot_stream.cli.common import config_option, opened, pick, pipeline_option
 from iot_stream.clock import iso
 from iot_stream.distill.explain import words
 from iot_stream.distill.explain.why import Why, of_report
-from iot_stream.errors import ConfigError, ModelError
+from iot_stream.errors import ModelError
 from iot_stream.evaluate import explain_page
 from iot_stream.evaluate.explained import TITLES, Explained
 from iot_stream.store.registry import Round
 
-LATEST = "latest"
 WIDTH = 96
 BAR = 24
 
 
 @click.command()
-@click.argument("round_id", metavar="[ROUND]", default=LATEST)
+@click.argument("round_id", metavar="[ROUND]", default=history.LATEST)
 @config_option
 @pipeline_option
 @click.option("--list", "listing", is_flag=True, help="List the rounds instead, newest last.")
@@ -42,10 +41,10 @@ def explain(
     if listing:
         for each in rounds:
             click.echo(
-                f"{each.id}  {iso(each.started)}  {each.trigger:9}  {each.outcome:11}  {_reason(each)}"
+                f"{each.id}  {iso(each.started)}  {each.trigger:9}  {each.outcome:11}  {history.reason(each)}"
             )
         return
-    found = _find(rounds, round_id, name)
+    found = history.find(rounds, round_id, name)
     if as_json:
         click.echo(
             json.dumps(
@@ -53,7 +52,7 @@ def explain(
                     "round": found.id,
                     "trigger": found.trigger,
                     "outcome": found.outcome,
-                    "reason": _reason(found),
+                    "reason": history.reason(found),
                 }
                 | {key: found.report.get(key) for key in ("version", "running", "excluded", "why")},
                 indent=1,
@@ -62,7 +61,7 @@ def explain(
         return
     why = of_report(found.report)
     if why is None:
-        raise ModelError(f"{found.id} has no explanation: {_unexplained(found)}")
+        raise ModelError(f"{found.id} has no explanation: {history.unexplained(found)}")
     excluded = found.report.get("excluded", 0)
     if target:
         facts = {"round": found.id, "started": iso(found.started), "trigger": found.trigger}
@@ -84,49 +83,15 @@ def explain(
             _bars(why)
 
 
-def _find(rounds: list[Round], wanted: str, name: str) -> Round:
-    """By id, by number, or the latest that has ended; raises ConfigError that names the nearest."""
-    ended = [each for each in rounds if each.ended is not None]
-    if not ended:
-        raise ConfigError(f"{name} has had no round yet; `iot-stream serve` runs them")
-    if wanted == LATEST:
-        return ended[-1]
-    by_id = {each.id: each for each in rounds}
-    numbered = [
-        each for each in rounds if wanted.isdigit() and each.id.rsplit("-", 1)[-1] == f"{int(wanted):04d}"
-    ]
-    if found := by_id.get(wanted) or (numbered[-1] if numbered else None):
-        return found
-    near = get_close_matches(wanted, by_id, 1) or [ended[-1].id]
-    raise ConfigError(
-        f"{name} has no round {wanted!r}; is {near[0]} meant? `iot-stream explain --list` shows all"
-    )
-
-
-def _reason(each: Round) -> str:
-    return str(each.report.get("gate", {}).get("reason") or each.report.get("error", ""))
-
-
 def _verdict(each: Round) -> str:
     """What the round came to, in a sentence."""
+    reason = history.reason(each)
     if each.outcome == "released":
-        return f"The new student was released as version {each.report.get('version')}: {_reason(each)}."
+        return f"The new student was released as version {each.report.get('version')}: {reason}."
     return (
-        f"The new student was not released ({each.outcome}: {_reason(each)}). What follows says what would "
-        "have changed."
+        f"The new student was not released ({each.outcome}: {reason}). What follows says what would have "
+        "changed."
     )
-
-
-def _unexplained(each: Round) -> str:
-    if each.trigger == "bootstrap":
-        return "it made the first student, and there was none before it to compare with"
-    if each.ended is None:
-        return "it has not ended yet; ask again in a moment"
-    if each.outcome in ("failed", "interrupted"):
-        return (
-            f"it {'was interrupted' if each.outcome == 'interrupted' else 'failed'}. {_reason(each)}".strip()
-        )
-    return "it ran under an older version of iot-stream, that did not explain itself"
 
 
 def _wrapped(sentence: str) -> None:

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 
 from iot_stream.address import Broker
-from iot_stream.cli.common import config_option, until_stopped
+from iot_stream.cli.common import config_option, many, until_stopped
 from iot_stream.cli.discover import listened
 from iot_stream.config import load
-from iot_stream.errors import ConfigError, DataError
+from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
 from iot_stream.ingest.discover import Findings
-from iot_stream.ingest.discover.printing import block, rate_of, scalar, written_rate
+from iot_stream.ingest.discover.printing import block, not_tried, rate_of, scalar, written_rate
 from iot_stream.units import Rate
 
 TEMPLATE = """\
@@ -28,9 +28,13 @@ pipelines:
       length: {length}                     # readings in a window, which a model sees at once
       # hop: {hop}                       # from one window to the next; left out: no overlap
 {rate}    task: {{classify: [{classes}]}}{unnamed}
-    # What is true is told on {prefix}/{pipeline}/device/{{device}}/label, or on a topic of yours:
-    # labels: {{topic: "room/{{device}}/state", value: $.value, time: $.time}}
-    teacher: {{arch: {teacher}}}
+    # What is true is told on {prefix}/{pipeline}/device/{{device}}/label, or on a topic of yours;
+    # until: the end, where it was so for a while:
+    # labels: {{topic: "room/{{device}}/state", value: $.value, time: $.time, until: $.until}}
+    teacher: {{arch: {teacher}}}           # learns from `recordings`, see below
+    # No recordings, but a topic that tells what is true, at once or late? Then that is the teacher:
+    # teacher: {{topic: "room/{{device}}/state", value: $.value, time: $.time}}
+    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
     student: {{arch: {student}}}
     # triggers: {{every: 1 day}}         # a round of learning; left out: on command only
     # recordings:                      # what the teacher learns from, once
@@ -50,7 +54,8 @@ NEXT = """\
   iot-stream keys init --config {path}       keys that sign models
   iot-stream serve --config {path}           collector, distiller, publisher
   iot-stream windows stats --config {path}   what became of the readings
-The teacher learns from `recordings`: fill that part in."""
+The teacher learns from `recordings`: fill that part in. Is there a topic that tells what is true, at once or
+late? Then no recordings are needed: `teacher: {{topic: …}}` and `labels:`, as the file says."""
 
 Ask = Callable[[str, str, str], str]  # question, what the option says, default
 
@@ -109,18 +114,18 @@ def init(
         return given or (default if yes else str(click.prompt(question, default)).strip())
 
     access = Broker(url=ask("Broker", broker, "mqtt://localhost:1883"))
-    user = ask("User name there, or none", user, "none")
-    if user != "none":
-        access = Broker(access.url, user, ask("Password, or where it is", password, "${MQTT_PASSWORD}"))
-    address = access.address()
+    if user:
+        access = _with_login(access, user, password, ask)
+    access.address()  # a wrong one is refused before anything is asked of it
     if listen is None:
         listen = not yes and click.confirm("Listen there now, to find sensors?", default=True)
     findings = None
     if listen:
-        try:
-            _, findings = listened(address, filters or ("#",), seconds, until_stopped())
-        except DataError as error:
-            click.echo(error.detail, err=True)
+        access, findings = _listened(access, password, ask, filters or ("#",), seconds)
+    if not findings and not access.user:
+        access = _with_login(access, "", password, ask)
+    if findings and (missing := not_tried(findings.untried)):
+        click.echo(missing, err=True)
     if findings and any(finding.guess.sure for finding in findings.found):
         findings = _chosen(findings, sources, channels, ask)
         spoken, usual = block(findings), _usual_rate(findings)
@@ -134,13 +139,39 @@ def init(
     click.echo(NEXT.format(path=path))
 
 
+def _with_login(access: Broker, user: str, password: str, ask: Ask) -> Broker:
+    user = ask("User name there, or none", user, "none")
+    if user == "none":
+        return access
+    return Broker(access.url, user, ask("Password, or where it is", password, "${MQTT_PASSWORD}"))
+
+
+def _listened(
+    access: Broker, password: str, ask: Ask, filters: tuple[str, ...], seconds: float
+) -> tuple[Broker, Findings | None]:
+    """What is found, and the login that it takes, which is asked for where there is no way without."""
+    try:
+        return access, listened(access.address(), filters, seconds, until_stopped())[1]
+    except DataError as error:
+        click.echo(error.detail, err=True)
+        return access, None
+    except BrokerError as error:
+        if access.user:
+            raise
+        click.echo(f"without a login: {error}", err=True)
+        login = _with_login(access, "", password, ask)
+        if not login.user:
+            raise
+    return _listened(login, password, ask, filters, seconds)
+
+
 def _chosen(findings: Findings, sources: str, channels: str, ask: Ask) -> Findings:
     """The sources and channels that are wanted; raises ConfigError."""
     sure = [finding for finding in findings.found if finding.guess.sure]
     for number, finding in enumerate(sure, 1):
         source = finding.source
         click.echo(
-            f"  {number}. {source.topic} ({source.format}, {len(finding.devices)} devices): "
+            f"  {number}. {source.topic} ({source.format}, {many(len(finding.devices), 'device')}): "
             f"{' '.join(source.channels)}"
         )
     wanted = _names(ask("Sources to take, as 1,3", sources, "all"))

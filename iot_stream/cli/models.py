@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from iot_stream.cli.common import ask, config_option, opened, pick, pipeline_option
+from iot_stream import operate
+from iot_stream.cli.common import config_option, nothing_yet, opened, pick, pipeline_option
 from iot_stream.clock import iso
 from iot_stream.config.cohorts import ALL
 from iot_stream.errors import ConfigError
@@ -29,7 +30,10 @@ def list_versions(path: Path, pipeline: str | None) -> None:
     several = len(store.registry.cohorts(name)) > 1
     cohort = f"  {'cohort':20}" if several else ""
     click.echo(f"{'version':>7}{cohort}  {'made':24}  {'devices':>7}  {'bytes':>6}  gate")
-    for version in store.registry.versions(name):
+    versions = store.registry.versions(name)
+    if not versions:
+        nothing_yet("no version", "the log of `iot-stream serve` says what it waits for")
+    for version in versions:
         size = len(store.registry.artifact(version.weights))
         gate = version.provenance.get("gate", {}).get("reason", "")
         devices = running.count((version.cohort, version.version))
@@ -63,4 +67,4 @@ def rollback(version: int, path: Path, pipeline: str | None, cohort: str, wait: 
     """Release the weights of VERSION again, as a new version (the running distiller does it)."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    ask(store, "distiller", wait, "rollback", name, version=version, cohort=cohort)
+    click.echo(operate.roll_back(store, "cli", wait, name, cohort, version))

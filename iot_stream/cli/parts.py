@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
+from iot_stream import logs
 from iot_stream.cli.common import config_option, opened, until_part_stopped, until_stopped
-from iot_stream.config import load
+from iot_stream.config import Metrics, load
+from iot_stream.errors import ConfigError
 
 PARTS = ("collect", "distill", "publish")
 
@@ -18,7 +21,7 @@ supervised_option = click.option("--supervised", is_flag=True, hidden=True)
 @config_option
 @click.option("--quiet", is_flag=True, help="Log warnings only.")
 def serve(path: Path, quiet: bool) -> None:
-    """Run collector, distiller and publisher, each in its own process.
+    """Run collector, distiller and publisher, each in its own process; metrics and dashboard, if configured.
 
     A part that crashes is started again; the others go on. Keys are made at the first start if there
     are none (one root key: `iot-stream keys init` makes better ones). Ctrl-C ends all cleanly.
@@ -30,13 +33,14 @@ def serve(path: Path, quiet: bool) -> None:
     keys = config.keys_folder
     if not keys.exists():
         Keys.create(keys, root_keys=1, root_threshold=1)
-        click.echo(
-            f"iot-stream: made keys in {keys}, with one root key beside the others. For more than a trial: "
+        logs.tell(
+            "iot-stream",
+            f"made keys in {keys}, with one root key beside the others. For more than a trial: "
             "`iot-stream keys init` before the first start, and move the root keys off this machine.",
-            err=True,
         )
+    parts = [*PARTS, *(name for name in ("metrics", "dashboard") if getattr(config, name))]
     stopping = until_stopped()
-    sys.exit(supervise(path, PARTS, ("--quiet",) if quiet else (), stopping))
+    sys.exit(supervise(path, tuple(parts), ("--quiet",) if quiet else (), stopping))
 
 
 @click.command()
@@ -54,10 +58,11 @@ def collect(path: Path, supervised: bool, shared: str) -> None:
     With --shared several collectors, also on several machines, take each a part of the messages (the broker
     shares them out) into one PostgreSQL store; one of them at a time cuts the windows.
     """
+    from iot_stream.ingest import share
     from iot_stream.ingest.collector import Collector
 
     config, store = opened(path)
-    Collector(config, store, name=shared).run(until_part_stopped(supervised))
+    Collector(config.as_part(share.part(shared)), store, name=shared).run(until_part_stopped(supervised))
 
 
 @click.command()
@@ -71,7 +76,7 @@ def distill(path: Path, supervised: bool, once: bool) -> None:
     from iot_stream.service.distiller import Distiller
 
     config, store = opened(path)
-    Distiller(config, store, path.parent).run(until_part_stopped(supervised), once)
+    Distiller(config.as_part("distiller"), store, path.parent).run(until_part_stopped(supervised), once)
 
 
 @click.command()
@@ -82,7 +87,29 @@ def publish(path: Path, supervised: bool) -> None:
     from iot_stream.release.publisher import Publisher
 
     config, store = opened(path)
-    Publisher(config, store, config.keys_folder).run(until_part_stopped(supervised))
+    Publisher(config.as_part("publisher"), store, config.keys_folder).run(until_part_stopped(supervised))
+
+
+@click.command()
+@config_option
+@supervised_option
+@click.option("--host", help="Listen here, whatever `metrics.host` says; 127.0.0.1 where it says nothing.")
+@click.option("--port", type=click.IntRange(0, 65535), help="As --host; 9464 where nothing is said.")
+def metrics(path: Path, supervised: bool, host: str | None, port: int | None) -> None:
+    """Answer Prometheus: what the store and the broker know of the service, at /metrics.
+
+    It only reads, so it may start and end at any time, beside a running service. docs/metrics.md names all.
+    """
+    try:
+        from iot_stream.watch.exposition import Server
+    except ImportError as error:
+        raise ConfigError("metrics: needs prometheus-client: pip install 'iot-stream[metrics]'") from error
+
+    config, store = opened(path)
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = msgspec.structs.replace(config.metrics or Metrics(), **given)
+    config = msgspec.structs.replace(config, metrics=settings)
+    Server(config.as_part("metrics"), store).run(until_part_stopped(supervised))
 
 
 def _cores() -> int:

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from iot_stream.cli.common import ask, config_option, opened, pick, pipeline_option
+from iot_stream import operate
+from iot_stream.cli.common import DEVICE, config_option, opened, pick, pipeline_option
 from iot_stream.clock import iso
 from iot_stream.errors import ConfigError
 
@@ -21,7 +22,7 @@ def quarantine() -> None:
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--reason", default="", help="Those of this reason."),
-        click.option("--device", default="", help="Those of this device."),
+        click.option("--device", type=DEVICE, default="", help="Those of this device."),
         pipeline_option,
         config_option,
     ):
@@ -85,7 +86,8 @@ def _ask(
         raise ConfigError("say which: their NUMBERS, --device, --reason or --all")
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    ask(store, "collector", wait, kind, name, ids=numbers, device=device, reason=reason)
+    which = {"ids": numbers, "device": device, "reason": reason}
+    click.echo(operate.ask(store, "cli", operate.COLLECTOR, wait, kind, name, **which))
 
 
 @quarantine.command()

@@ -1,14 +1,19 @@
 """Stored windows."""
 
+from collections import Counter
 from pathlib import Path
 
 import click
-import numpy as np
 
-from iot_stream import labelling
-from iot_stream.cli.common import config_option, opened, pick, pipeline_option
+from iot_stream.cli.common import config_option, counted, nothing_yet, opened, pick, pipeline_option
 from iot_stream.cli.reasons import meaning
 from iot_stream.clock import iso
+from iot_stream.config import Pipeline
+from iot_stream.export.windows_file import Shape, write
+from iot_stream.store import Store
+from iot_stream.store.batches import batches
+
+WORDS = 1_000_000  # windows that are looked at, the newest
 
 
 @click.group()
@@ -25,6 +30,8 @@ def stats(path: Path, pipeline: str | None) -> None:
     name, settings = pick(config, pipeline)
     roles = {settings.cut(settings.teacher).id: "teacher", settings.cut(settings.student).id: "student"}
     click.echo(f"{'device':20} {'kind':8} {'count':>9}  first … last")
+    if not store.journal.readings(name):
+        nothing_yet("no reading", "is `iot-stream serve` running? `iot-stream discover` says what there is")
     lost = {device: n for device, reason, n in store.faults.counters(name) if reason == "lost"}
     for device, count in sorted(store.journal.readings(name).items()):
         share = lost.get(device, 0) / (lost.get(device, 0) + count)
@@ -32,8 +39,15 @@ def stats(path: Path, pipeline: str | None) -> None:
             f"  {share:.1%} lost, {settings.loss_alarm:.1%} allowed" if share > settings.loss_alarm else ""
         )
         click.echo(f"{device:20} {'readings':8} {count:>9}{alarm}")
+    for sent in store.summaries.totals(name):
+        went = f"{sent.sent} sent, {sent.bytes:,} bytes"
+        span = f"{iso(sent.begin)} … {iso(sent.end)}"
+        click.echo(f"{sent.device:20} {'seen':8} {sent.windows:>9}  {span}  {went}")
+    words = _words(store, name, settings) if settings.teacher.topic else None
     for cut, device, count, first, last in store.journal.window_stats(name):
-        click.echo(f"{device:20} {roles.get(cut, 'former'):8} {count:>9}  {iso(first)} … {iso(last)}")
+        role = roles.get(cut, "former")
+        told = f"  {words[device]} with a word" if words is not None and role == "teacher" else ""
+        click.echo(f"{device:20} {role:8} {count:>9}  {iso(first)} … {iso(last)}{told}")
     for device, reason, count in store.faults.counters(name):
         click.echo(f"{device:20} {reason:12} {count:>5}  {meaning(reason)}")
     for held in store.scope.holds(name):
@@ -42,27 +56,49 @@ def stats(path: Path, pipeline: str | None) -> None:
         )
 
 
+def _words(store: Store, name: str, pipeline: Pipeline) -> Counter[str]:
+    """Device → windows that a word of the teacher's topic belongs to."""
+    import numpy as np
+
+    cut = pipeline.cut(pipeline.teacher)
+    found = store.journal.windows(name, cut.id, (cut.length, len(cut.inputs)), newest=WORDS)
+    silent = np.isnan(found.x).all(axis=(1, 2))
+    return Counter(found.devices[~silent].tolist())
+
+
 @windows.command()
 @config_option
 @pipeline_option
-@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="An .npz file.")
-@click.option("--newest", default=100_000, show_default=True, help="At most so many, the newest.")
-def export(path: Path, pipeline: str | None, target: Path, newest: int) -> None:
-    """Write the student's windows with their labels to a file that numpy reads."""
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="FILE.parquet, .csv, .csv.gz or .npz.",
+)
+@click.option("--newest", default=0, help="At most so many, the newest  [default: all]")
+@click.option(
+    "--of",
+    type=click.Choice(["student", "teacher"]),
+    default="student",
+    show_default=True,
+    help="Whose windows.",
+)
+def export(path: Path, pipeline: str | None, target: Path, newest: int, of: str) -> None:
+    """Write windows to a file that pandas, polars, R or numpy read.
+
+    Beside the values stand the label, what the device said and with which version, and what the teacher
+    said. Any number of windows fits in memory. A missing value is null in Parquet, an empty cell in CSV, NaN
+    in NPZ and marked in its `missing`; times are UTC, in CSV and NPZ in nanoseconds since 1970. Parquet needs
+    `pip install 'iot-stream[parquet]'`.
+    """
     config, store = opened(path)
     name, settings = pick(config, pipeline)
-    cut = settings.cut(settings.student)
-    found = store.journal.windows(name, cut.id, (cut.length, len(cut.inputs)), newest=newest)
-    labels, mixed = labelling.join(found.devices, found.starts, found.ends, store.journal.labels(name))
-    np.savez_compressed(
-        target,
-        x=found.x,
-        device=found.devices,
-        start=found.starts,
-        end=found.ends,
-        label=labels,
-        mixed=mixed,
-        inputs=np.array(cut.inputs),
-        classes=np.array(settings.classes),
-    )
-    click.echo(f"{len(found)} windows in {target}")
+    network = getattr(settings, of)
+    cut = settings.cut(network)
+    stored = store.journal.window_count(name, cut.id)
+    shape = Shape(cut.length, cut.inputs, settings.classes)
+    total = min(newest, stored) if newest else stored
+    found = batches(store, name, settings, network, newest=newest)
+    count = write(target, counted(found, total, "windows", len), shape)
+    click.echo(f"{count} windows in {target}")

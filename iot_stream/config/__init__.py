@@ -8,6 +8,7 @@ from iot_stream.config.cohorts import Cohorts
 from iot_stream.config.loading import Config, load
 from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Bootstrap, Late, LateLabels, Recordings, Select
+from iot_stream.config.release import Health, Release
 from iot_stream.config.settings import (
     Gate,
     Hold,
@@ -19,6 +20,8 @@ from iot_stream.config.settings import (
     Trust,
     Window,
 )
+from iot_stream.config.uploading import device_upload, sampled_source
+from iot_stream.config.watching import Dashboard, HomeAssistant, Metrics
 from iot_stream.formats.source import Source
 
 __all__ = [
@@ -27,14 +30,19 @@ __all__ = [
     "Broker",
     "Cohorts",
     "Config",
+    "Dashboard",
     "Gate",
+    "Health",
     "Hold",
+    "HomeAssistant",
     "Labels",
     "Late",
     "LateLabels",
+    "Metrics",
     "Network",
     "Pipeline",
     "Recordings",
+    "Release",
     "Sample",
     "Select",
     "Settings",
@@ -44,5 +52,7 @@ __all__ = [
     "Triggers",
     "Trust",
     "Window",
+    "device_upload",
     "load",
+    "sampled_source",
 ]

@@ -1,12 +1,14 @@
-"""Which devices share a student."""
+"""Which devices share a student, and where their students learn."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from iot_stream.address import Settings
 
 ALL, DEVICE, DRIFT = "all", "device", "drift"
+RAY = "ray"
+LOCAL = "local"
 
 
 class Cohorts(Settings, frozen=True):
@@ -27,3 +29,26 @@ class Cohorts(Settings, frozen=True):
     windows: Annotated[
         int, Meta(ge=4, description="By drift: so many of its newest windows say what a device is like")
     ] = 40
+    stack: Annotated[
+        int,
+        Meta(ge=1, description="So many students of one form learn in one stack at most; 1: each alone"),
+    ] = 16
+    engine: Annotated[
+        Literal["plain", "ray"],
+        Meta(description="Where stacks learn: plain, here, one by one; ray, on many machines (`[ray]`)"),
+    ] = "plain"
+    address: Annotated[
+        str,
+        Meta(
+            pattern=r"^(local|[^\s/]+:[0-9]+)$",
+            description="With ray: host:port of the head of a cluster that this machine has joined by "
+            "`ray start`, one for all pipelines; local: the processors of this machine",
+        ),
+    ] = LOCAL
+    threads: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="Threads of a stack, on which the last bits of its sums depend; left out: those of "
+            "the distiller (OMP_NUM_THREADS), with ray 1"
+        ),
+    ] = None

@@ -102,6 +102,13 @@ class DistillSettings(Hardware, frozen=True, forbid_unknown_fields=True, kw_only
             ge=0, description="So many of the last released students are averaged with the candidate; 0: none"
         ),
     ] = 0
+    renormalise: Annotated[
+        bool,
+        Meta(
+            description="Each round a second candidate learns under mean and scale of the recent windows, no "
+            "label needed; it is taken where it passes the gate and gains more (docs/rounds.md)"
+        ),
+    ] = False
     search: Annotated[
         SearchSettings | None,
         Meta(description="Look for α, β, T and rate in each round; left out: no search"),

@@ -10,18 +10,22 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
-from iot_stream.address import Address, Broker, Settings, without_password
+from iot_stream.address import DEVICES, Address, Broker, Settings, login_name, without_password
+from iot_stream.config.cohorts import RAY
 from iot_stream.config.network import ONNX, Network
 from iot_stream.config.ranges import expanded
 from iot_stream.config.recordings import Recordings
 from iot_stream.config.settings import Pipeline
+from iot_stream.config.uploading import device_upload
+from iot_stream.config.watching import Dashboard, HomeAssistant, Metrics
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats import channels_of, decoder, format_of
 from iot_stream.formats.json_paths import Path as JsonPath
 from iot_stream.formats.json_paths import parse_time, time_zone
 from iot_stream.formats.source import Source
-from iot_stream.units import Delay, Duration, Rate, Size, Spending
+from iot_stream.readings import spoken_name
+from iot_stream.units import Delay, Duration, Percent, Rate, Size, Spending
 from iot_stream.yaml_lines import Lines, convert, line_of
 from iot_stream.yaml_lines import load as load_yaml
 
@@ -53,13 +57,45 @@ class Config(Settings, frozen=True):
         Meta(description="When the store holds more, its oldest readings and windows go, whatever their age"),
     ] = Size(20 * 10**9)
     prefix: Annotated[str, Meta(pattern=r"^[^+#\s/]+$", description="First level of all topics")] = "iot"
+    metrics: Annotated[
+        Metrics | None,
+        Meta(
+            description="`serve` answers Prometheus, as {} says at port 9464 of loopback; left out: it opens "
+            "no port"
+        ),
+    ] = None
+    homeassistant: Annotated[
+        HomeAssistant | None,
+        Meta(description="Announce each device to Home Assistant, as {} says; left out: no"),
+    ] = None
+    dashboard: Annotated[
+        Dashboard | None,
+        Meta(
+            description="`serve` shows itself in a browser, as {} says at port 8480 of loopback; left out: "
+            "it opens no port"
+        ),
+    ] = None
     pipelines: Annotated[dict[str, Pipeline], Meta(description="Name → pipeline")] = field(
         default_factory=dict
     )
 
     @property
+    def access(self) -> Broker:
+        return Broker(url=self.broker) if isinstance(self.broker, str) else self.broker
+
+    @property
     def address(self) -> Address:
-        return (Broker(url=self.broker) if isinstance(self.broker, str) else self.broker).address()
+        """Raises ConfigError, also where each part has a login of its own: see `as_part`."""
+        return self.access.address()
+
+    def as_part(self, part: str) -> "Config":
+        """As a part of the service sees it, that logs in with its own login where it has one; raises
+        ConfigError."""
+        return msgspec.structs.replace(self, broker=self.access.login(part))
+
+    def as_device(self, pipeline: str, device: str) -> "Config":
+        """As `as_part`, for a device."""
+        return self.as_part(f"{DEVICES}/{pipeline}/{login_name(device)}")
 
     @property
     def store_place(self) -> Path | str:
@@ -87,7 +123,7 @@ class Config(Settings, frozen=True):
 
 
 def _hook(kind: type, data: object) -> object:
-    if kind in (Delay, Duration, Rate, Size, Spending, Network):
+    if kind in (Delay, Duration, Percent, Rate, Size, Spending, Network):
         try:
             return kind.parse(data)
         except ConfigError as error:  # msgspec adds the path to a ValueError
@@ -97,6 +133,8 @@ def _hook(kind: type, data: object) -> object:
 
 def load(path: Path, **changes: str) -> Config:
     """The configuration in a file, `changes` put over its top level; raises ConfigError with the place."""
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file; `iot-stream init` writes one, --config names another")
     data, lines = load_yaml(path)
     data = _upon_base(path, data, (path.resolve(),)) | changes
     given = data.pop("pipelines", None)
@@ -110,13 +148,30 @@ def load(path: Path, **changes: str) -> Config:
                 f"{path}:{line_of(lines, ('pipelines', str(name)))}: {name!r}: letters, digits, . _ - only"
             )
         pipelines[str(name)] = _pipeline(path, str(name), block, lines, top.prefix)
-    config = msgspec.structs.replace(top, pipelines=pipelines)
+    _one_cluster(path, pipelines, lines)
+    config = msgspec.structs.replace(top, pipelines=pipelines, broker=top.access.beside(path.parent))
     for name in ("broker", "store"):  # found here, not at the first connection
         try:
-            config.address if name == "broker" else config.store_place  # noqa: B018
+            if name == "store":
+                config.store_place  # noqa: B018
+            elif not config.access.logins:
+                config.address  # noqa: B018
         except ConfigError as error:
             raise ConfigError(f"{path}:{line_of(lines, (name,))}: {error}") from error
     return config
+
+
+def _one_cluster(path: Path, pipelines: dict[str, Pipeline], lines: Lines) -> None:
+    """One process distils all pipelines, and can be in one cluster."""
+    wanting = {name: each.cohorts.address for name, each in pipelines.items() if each.cohorts.engine == RAY}
+    first = next(iter(wanting.values()), "")
+    for name, address in wanting.items():
+        if address != first:
+            line = line_of(lines, ("pipelines", name, "cohorts", "address"))
+            raise ConfigError(
+                f"{path}:{line}: pipelines.{name}.cohorts.address: {address!r} is not {first!r}, as another "
+                "pipeline has it; the service can be in one cluster"
+            )
 
 
 def _upon_base(path: Path, data: dict[str, Any], seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -198,6 +253,7 @@ def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"{at}.zone", partial(time_zone, source.zone)
         yield at, partial(decoder, source, i)
         yield f"{at}.topic", partial(_source_topic, source)
+        yield f"{at}.devices", partial(_can_be_heard, source)
         if source.host and source.format != "sparkplug":
             yield f"{at}.host", partial(_refuse, "is for format sparkplug")
         if bool(source.seq) != bool(source.boot):
@@ -205,6 +261,7 @@ def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "derive", lambda: [Derived.parse(name, text) for name, text in pipeline.derive.items()]
     yield "student", lambda: pipeline.cut(pipeline.student)
     yield "teacher", lambda: pipeline.cut(pipeline.teacher)
+    yield "upload", partial(device_upload, pipeline)
     yield "window.required", lambda: _known_channels(pipeline, pipeline.window.required)
     yield "hygiene.limits", lambda: _known_channels(pipeline, pipeline.hygiene.limits)
     if labels := pipeline.labels:
@@ -290,6 +347,19 @@ def _source_topic(source: Source) -> None:
         raise ConfigError(f"{topic!r}: what stands for all levels that are left is {{device...}}, at the end")
     if not source.device and not dialect.names_device:
         _device_level("/".join([*levels, last.replace("...}", "}")]))
+
+
+def _can_be_heard(source: Source) -> None:
+    """No name with a slash where the topic has one level for it. iot-stream's own topics write it as %2F."""
+    topic = source.topic or format_of(source.format).topic
+    if source.device or "{device}" not in topic.split("/") or "/device/{device}/" in topic:
+        return
+    for name in map(spoken_name, source.devices):
+        if "/" in name:
+            raise ConfigError(
+                f"{name!r} is never heard on {topic!r}, where {{device}} is one level; {{device...}} at the "
+                "end of a topic is all that are left"
+            )
 
 
 def _device_level(topic: str) -> None:

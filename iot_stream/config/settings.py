@@ -11,6 +11,7 @@ from iot_stream.config.cohorts import Cohorts
 from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.config.network import Network, TopicTeacher
 from iot_stream.config.recordings import Recordings
+from iot_stream.config.release import Release
 from iot_stream.cut import Cut
 from iot_stream.derive import Derived
 from iot_stream.errors import ConfigError
@@ -18,6 +19,7 @@ from iot_stream.formats import channels_of
 from iot_stream.formats.source import Source
 from iot_stream.hygiene import Limit
 from iot_stream.units import Duration, Rate, Spending
+from iot_stream.upload import Upload
 
 MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
 
@@ -170,7 +172,12 @@ class Gate(Settings, frozen=True):
     n_min: Annotated[int, Meta(ge=1, description="Held while there are fewer windows to judge by")] = 60
     share: Annotated[
         float,
-        Meta(gt=0, lt=1, description="Share of new windows kept out of training to judge by: the newest"),
+        Meta(
+            gt=0,
+            lt=1,
+            description="Share of new windows kept out of training to judge by: the newest; more, to half, "
+            "where `n_min` asks for it",
+        ),
     ] = 0.2
     block: Annotated[
         Duration | None,
@@ -245,6 +252,14 @@ class Pipeline(Settings, frozen=True):
     trust: Annotated[
         Trust, Meta(description="When the teacher is no longer believed: it then teaches and judges nothing")
     ] = Trust()
+    release: Annotated[Release, Meta(description="How a version reaches the devices")] = Release()
+    upload: Annotated[
+        Upload | None,
+        Meta(
+            description="For links that cost: devices send the most telling windows and a summary, not all "
+            "readings; left out: all of them"
+        ),
+    ] = None
     teacher_wait: Annotated[
         Duration | None,
         Meta(
@@ -340,6 +355,13 @@ class Pipeline(Settings, frozen=True):
             self.cut(self.teacher): int(self.teacher_wait or (MINUTE if self.teacher.topic else 2 * DAY)),
             self.cut(self.student): int(self.window.lateness),
         }
+
+    @property
+    def spoken_by_others(self) -> Source | None:
+        """The one topic, not iot-stream's own, that has all that the student sees: a gateway reads it too."""
+        places = self.sources_of(self.cut(self.student))
+        sources = [self.sources[place] for place in places]
+        return sources[0] if len(sources) == 1 and sources[0].format != "telemetry" else None
 
     def _raw_channels(self) -> tuple[str, ...]:
         """Channels that the sources name; empty where a source takes whatever comes."""

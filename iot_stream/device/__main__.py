@@ -1,8 +1,7 @@
-"""`iot-device`: runs a device on readings that come as lines of JSON on standard input.
+"""`iot-device`: what runs on a device, or beside a sensor that cannot compute.
 
-    read-my-sensor | iot-device --config pump-01.json
-
-A line is `{"temperature": 21.4, "co2": 512}`; `"time"` (nanoseconds, or ISO 8601) may stand with it.
+iot-device run --config pump-01.json       read, publish, predict, follow releases
+iot-device status --config pump-01.json    what is on disk; asks nobody
 """
 
 import argparse  # half the memory of click
@@ -11,62 +10,70 @@ import signal
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from iot_stream.clock import wall
+from iot_stream import logs
 from iot_stream.device.client import DeviceClient
+from iot_stream.device.inputs.opening import channels_of, opened
 from iot_stream.device.settings import DeviceSettings
-from iot_stream.errors import DataError, IotStreamError
-from iot_stream.formats.json_paths import parse_json, parse_time
+from iot_stream.errors import IotStreamError
 
 
-def _reading(line: bytes, channels: tuple[str, ...]) -> tuple[int, list[float]]:
-    item = parse_json(line, "standard input")
-    if not isinstance(item, dict):
-        raise DataError("wrong_type", f"standard input: {line[:60]!r} is not an object")
-    values = [item.get(name) for name in channels]
-    if any(value is not None and not isinstance(value, int | float) for value in values):
-        raise DataError("wrong_type", f"standard input: a value in {line[:60]!r} is not a number")
-    time = parse_time(item["time"], "UTC") if "time" in item else wall()
-    return time, [np.nan if value is None else float(value) for value in values]
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Of the command line; the documentation is written from it too."""
+    program = argparse.ArgumentParser(
         "iot-device", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", type=Path, required=True, help="from `iot-stream device add`")
-    parser.add_argument("--channels", required=True, help="channels in each line: temperature,co2")
-    return parser.parse_args()
+    commands = program.add_subparsers(required=True, metavar="run | status")
+    for name, does, what in (
+        ("run", _run, "read, publish, predict, follow releases"),
+        ("status", _status, "say what is on disk"),
+    ):
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("--config", type=Path, required=True, help="from `iot-stream device add`")
+        command.add_argument(
+            "--log", choices=logs.KINDS, default="", help="lines for people, or one JSON object a line"
+        )
+        command.set_defaults(does=does)
+        if name == "run":
+            command.add_argument("--channels", help="in place of the file's: temperature,co2")
+    return program
 
 
-def _tell(what: str) -> None:
-    sys.stderr.write(f"iot-device: {what}\n")
+def _run(options: argparse.Namespace) -> None:
+    settings = DeviceSettings.load(options.config)
+    logs.always(pipeline=settings.pipeline, device=settings.device)
+    if options.channels:
+        names = (name.strip() for name in options.channels.split(","))
+        channels = tuple(name for name in names if name)
+    else:
+        channels = channels_of(settings)
+    readings = opened(settings, channels)
+    client = DeviceClient(settings, channels)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        client.start()
+        for times, values in readings:
+            client.feed(times, values)
+    except KeyboardInterrupt:
+        logs.tell("iot-device", "stopping", logging.INFO)
+    finally:
+        client.stop()
+
+
+def _status(options: argparse.Namespace) -> None:
+    from iot_stream.device import status  # what runs for years does without
+
+    for line in status.lines(DeviceSettings.load(options.config)):
+        sys.stdout.write(line + "\n")
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    options = _options()
-    names = tuple(name.strip() for name in options.channels.split(",") if name.strip())
+    options = parser().parse_args()
     try:
-        client = DeviceClient(DeviceSettings.load(options.config), names)
-        client.start()
+        logs.configure(logging.INFO, "%(asctime)s %(message)s", options.log)
+        options.does(options)
     except IotStreamError as error:
-        _tell(str(error))
+        logs.tell("iot-device", str(error), logging.ERROR)
         sys.exit(error.exit_code)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        for line in sys.stdin.buffer:
-            try:
-                time, values = _reading(line, names)
-            except DataError as error:
-                _tell(f"line left out: {error}")
-                continue
-            client.feed(np.array([time], np.int64), np.array([values], np.float32))
-    except KeyboardInterrupt:
-        _tell("stopping")
-    finally:
-        client.stop()
 
 
 if __name__ == "__main__":

@@ -1,66 +1,47 @@
 """The device: readings go up, a model comes down, and no reading is missed in between.
 
 `feed` takes readings from whoever reads the sensor, publishes them, and says what the model that
-runs makes of each window. Bundles are verified, loaded and tested on a thread of their own; then the
-model changes between two windows, under a lock that is held for microseconds.
+runs makes of each window. Releases are verified, loaded and tested on a thread of their own.
 """
 
 import logging
 import secrets
-import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from iot_stream import topics
-from iot_stream.artifact import blobs
-from iot_stream.artifact.trust import Scope
+from iot_stream import logs, topics
 from iot_stream.clock import wall
-from iot_stream.cut import Cut
-from iot_stream.device.model import Model, softmax
+from iot_stream.device.following import Following
+from iot_stream.device.model import Model
+from iot_stream.device.outbox import Outbox, Sent
+from iot_stream.device.predicting import Predictor, Said, Word, changes
+from iot_stream.device.runtime import choose
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.device.slots import Installed, Slots
-from iot_stream.device.updater import MissingBlobs, Updater
-from iot_stream.errors import BrokerError, DataError, Refused
+from iot_stream.errors import BrokerError, Refused
 from iot_stream.formats.telemetry import encode as encode_telemetry
 from iot_stream.mqtt import Connection, Message, Will
-from iot_stream.readings import Times, Values, check_device_name
-from iot_stream.windows import Windower, Windows
+from iot_stream.readings import Times, Values
+
+if TYPE_CHECKING:
+    from iot_stream.device.sampling import Sampler
 
 log = logging.getLogger(__name__)
 
 HEALTH_WINDOWS = 500
-RUNTIME = "onnxruntime"
-EARLY = 200_000  # values that are kept for the first model
-
-
-class Sent(Protocol):
-    """What a publication knows of itself."""
-
-    def is_published(self) -> bool: ...
+CRASHES = 3  # of the process while a version was tried, after which it is left
 
 
 Publish = Callable[[str, bytes], list[Sent]]
 
 
-@dataclass
-class _Running:
-    """The model that predicts, and the windower that feeds it."""
-
-    model: Model
-    windower: Windower
-    failed: bool = False  # it gave no sense: no more predictions until it is replaced
-
-
 class DeviceClient:
-    """`publish` sends telemetry (the simulator puts its faults there); the default is the connection's."""
+    """`publish` sends telemetry (the simulator puts its faults there); the default is the outbox.
+
+    Raises ConfigError for a runtime that cannot be loaded.
+    """
 
     def __init__(
         self, settings: DeviceSettings, channels: tuple[str, ...], publish: Publish | None = None
@@ -72,38 +53,28 @@ class DeviceClient:
         self.unsent = 0
         self.bytes_down = 0  # of bundles and blobs
         self._levels = {"prefix": settings.prefix, "pipeline": settings.pipeline, "device": settings.device}
-        self._cohort = settings.cohort
+        self._runtime = choose(settings.runtime).name
         self._slots = Slots(Path(settings.state))
-        self._updater = self._updater_for(settings.cohort)
-        self._running: _Running | None = None
-        self._swapping = threading.Lock()
-        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._blobs: dict[str, bytes] = {}
-        self._wanted: set[str] = set()
-        self._bundle: bytes | None = None
-        self._early: deque[tuple[Times, Values]] = deque()  # readings that no model has seen
-        self._early_values = 0
-        self._stopping = threading.Event()
-        self._worker = threading.Thread(target=self._follow, name=f"{settings.device}-updates", daemon=True)
-        self._windows = 0
-        self._confidence: deque[float] = deque(maxlen=HEALTH_WINDOWS)
+        self._predictor = Predictor(channels, settings.health)
+        self._sampler = _sampler(settings, channels)
+        self._told = ""  # the class that was last said
         self.connection = Connection(
             settings.address,
             f"{settings.prefix}-{settings.pipeline}-{settings.device}",
-            lambda message: self._inbox.put(partial(self._receive, message)),
+            self._hear,
             will=Will(topics.STATUS.of(**self._levels), topics.encode(topics.Status(online=False))),
             on_connect=self._say_status,
+            max_packet=settings.max_packet,
         )
-        self._publish = publish or (lambda topic, payload: [self.connection.publish(topic, payload)])
-
-    def _updater_for(self, cohort: str) -> Updater:
-        return Updater(self._slots, self.settings.root.encode(), Scope(self.settings.pipeline, cohort))
+        self._following = Following(settings, self._slots, self.connection, self)
+        outbox = Path(settings.state) / "outbox"
+        self._outbox = Outbox(outbox, settings.outbox, self.connection, settings.device)
+        self._publish = publish or self._put
 
     @property
     def version(self) -> int:
         """The version that runs; 0 before the first."""
-        running = self._running
-        return running.model.version if running else 0
+        return self._predictor.version
 
     def start(self) -> None:
         """Take up the model on disk, connect, follow releases.
@@ -111,227 +82,180 @@ class DeviceClient:
         Raises BrokerError if there is no way to the broker; a device that has a model runs without one,
         and goes on trying.
         """
-        if model := self._installed():
-            self._running = _Running(model, Windower(model.spec.cut))
-        self.connection.subscribe(topics.COHORT.of(**self._levels))
-        self.connection.subscribe(self._bundle_topic())
-        self.connection.start(patient=self._running is not None)
-        self._worker.start()
+        model = self._installed()
+        self._predictor.exchange(model)
+        self._following.subscribe()
+        self.connection.start(patient=model is not None)
+        self._outbox.start()
+        self._following.start()
+        first = f"runs version {self.version}" if self.version else "waits for its first version"
+        log.info("%s: %s", self.settings.device, first)
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._inbox.put(lambda: None)
+        self._following.stop()
+        if self._sampler and (message := self._sampler.rest()):
+            self._put(topics.SAMPLE.of(**self._levels), message)
         if self.connection.connected:
-            status = topics.encode(topics.Status(online=False, version=self.version, cohort=self._cohort))
-            self.connection.publish(topics.STATUS.of(**self._levels), status, retain=True).wait_for_publish(2)
+            status = topics.Status(online=False, version=self.version, cohort=self._following.cohort)
+            topic = topics.STATUS.of(**self._levels)
+            self.connection.publish(topic, topics.encode(status), retain=True).wait_for_publish(2)
         self.connection.stop()
-        if self._worker.is_alive():
-            self._worker.join(10)
+        self._following.join()
+        self._outbox.stop()
 
     # --- readings up ------------------------------------------------------------------------
 
     def feed(self, times: Times, values: Values) -> list[Sent]:
-        """Readings (n,) ns, (n, channels), newer than all before: publish and predict."""
+        """Readings (n,) ns, (n, channels), newer than all before: publish and predict.
+
+        Returns what `publish` did.
+        """
         if not len(times):
             return []
-        payload = encode_telemetry(self.channels, times, values, self.boot, self.fed)
+        sent = self._send(times, values) if self.settings.publishes and not self._sampler else []
         self.fed += len(times)
-        try:
-            sent = self._publish(topics.TELEMETRY.of(**self._levels), payload)
-        except BrokerError as error:
-            self.unsent += len(times)
-            log.warning("%s: readings not sent: %s", self.settings.device, error)
-            sent = []
-        with self._swapping:
-            if self._running:
-                self._predict(self._running, times, values)
-            else:
-                self._remember(times, values)
+        before = self._predictor.windows
+        said = self._predictor.feed(times, values)
+        if said:
+            self._say(said, before)
+        if self._sampler and (message := self._sampler.feed(times, values, said)):
+            self._publish(topics.SAMPLE.of(**self._levels), message)
         return sent
 
-    def _remember(self, times: Times, values: Values) -> None:
-        self._early.append((times, values))
-        self._early_values += values.size
-        while self._early_values > EARLY:
-            self._early_values -= self._early.popleft()[1].size
+    def _send(self, times: Times, values: Values) -> list[Sent]:
+        payload = encode_telemetry(self.channels, times, values, self.boot, self.fed)
+        try:
+            return self._publish(topics.TELEMETRY.of(**self._levels), payload)
+        except BrokerError as error:
+            self.unsent += len(times)
+            self._warn(0, "readings not sent: %s", error)
+            return []
 
-    def _predict(self, running: _Running, times: Times, values: Values) -> None:
-        cut = running.windower.cut
-        columns = [self.channels.index(name) for name in cut.channels]
-        windows = running.windower.push(times, np.ascontiguousarray(values[:, columns], np.float32))
-        if not len(windows) or running.failed:
-            return
-        logits = running.model.logits(windows.x)
-        if not np.isfinite(logits).all():
-            running.failed = True
-            self._inbox.put(partial(self._go_back, running.model.version, "nan", "it gave NaN or infinity"))
-            return
-        self._say_predictions(running.model, windows, softmax(logits))
+    def _put(self, topic: str, payload: bytes) -> list[Sent]:
+        self._outbox.put(topic, payload)
+        return []
 
-    def _say_predictions(self, model: Model, windows: Windows, p: np.ndarray) -> None:
-        best = p.argmax(axis=1)
-        classes = model.spec.classes
-        said = [
-            (int(end), classes[k], round(float(p[i, k]), 4))
-            for i, (end, k) in enumerate(zip(windows.ends, best, strict=True))
-        ]
-        time_, klass, certainty = said[-1]
-        message = topics.Prediction(time_, klass, certainty, model.version, said[:-1])
-        self.connection.publish(topics.PREDICTION.of(**self._levels), topics.encode(message))
-        self._confidence.extend(certainty for _, _, certainty in said)
-        before, self._windows = self._windows, self._windows + len(said)
-        if before // HEALTH_WINDOWS != self._windows // HEALTH_WINDOWS:
-            self._report(topics.Report("health", time_, model.version))
+    def _say(self, said: Said, before: int) -> None:
+        if said.windows:
+            time, klass, _ = said.windows[-1]
+            # Where links cost, what is news; the rest goes with a sample's windows.
+            news = changes(said.windows, self._told) if self._sampler else said.windows
+            if news and self._predicted(said.version, news):
+                self._told = klass
+            if before // HEALTH_WINDOWS != self._predictor.windows // HEALTH_WINDOWS:
+                self._report(topics.Report("health", time, said.version))
+        if said.complaint:
+            self._following.soon(
+                partial(self._go_back, said.version, said.complaint.reason, said.complaint.detail)
+            )
 
-    # --- models down ------------------------------------------------------------------------
+    def _predicted(self, version: int, windows: list[Word]) -> bool:
+        """Whether that went up."""
+        *earlier, (time, klass, certainty) = windows
+        payload = topics.encode(topics.Prediction(time, klass, certainty, version, earlier))
+        if self._sampler and not self._sampler.affords(len(payload), time):
+            return False
+        self._outbox.put(topics.PREDICTION.of(**self._levels), payload)
+        return True
 
-    def _follow(self) -> None:
-        """All that concerns models happens here, one thing after another: disk, tests, swaps."""
-        while True:
-            action = self._inbox.get()
-            if self._stopping.is_set():
-                return
-            try:
-                action()
-            except OSError as error:
-                log.error("%s: update not installed, disk: %s", self.settings.device, error)  # noqa: TRY400
-                self._report_refusal(Refused("disk", str(error)))
+    # --- models down: on the thread that follows releases --------------------------------------
 
-    def _receive(self, message: Message) -> None:
+    def _hear(self, message: Message) -> None:
         self.bytes_down += len(message.payload)
-        if message.topic == topics.COHORT.of(**self._levels):
-            self._join_cohort(message.payload)
-        elif message.topic == self._bundle_topic():
-            self._bundle = message.payload
-            self._apply()
-        elif (levels := topics.BLOB.levels(message.topic)) and levels["sha256"] in self._wanted:
-            if not message.payload:
-                return  # cleared by the publisher: a newer bundle follows
-            if blobs.matches(message.payload, levels["sha256"]):
-                self._blobs[levels["sha256"]] = message.payload
-                if self._wanted <= self._blobs.keys():
-                    self._apply()
-            else:
-                self._report_refusal(Refused("altered", f"blob {levels['sha256']} has other content"))
+        self._following.hear(message)
 
-    def _join_cohort(self, payload: bytes) -> None:
-        try:
-            cohort = check_device_name(topics.decode(topics.Cohort, payload).cohort)
-        except (ValueError, DataError) as error:
-            log.warning("%s: cohort message not understood: %s", self.settings.device, error)
-            return
-        if cohort != self._cohort:
-            self.connection.unsubscribe(self._bundle_topic())
-            self._cohort, self._updater = cohort, self._updater_for(cohort)
-            self.connection.subscribe(self._bundle_topic())
-
-    def _bundle_topic(self) -> str:
-        return topics.BUNDLE.of(**self._levels, cohort=self._cohort, slot="stable")
-
-    def _apply(self) -> None:
-        """Install what the bundle carries, or say why not; the model that runs goes on meanwhile."""
-        if not self._bundle:
-            return
-        ready: list[Model] = []
-
-        def self_test(installed: Installed) -> None:
-            ready.append(self._tested(installed))
-
-        try:
-            self._updater.apply(self._bundle, self._blobs, wall(), self_test)
-        except MissingBlobs as missing:
-            self._want(set(missing.hashes))
-            return
-        except Refused as refused:
-            self._report_refusal(refused)
-        else:
-            if ready:
-                self._swap(ready[0])
-        self._want(set())
-        self._blobs.clear()
-
-    def _want(self, hashes: set[str]) -> None:
-        """Ask the broker for these blobs, and for no others any more."""
-        for sha256 in self._wanted - hashes:
-            self.connection.unsubscribe(topics.BLOB.of(**self._levels, sha256=sha256, n="0"))
-        for sha256 in hashes - self._wanted:
-            self.connection.subscribe(topics.BLOB.of(**self._levels, sha256=sha256, n="0"))
-        self._wanted = hashes
-
-    def _tested(self, installed: Installed) -> Model:
+    def tested(self, installed: Installed) -> Model:
         """The release as a model that this device can feed; raises Refused."""
-        model = Model.of(installed)
-        if missing := set(model.spec.cut.channels) - set(self.channels):
-            raise Refused("incompatible", f"this device has no {', '.join(sorted(missing))}")
-        model.self_test()
+        with self._slots.trying(installed.version):
+            model = Model.of(installed, self.settings.runtime)
+            if missing := set(model.spec.cut.channels) - set(self.channels):
+                raise Refused("incompatible", f"this device has no {', '.join(sorted(missing))}")
+            model.self_test()
         return model
 
-    def _swap(self, model: Model) -> None:
+    def take(self, model: Model) -> None:
         previous = self.version
-        took = self._exchange(model)
+        took = self._predictor.exchange(model)
+        log.info("%s: runs version %d", self.settings.device, model.version)
         self._report(topics.Report("applied", wall(), model.version, previous, swap_us=took))
         self._say_status()
 
-    def _exchange(self, model: Model | None) -> float:
-        """From the next window on this model predicts, or none; returns the µs that feeding stood still."""
-        with self._swapping:
-            began = time.perf_counter_ns()
-            now = self._running
-            if model is None:
-                self._running = None
-            elif now and now.windower.cut == model.spec.cut:
-                self._running = _Running(model, now.windower)
-            else:
-                self._running = _Running(model, self._windower(model.spec.cut))
-            self._confidence.clear()
-            return (time.perf_counter_ns() - began) / 1000
-
-    def _windower(self, cut: Cut) -> Windower:
-        """As if a model had been there from the first reading: windows are those that the service cuts."""
-        windower = Windower(cut)
-        columns = [self.channels.index(name) for name in cut.channels]
-        for times, values in self._early:
-            windower.push(times, np.ascontiguousarray(values[:, columns], np.float32))
-        self._early.clear()
-        self._early_values = 0
-        return windower
+    def refused(self, refused: Refused) -> None:
+        self._warn(refused.version, "%s", refused)
+        self._report(
+            topics.Report(
+                "rejected",
+                wall(),
+                self.version,
+                offered=refused.version,
+                reason=refused.reason,
+                detail=refused.detail[:300],
+            )
+        )
 
     def _installed(self) -> Model | None:
         """The newest version on disk that still works."""
         while installed := self._slots.current():
+            crashes = self._slots.crashes(installed.version)
+            if crashes >= CRASHES:
+                died = f"the process died {crashes} times while it tried it"
+                self._leave(installed.version, "crash_loop", died)
+                continue
             try:
-                return self._tested(installed)
+                return self.tested(installed)
             except Exception as error:  # noqa: BLE001  whatever it is, the device must start
-                log.warning("%s: version %s: %s", self.settings.device, installed.version, error)
-                self._slots.fall_back(str(error))
+                self._leave(installed.version, "self_test", str(error))
         return None
+
+    def _leave(self, version: int, reason: str, detail: str) -> None:
+        """For the version before it, which is to be tested still."""
+        fallen = self._slots.fall_back(reason)
+        self._warn(version, "went back from version %d: %s", version, detail)
+        now = fallen.version if fallen else 0
+        self._report(topics.Report("rolled_back", wall(), now, version, reason=reason, detail=detail[:300]))
 
     def _go_back(self, version: int, reason: str, detail: str) -> None:
         """From a version that failed, if it still runs, to the last good one, or none."""
         if self.version != version:
             return
-        self._slots.fall_back(reason)
-        self._exchange(self._installed())
-        log.warning("%s: went back from version %d: %s", self.settings.device, version, detail)
-        self._report(topics.Report("rolled_back", wall(), self.version, version, reason, detail))
+        self._leave(version, reason, detail)
+        self._predictor.exchange(self._installed())
         self._say_status()
+
+    def _warn(self, version: int, what: str, *values: object) -> None:
+        settings = self.settings
+        extra = logs.about(pipeline=settings.pipeline, device=settings.device, version=version)
+        log.warning(f"%s: {what}", settings.device, *values, extra=extra)
 
     # --- what it says of itself -------------------------------------------------------------
 
     def _say_status(self) -> None:
-        status = topics.Status(True, self.version, self._cohort, RUNTIME, self.boot)
+        status = topics.Status(
+            True,
+            self.version,
+            self._following.cohort,
+            self._runtime,
+            self.boot,
+            self.settings.max_packet,
+            self._following.signings,
+        )
         self.connection.publish(topics.STATUS.of(**self._levels), topics.encode(status), retain=True)
 
     def _report(self, report: topics.Report) -> None:
-        report.readings, report.windows = self.fed, self._windows
-        confidence = list(self._confidence)  # at once: `feed` appends on another thread
-        report.mean_p = round(float(np.mean(confidence)), 4) if confidence else 0.0
-        self.connection.publish(topics.REPORT.of(**self._levels), topics.encode(report))
+        health = self._predictor.health
+        report.readings, report.windows = self.fed, self._predictor.windows
+        report.mean_p, report.infer_us = round(health.mean_p, 4), round(health.infer_us, 1)
+        topic, payload = topics.REPORT.of(**self._levels), topics.encode(report)
+        if self.connection.connected:  # not behind readings of hours: a rollout waits for it
+            self.connection.publish(topic, payload)
+        else:
+            self._outbox.put(topic, payload)
 
-    def _report_refusal(self, refused: Refused) -> None:
-        log.warning("%s: %s", self.settings.device, refused)
-        self._report(
-            topics.Report(
-                "rejected", wall(), self.version, reason=refused.reason, detail=refused.detail[:300]
-            )
-        )
+
+def _sampler(settings: DeviceSettings, channels: tuple[str, ...]) -> "Sampler | None":
+    """Only a device on a link that costs has the memory of one."""
+    if settings.upload is None:
+        return None
+    from iot_stream.device.sampling import Sampler
+
+    return Sampler(settings.upload, channels, settings.device)

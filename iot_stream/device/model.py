@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.artifact import encodings
-from iot_stream.device.runtime import Runtime
-from iot_stream.device.runtime.onnx import OnnxRuntime
+from iot_stream.device.runtime import AUTO, Runtime, choose
 from iot_stream.device.slots import Installed
 from iot_stream.errors import Refused
 from iot_stream.readings import Values
@@ -26,17 +25,19 @@ class Model:
     expected: NDArray[np.float32] | None
 
     @classmethod
-    def of(cls, installed: Installed) -> "Model":
-        """Raises Refused ("malformed", "incompatible") if the parts do not make a model."""
+    def of(cls, installed: Installed, runtime: str = AUTO) -> "Model":
+        """Raises Refused ("malformed", "incompatible", "unsupported") if the parts do not make a model."""
         return cls.build(
-            installed.version, installed.graph, installed.spec, installed.weights, installed.encoding
+            installed.version, installed.graph, installed.spec, installed.weights, installed.encoding, runtime
         )
 
     @classmethod
-    def build(cls, version: int, graph: bytes, spec: bytes, weights: bytes, encoding: str) -> "Model":
+    def build(
+        cls, version: int, graph: bytes, spec: bytes, weights: bytes, encoding: str, runtime: str = AUTO
+    ) -> "Model":
         decoded = encodings.decode(encoding, weights)
         tensors: Mapping[str, NDArray[np.float32]] = decoded.tensors
-        return cls(version, Spec.decode(spec), OnnxRuntime.load(graph, tensors), decoded.selftest)
+        return cls(version, Spec.decode(spec), choose(runtime).load(graph, tensors), decoded.selftest)
 
     def logits(self, windows: Values) -> Values:
         """(n, length, inputs) raw windows → (n, classes)."""

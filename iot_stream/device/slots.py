@@ -2,7 +2,9 @@
 
     state/
     ├── state-7, state-8   the two newest states; the highest number that is intact counts
-    └── blobs/<sha256>     graph, spec and weights of the versions that the state names
+    ├── blobs/<sha256>     graph, spec and weights of the versions that the state names
+    ├── parts/<sha256>     pieces of an artifact that is not whole yet
+    └── trying             the version that is being loaded and tested, and how often the process died of it
 
 A state is one small file (its SHA-256, then JSON) that says everything: which version is current,
 which is the previous one, the trusted TUF metadata of each scope, what was refused, and the time
@@ -12,7 +14,8 @@ is no moment at which half an update is visible. A file that turns out empty or 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +92,8 @@ class Slots:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._blobs = directory / "blobs"
+        self._parts = directory / "parts"
+        self._trying = directory / "trying"
 
     def state(self) -> State:
         """The newest intact state; the empty one for a new device."""
@@ -123,11 +128,44 @@ class Slots:
 
     def blob(self, address: str) -> bytes | None:
         """An artifact that the disk still has, whole."""
+        return _intact(self._blobs / address, address)
+
+    def part(self, address: str) -> bytes | None:
+        """A piece that came before, whole."""
+        return _intact(self._parts / address, address)
+
+    def keep_part(self, address: str, data: bytes) -> None:
+        """For `part`, also after a restart. Not synced: what a power cut spoils is asked for again."""
+        self._parts.mkdir(parents=True, exist_ok=True)
+        (self._parts / address).write_bytes(data)
+
+    @contextmanager
+    def trying(self, version: int) -> Iterator[None]:
+        """Around what may take the whole process down: if it does, the next start knows."""
+        mark = f"{version} {self.crashes(version) + 1}".encode()
+        with suppress(OSError):  # on a disk that takes nothing the version runs all the same
+            self._directory.mkdir(parents=True, exist_ok=True)
+            _write_durably(self._trying, mark)
         try:
-            data = (self._blobs / address).read_bytes()
-        except OSError:
-            return None
-        return data if blobs.matches(data, address) else None
+            yield
+        finally:
+            with suppress(OSError):
+                self._trying.unlink(missing_ok=True)
+                _sync(self._directory)
+
+    def crashes(self, version: int) -> int:
+        """How often in a row the process died while it tried this version."""
+        try:
+            tried, times = map(int, self._trying.read_bytes().split())
+        except (OSError, ValueError):
+            return 0
+        return times if tried == version else 0
+
+    def keep_parts_only(self, addresses: Collection[str]) -> None:
+        """Forget the other pieces."""
+        for path in self._parts.glob("*"):
+            if path.name not in addresses:
+                path.unlink()
 
     def commit(self, state: State, artifacts: Mapping[str, bytes] | None = None) -> None:
         """Makes `state` the current one, after writing the artifacts (address → bytes) that it needs.
@@ -192,6 +230,14 @@ def _number(path: Path) -> int:
     return int(path.name.removeprefix(_STATE))
 
 
+def _intact(path: Path, address: str) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data if blobs.matches(data, address) else None
+
+
 def _read_state(path: Path) -> State | None:
     try:
         expected, _, payload = path.read_bytes().partition(b"\n")
@@ -210,7 +256,11 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

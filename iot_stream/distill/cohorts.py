@@ -7,11 +7,16 @@ out as `distil` alone would have made it, but for the order of sums.
 
 Batch norm is stacked like the rest: in training each student is normalised by its own batch, and its running
 means move in the stack, in place, exactly as they would alone.
+
+The last bits of a sum depend on who is beside whom in a stack. Who that is follows from the lessons alone, so
+that students are the same byte for byte wherever their stacks learn: here, or on many machines (`machines`).
 """
 
 import copy
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +26,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.modules.dropout import _DropoutNd
 
+from iot_stream.config.cohorts import Cohorts
 from iot_stream.config.learning import DistillSettings
 from iot_stream.distill.engine import CPU, Engine
 from iot_stream.distill.fusion import MovingAverage, pull
@@ -41,40 +47,66 @@ class Lesson:
     x: Values
     teacher_logits: Values
     labels: NDArray[np.int64] | None
+    settings: DistillSettings
     seed: int
     weights: NDArray[np.float64] | None = None
     anchor: dict[str, Tensor] | None = None
     features: Values | None = None
 
 
-def distil_together(
-    lessons: Sequence[Lesson],
-    settings: DistillSettings,
-    *,
-    steps: int | None = None,
-    progress: Progress | None = None,
-) -> list[Trained | ModelError]:
-    """`distil` for each lesson, in place; students of the same form and batch learn in one stack.
+Stack = Sequence[Lesson]
+Outcome = Trained | ModelError
+Learn = Callable[[Sequence[Stack]], list[list[Outcome]]]
+"""Has the students of some stacks learn, in place, and gives what came of each lesson."""
 
-    What does not stack (a network with dropout, a loss of hidden layers, bfloat16, one with no like) learns
-    alone. The seconds told are each student's share of its stack's. In the place of a lesson that failed
-    stands what `distil` would have raised: the others of its stack have learnt.
+
+def learn_here(
+    stacks: Sequence[Stack], threads: int | None = None, progress: Progress | None = None
+) -> list[list[Outcome]]:
+    """One stack after the other in this process, on so many threads; left out: as many as it has. `progress`
+    hears of each; where students learn together, their losses come as one tensor a part."""
+    with _on(threads or torch.get_num_threads()):
+        return [
+            [_alone(stack[0], progress)] if len(stack) == 1 else _Stacked(stack).learn(progress)
+            for stack in stacks
+        ]
+
+
+def distil_together(
+    lessons: Sequence[Lesson], most: int = Cohorts().stack, learn: Learn = learn_here
+) -> list[Outcome]:
+    """`distil` for each lesson, in place; students of the same form and batch learn in stacks.
+
+    A stack has `most` students at most. What does not stack (a network with dropout, a loss of hidden layers,
+    bfloat16, one with no like) learns alone. The seconds told are each student's share of its stack's. In the
+    place of a lesson that failed stands what `distil` would have raised: the others of its stack have learnt.
+    `learn` says where; left out: here.
     """
-    stacks: dict[tuple[object, ...], list[int]] = {}
-    for number, lesson in enumerate(lessons):
-        stacks.setdefault(_form(number, lesson, settings), []).append(number)
-    found: dict[int, Trained | ModelError] = {}
-    for numbers in stacks.values():
-        if len(numbers) == 1:
-            found[numbers[0]] = _alone(lessons[numbers[0]], settings, steps, progress)
-            continue
-        together = _Stack([lessons[number] for number in numbers], settings, steps or settings.steps)
-        found |= dict(zip(numbers, together.learn(progress), strict=True))
+    stacks = _stacks(lessons, most)
+    outcomes = learn([[lessons[n] for n in numbers] for numbers in stacks])
+    found = {
+        number: outcome
+        for numbers, of_stack in zip(stacks, outcomes, strict=True)
+        for number, outcome in zip(numbers, of_stack, strict=True)
+    }
     return [found[number] for number in range(len(lessons))]
 
 
-def _form(number: int, lesson: Lesson, settings: DistillSettings) -> tuple[object, ...]:
+def _stacks(lessons: Sequence[Lesson], most: int) -> list[list[int]]:
+    """Numbers of the lessons that learn together: as few stacks of a form as `most` allows, equally large."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for number, lesson in enumerate(lessons):
+        alike.setdefault(_form(number, lesson), []).append(number)
+    return [
+        part.tolist()
+        for numbers in alike.values()
+        for part in np.array_split(numbers, math.ceil(len(numbers) / most))
+    ]
+
+
+def _form(number: int, lesson: Lesson) -> tuple[object, ...]:
     """What has to be equal for two students to share a stack."""
+    settings = lesson.settings
     chance = any(isinstance(part, _DropoutNd) and part.p > 0 for part in lesson.student.modules())
     engine = Engine.of(settings, lesson.student)
     plain = engine.device == CPU and not engine.bfloat16
@@ -82,21 +114,29 @@ def _form(number: int, lesson: Lesson, settings: DistillSettings) -> tuple[objec
         return (number,)
     shapes = tuple((name, tuple(value.shape)) for name, value in lesson.student.state_dict().items())
     rows = min(settings.batch, len(lesson.x))
-    return repr(lesson.student), shapes, rows, lesson.x.shape[1:], lesson.teacher_logits.shape[1:]
+    form = repr(lesson.student), shapes, rows, lesson.x.shape[1:], lesson.teacher_logits.shape[1:]
+    return *form, repr(settings)
 
 
-def _alone(
-    lesson: Lesson, settings: DistillSettings, steps: int | None, progress: Progress | None
-) -> Trained | ModelError:
+@contextmanager
+def _on(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _alone(lesson: Lesson, progress: Progress | None) -> Outcome:
     try:
         return distil(
             lesson.student,
             lesson.x,
             lesson.teacher_logits,
             lesson.labels,
-            settings,
+            lesson.settings,
             lesson.seed,
-            steps=steps,
             weights=lesson.weights,
             anchor=lesson.anchor,
             features=lesson.features,
@@ -106,11 +146,12 @@ def _alone(
         return error
 
 
-class _Stack:
+class _Stacked:
     """Students of one form, their weights and buffers stacked: (students, …)."""
 
-    def __init__(self, lessons: Sequence[Lesson], settings: DistillSettings, steps: int) -> None:
-        self._lessons, self._settings, self._steps = lessons, settings, steps
+    def __init__(self, lessons: Sequence[Lesson]) -> None:
+        settings = lessons[0].settings
+        self._lessons, self._settings, self._steps = lessons, settings, settings.steps
         for lesson in lessons:
             if lesson.anchor is not None and settings.pull > 0:
                 pull(lesson.student, lesson.anchor, settings.pull)
@@ -123,7 +164,7 @@ class _Stack:
         self._begins = torch.from_numpy(np.concatenate([[0], ends[:-1]]))[:, None]
         self._draws = [Draw(len(each.x), settings.batch, each.weights, each.seed) for each in lessons]
 
-    def learn(self, progress: Progress | None) -> list[Trained | ModelError]:
+    def learn(self, progress: Progress | None) -> list[Outcome]:
         """The loop of `distil`, for all at once; who has come to an end is taken out as it is then."""
         began, cpu_began = time.perf_counter(), time.process_time()
         settings, weights = self._settings, list(self._weights.values())
@@ -147,16 +188,16 @@ class _Stack:
             for name, part in parts.items():
                 history.setdefault(name, []).append(part.detach())
             done += 1
+            if progress is not None:
+                progress(done, self._steps, {name: values[-1] for name, values in history.items()})
             self._listen(done, totals, paces)
             for place, pace in enumerate(paces):
                 if done == pace.end:
                     lasts[place] = self._take_out(place, average)
-            if progress is not None:
-                progress(done, self._steps)
         share = len(paces)
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
         stacked = {name: torch.stack(values) for name, values in history.items()}
-        trained: list[Trained | ModelError] = []
+        trained: list[Outcome] = []
         for place, pace in enumerate(paces):
             try:
                 losses = means({name: values[: pace.end, place] for name, values in stacked.items()})

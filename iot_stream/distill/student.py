@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from iot_stream.artifact import encodings
+from iot_stream.artifact import blobs, delta, encodings
 from iot_stream.config import Network
 from iot_stream.config.learning import DistillSettings
 from iot_stream.cut import Cut
@@ -25,20 +25,30 @@ from iot_stream.errors import ModelError
 from iot_stream.readings import Values
 from iot_stream.spec import Spec, normalisation
 
-ENCODING = "int8"
+ENCODING, FINER = "int8", "fp16"
 GOLDEN = 4
+Net = nn.Module
 Weights = Mapping[str, NDArray[np.float32]]
+
+_exported: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A student as artifacts: what is signed and sent, and `resume`, its exact weights for the next round."""
+    """A student as artifacts: what is signed and sent, and `resume`, its exact weights for the next round.
+
+    delta: what makes these weights of those at the address `base`, empty where the whole is sent;
+    `accuracy_change`: what being rounded to it did, on the gate's windows.
+    """
 
     graph: bytes
     spec: bytes
     weights: bytes
     encoding: str
     resume: bytes
+    delta: bytes = b""
+    base: str = ""
+    accuracy_change: float = 0.0
 
     def model(self, version: int = 0) -> Model:
         """As a device will run it: decoded, in the device's runtime."""
@@ -47,7 +57,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A student's network under its spec; `graph` is exported once."""
+    """A student's network under its spec, and its graph, which holds no weights."""
 
     network: Network
     spec: Spec
@@ -55,13 +65,20 @@ class Architecture:
 
     @classmethod
     def of(cls, network: Network, spec: Spec, seed: int) -> "Architecture":
-        folded = export.fold(_build(network, spec, seed))
-        return cls(network, spec, export.graph(folded, spec.cut.length, spec.model_channels))
+        return cls(network, spec, _graph(network, spec, seed))
 
     @property
     def parameters(self) -> int:
         folded = export.fold(_build(self.network, self.spec, 0))
         return sum(tensor.size for tensor in export.named_weights(folded).values())
+
+    def under(self, packed: Packed) -> "Architecture":
+        """With a version's own spec: its inputs may have been normalised anew since the bootstrap."""
+        return replace(self, spec=Spec.decode(packed.spec))
+
+    def renormalised(self, windows: Values) -> "Architecture":
+        """With mean and scale of raw windows (n ≥ 1, length, inputs), of those inputs that vary in them."""
+        return replace(self, spec=self.spec.renormalised(windows))
 
     def first(
         self, material: Material, settings: DistillSettings, seed: int, progress: Progress | None = None
@@ -96,14 +113,20 @@ class Architecture:
         `weights` (n,) says how often a row is drawn; `anchor`: the first student, to be pulled towards;
         `past`: students as they were left, to be averaged with.
         """
-        lesson = self.lesson(resume, material, weights, seed, anchor)
-        (trained,) = distil_together([lesson], settings)
+        lesson = self.lesson(resume, material, weights, settings, seed, anchor)
+        (trained,) = distil_together([lesson])
         if isinstance(trained, ModelError):
             raise trained
         return lesson.student, self.fused(lesson, trained, past)
 
     def lesson(
-        self, resume: bytes, material: Material, weights: NDArray[np.float64], seed: int, anchor: bytes
+        self,
+        resume: bytes,
+        material: Material,
+        weights: NDArray[np.float64],
+        settings: DistillSettings,
+        seed: int,
+        anchor: bytes,
     ) -> Lesson:
         """What `further` distils, for those who distil several together."""
         return Lesson(
@@ -111,6 +134,7 @@ class Architecture:
             self.spec.model_input(material.x),
             material.logits,
             material.labels,
+            settings,
             seed,
             weights,
             dict(safetensors.torch.load(anchor)),
@@ -142,17 +166,43 @@ class Architecture:
         """The student as it was left, with its batch norm: it adapts better than folded."""
         return export.load_weights(_build(self.network, self.spec, 0), safetensors.numpy.load(resume))
 
-    def pack(self, student: nn.Module) -> Packed:
+    def pack(self, student: nn.Module, encoding: str = ENCODING) -> Packed:
         """What a device gets is folded; what the next round starts from is not."""
         weights = export.named_weights(export.fold(student))
-        spec = self.spec.encode()
-        bare = encodings.encode(ENCODING, weights)
-        # What the golden windows give comes from the decoded weights, in the device's runtime.
-        expected = Model.build(0, self.graph, spec, bare, ENCODING).logits(self.spec.golden_windows())
-        whole = encodings.encode(ENCODING, weights, expected)
-        return Packed(
-            self.graph, spec, whole, ENCODING, safetensors.numpy.save(export.named_weights(student))
-        )
+        whole = encodings.encode(encoding, weights, self._expected(weights, encoding))
+        return self._packed(student, whole, encoding)
+
+    def pack_over(self, student: nn.Module, base: bytes) -> Packed | None:
+        """Rounded to what a delta to the int8 artifact `base` can tell; None if that is of another form."""
+        weights = export.named_weights(export.fold(student))
+        found = delta.rounded(base, weights)
+        if found is None:
+            return None
+        told, rounded = found
+        expected = self._expected(rounded, ENCODING)
+        whole = encodings.encode(ENCODING, rounded, expected)
+        packed = self._packed(student, whole, ENCODING)
+        return replace(packed, delta=delta.pack(told, expected), base=blobs.address(base))
+
+    def _expected(self, weights: Weights, encoding: str) -> Values:
+        """What the golden windows give: by the decoded weights, in the device's runtime."""
+        bare = encodings.encode(encoding, weights)
+        model = Model.build(0, self.graph, self.spec.encode(), bare, encoding)
+        return model.logits(self.spec.golden_windows())
+
+    def _packed(self, student: nn.Module, whole: bytes, encoding: str) -> Packed:
+        resume = safetensors.numpy.save(export.named_weights(student))
+        return Packed(self.graph, self.spec.encode(), whole, encoding, resume)
+
+
+def _graph(network: Network, spec: Spec, seed: int) -> bytes:
+    """Exported once in a process, for that takes seconds: pipelines and a replay's seeds share it. Only a
+    factory of the user's is asked each time: who knows what it builds."""
+    key = f"{network} {spec.cut.length} {spec.model_channels} {len(spec.classes)}"
+    if network.own or key not in _exported:
+        folded = export.fold(_build(network, spec, seed))
+        _exported[key] = export.graph(folded, spec.cut.length, spec.model_channels)
+    return _exported[key]
 
 
 def _build(network: Network, spec: Spec, seed: int) -> nn.Module:

@@ -23,8 +23,9 @@ from iot_stream.distill.models.features import overheard
 from iot_stream.distill.pace import Pace
 from iot_stream.errors import ModelError
 
-Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all) after every step; training may end before the last."""
+Progress = Callable[[int, int, Parts], None]
+"""Called with (steps done, steps in all, parts of the loss) after every step; training may end before the
+last. The parts are tensors, which cost time to look at."""
 
 MOST = 5.0  # a longer gradient is shortened to this
 REGRESSED = 2048  # windows that the first map of features is fitted to
@@ -267,7 +268,7 @@ def _descend(
                 }
             )
         if progress is not None:
-            progress(done, steps)
+            progress(done, steps, {name: values[-1] for name, values in history.items()})
     last = None
     if average is not None:
         last = {name: weight.detach().cpu().clone() for name, weight in model.named_parameters()}

@@ -15,6 +15,7 @@ from iot_stream.evaluate.scores import NOTHING, Scores, collect
 from iot_stream.readings import Label
 from iot_stream.store import Store
 from iot_stream.store.registry import Round, Version
+from iot_stream.store.rollouts import ABORTED
 from simulator.ledger import Ledger
 
 Numbers = dict[str, float | None]
@@ -35,6 +36,18 @@ class Run:
     stored: list[tuple[str, int, str, int, int]]
     readings: int
     broker: str
+    called_off: dict[int, str]
+    """Version → why."""
+
+    @property
+    def newest(self) -> int:
+        """That has not been called off."""
+        return max((v.version for v in self.versions if v.version not in self.called_off), default=0)
+
+    @property
+    def ended(self) -> list[Round]:
+        """Rounds that have an outcome; what was made before the first is none."""
+        return [each for each in self.rounds if each.ended and each.trigger != "bootstrap"]
 
 
 def read(store: Store, name: str, pipeline: Pipeline, ledger: Ledger, broker: str) -> Run:
@@ -54,7 +67,13 @@ def read(store: Store, name: str, pipeline: Pipeline, ledger: Ledger, broker: st
         store.journal.numbers(name),
         sum(store.journal.readings(name).values()),
         broker,
+        _called_off(store, name),
     )
+
+
+def _called_off(store: Store, name: str) -> dict[int, str]:
+    why = {decision.version: decision.why for decision in store.rollouts.decisions(name)}
+    return {r.version: why[r.version] for r in store.rollouts.of(name) if r.state == ABORTED}
 
 
 def lost(run: Run) -> int:
@@ -113,7 +132,7 @@ def summary(run: Run) -> dict[str, Any]:
     drifted = {drift.device for drift in run.ledger.drifts}
     whole = bool(drifted) and drifted <= recovered.keys()
     before, after = _before(run, scored), _after(run, scored, recovered) if whole else None
-    released = [v for v in run.versions if "rollback_of" not in v.provenance]
+    outcomes = Counter(each.outcome for each in run.ended)
     down = list(run.ledger.bytes_down.values())
     late = ("student", "static", "static_all", "teacher")
     return {
@@ -123,10 +142,8 @@ def summary(run: Run) -> dict[str, Any]:
         "readings_lost": lost(run),
         "windows": len(run.scores),
         "windows_duplicated": doubled(run),
-        "rounds": sum(1 for r in run.rounds if r.trigger != "bootstrap"),
-        "released": len(released),
-        "rejected": sum(1 for r in run.rounds if r.outcome == "rejected"),
-        "held": sum(1 for r in run.rounds if r.outcome == "held"),
+        "rounds": len(run.ended),
+        **{outcome: outcomes[outcome] for outcome in ("released", "rejected", "held")},
         "swaps": len(swaps(run)),
         "readings_missed_in_swaps": missed(run),
         "accuracy_before_drift": _accuracies(before, ("student", "static", "teacher"), metrics.accuracy),
@@ -143,6 +160,11 @@ def summary(run: Run) -> dict[str, Any]:
         "bytes_down_per_device": round(float(np.mean(down))) if down else 0,
         "broker": run.broker,
         "versions_running": running(run.events),
+        "newest_version": run.newest,
+        "called_off": {
+            str(version): {"why": why, "ran_on": sorted(_ran(run.events, version))}
+            for version, why in run.called_off.items()
+        },
         "unacknowledged_messages": run.ledger.unacknowledged,
         "input_problems": {f"{device}/{reason}": n for device, reason, n in run.counters},
     }
@@ -181,6 +203,10 @@ def _accuracies(scores: Scores | None, rivals: Sequence[str], measure: Any) -> N
         value = measure(said[known], scores.truth[known])
         result[rival] = None if value is None else round(value, 4)
     return result
+
+
+def _ran(events: Sequence[Event], version: int) -> set[str]:
+    return {device for _, device, event, applied, _, _ in events if event == "applied" and applied == version}
 
 
 def running(events: Sequence[Event]) -> dict[str, int]:

@@ -19,6 +19,9 @@ from iot_stream.evaluate.scores import NOTHING
 BINS = 60
 DAY = 86_400 * SECOND
 
+VERDICTS: dict[str, Literal["released", "rejected"]] = {"released": "released", "rejected": "rejected"}
+"""Of the outcomes; else nothing came of the round."""
+
 
 def write(path: Path, title: str, subtitle: str, run: Run, summary: dict[str, Any]) -> None:
     page.write(path, data(title, subtitle, run, summary))
@@ -90,11 +93,11 @@ def _marks(run: Run, zero: int) -> list[Mark]:
     if run.ledger.drifts:
         first = min(run.ledger.drifts, key=lambda drift: drift.time)
         marks.append(Mark((first.time - zero) / SECOND, "drift", first.name))
-    for each in run.rounds:
-        if each.trigger != "bootstrap" and each.ended:
-            kind: Literal["released", "rejected"] = "released" if each.outcome == "released" else "rejected"
-            moment = each.stream_started if run.pipeline.clock == "stream" else each.ended
-            marks.append(Mark((moment - zero) / SECOND, kind, f"{each.id}: {each.outcome}"))
+    for each in run.ended:
+        kind: Literal["released", "rejected"] = "released" if each.outcome == "released" else "rejected"
+        moment = each.stream_started if run.pipeline.clock == "stream" else each.ended
+        assert moment is not None
+        marks.append(Mark((moment - zero) / SECOND, kind, f"{each.id}: {each.outcome}"))
     for at, device, _, version, _, _ in live.swaps(run):
         moment = _stream_time(run, at)
         marks.append(Mark((moment - zero) / SECOND, "swap", f"{device}: version {version}"))
@@ -146,17 +149,14 @@ def _days(run: Run) -> dict[str, dict[str, Interval]]:
 
 def _rounds(run: Run) -> list[report.Round]:
     rows = []
-    for each in run.rounds:
+    for each in run.ended:
         gate = each.report.get("gate", {}).get("reason") or each.report.get("error", each.outcome)
         cost = each.report.get("cost", {}).get("seconds")
-        verdict: Literal["released", "rejected", "held"] = (
-            "released" if each.outcome == "released" else "rejected"
-        )
         rows.append(
             report.Round(
                 each.id,
                 each.trigger,
-                "held" if each.outcome == "held" else verdict,
+                VERDICTS.get(each.outcome, "held"),
                 each.report.get("version"),
                 gate,
                 f"{cost:.2f} s" if cost else "",

@@ -1,7 +1,7 @@
 """The page of a report: one HTML file that needs nothing beside it, not even a network.
 
-The curves are drawn by uPlot (MIT, vendored in `static/uplot/`); without JavaScript the page shows the
-same as tables.
+The curves are drawn by uPlot (MIT, vendored in `iot_stream/watch/static`); without JavaScript the page shows
+the same as tables.
 """
 
 import html
@@ -82,8 +82,8 @@ def render(data: ReportData) -> str:
         subtitle=html.escape(data.subtitle),
         sections="\n".join(filter(None, sections)),
         facts=definitions("facts", list(data.facts.items())),
-        css=_static("uplot/uPlot.min.css") + _static("report.css") + _static("explain.css"),
-        uplot=_static("uplot/uPlot.iife.min.js"),
+        css=_uplot("uPlot.min.css") + _static("report.css") + _static("explain.css"),
+        uplot=_uplot("uPlot.iife.min.js"),
         script=_static("report.js"),
         data=_embedded(data),
     )
@@ -91,6 +91,10 @@ def render(data: ReportData) -> str:
 
 def _static(name: str) -> str:
     return files("iot_stream.evaluate").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _uplot(name: str) -> str:
+    return files("iot_stream.watch").joinpath("static", "uplot", name).read_text(encoding="utf-8")
 
 
 def _embedded(data: ReportData) -> str:

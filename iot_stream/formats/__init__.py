@@ -4,16 +4,15 @@ A decoder is made once for each source of a configuration; `decode` raises only 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from iot_stream.columns import Columns
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats.source import Source
-from iot_stream.readings import Block
+from iot_stream.readings import Block, device_name
 
 MODULES = (
     "arrays",
@@ -123,6 +122,8 @@ def format_of(name: str) -> Format:
     for module in MODULES:
         import_module(f"{__name__}.{module}")
     if name not in FORMATS:
+        from difflib import get_close_matches  # memory that a device needs elsewhere
+
         near = get_close_matches(name, FORMATS, 1) or sorted(FORMATS)
         raise ConfigError(f"format: no format {name!r}; is {' or '.join(near)} meant?")
     return FORMATS[name]
@@ -135,24 +136,37 @@ def decoder(source: Source, index: int) -> Decoder:
         return made
     if isinstance(made, Conversation):
         raise ConfigError(f"devices: format {source.format} keeps to the names that its devices have")
-    return _Renamed(made, source.devices)
+    try:
+        return _Renamed(made, source.devices)
+    except DataError as error:
+        raise ConfigError(f"devices: {error.detail}") from error
 
 
 class _Renamed:
-    """Readings under the names of the devices that they are of."""
+    """Readings under the names of the devices that they are of; both as they stand in topics, for people
+    write "living room/climate" and "living room%2Fclimate"."""
 
     def __init__(self, inner: Decoder, devices: Mapping[str, tuple[str, ...] | str]) -> None:
         self._inner = inner
         self._devices = {
-            name: (meant,) if isinstance(meant, str) else tuple(meant) for name, meant in devices.items()
+            device_name(name): [device_name(each) for each in ((meant,) if isinstance(meant, str) else meant)]
+            for name, meant in devices.items()
         }
+        if len(self._devices) < len(devices):
+            raise ConfigError("devices: a name stands there twice, once with / and once with %2F")
 
     def decode(self, heard: Heard) -> list[Block]:
         return [
             block.renamed(device)
             for block in self._inner.decode(heard)
-            for device in self._devices.get(block.device, ())
+            for device in self._meant(block.device)
         ]
+
+    def _meant(self, name: str) -> Sequence[str]:
+        try:
+            return self._devices.get(device_name(name), ())
+        except DataError:  # a name that no device can have is none of these
+            return ()
 
 
 def _own(source: Source, index: int) -> Decoder:

@@ -75,6 +75,7 @@ class Collector:
         gc.set_threshold(*GARBAGE)
         self._lead()
         self._receiver.start()
+        log.info("collector: listens to %s at %s", ", ".join(self._intake.patterns), self._config.address)
         for host in self._hosts:
             host.start()
         cut = _Share(CUTTING)
@@ -203,6 +204,7 @@ class Collector:
                 oldest = max(oldest, self._store.journal.oldest(name, PIECE) or 0)
             with self._store.write() as tx:
                 went = self._store.journal.retain(tx, name, oldest)
+                self._store.summaries.retain(tx, name, oldest)
                 if full and not went:  # windows that overlap may be more than the readings they are of
                     went = self._store.journal.drop_windows(tx, name, WINDOWS)
             gone += went

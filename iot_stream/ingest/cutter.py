@@ -13,13 +13,15 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from iot_stream.config import Pipeline
+from iot_stream import logs
+from iot_stream.config import Pipeline, sampled_source
 from iot_stream.cut import Cut
 from iot_stream.hygiene import Counts
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.order import Sorter
-from iot_stream.readings import Block, Times, Values, joined
+from iot_stream.readings import SAMPLED, Block, Times, Values, joined
 from iot_stream.store import Store, Transaction
+from iot_stream.store.totals import WINDOWS
 from iot_stream.windows import Windower
 
 log = logging.getLogger(__name__)
@@ -70,16 +72,18 @@ class Cutter:
     def __init__(self, store: Store, name: str, pipeline: Pipeline, cut: Cut, wait: int) -> None:
         """`wait` in ns: how long a row waits for channels of another source."""
         self._journal, self._faults = store.journal, store.faults
-        self._scope, self._memory = store.scope, store.memory
+        self._scope, self._memory, self._totals = store.scope, store.memory, store.totals
         self._name = name
         self._cut = cut
         self._sources = pipeline.sources_of(cut)
+        self._sampled = sampled_source(pipeline, cut)
         self._counts = _counted_by(cut, pipeline)
         self._lateness, self._wait = int(pipeline.window.lateness), wait
         self._alarm = LossAlarm(pipeline.loss_alarm)
         self._devices: dict[str, _Device] = {}
         self._replacements: dict[str, list[int]] = {}
         self._changed: set[str] = set()
+        self._made = 0  # windows in this transaction
         self._position = self._memory.position(name, cut.id)
         for device, payload in self._memory.cutter_states(name, cut.id).items():
             state = msgspec.msgpack.decode(payload, type=_State)
@@ -101,14 +105,22 @@ class Cutter:
             self._replacements = self._scope.replacements(self._name)
         heard: dict[str, list[Block]] = {}
         for entry in entries:
-            heard.setdefault(entry.block.device, []).append(entry.block)
             self._position, arrived = entry.id, entry.arrived
+            if (block := self._mine(entry.block)) is not None:
+                heard.setdefault(block.device, []).append(block)
         for name, blocks in heard.items():
             device = self._device(name)
             for block in joined(blocks):
                 device.heard += len(block) if block.numbered else 0
                 self._push(tx, name, device, device.sorter.push(block, arrived), arrived)
+        self._count_windows(tx)
         return len(entries)
+
+    def _mine(self, block: Block) -> Block | None:
+        """Of a device that sends a sample, windows come as they are, but where others know more of them."""
+        if block.source != SAMPLED:
+            return block
+        return None if self._sampled is None else block.of_source(self._sampled)
 
     def idle(self, tx: Transaction, now: int) -> None:
         """Go on with what has waited long enough."""
@@ -116,6 +128,12 @@ class Cutter:
             rows = device.sorter.idle(now)
             if len(rows[0]):
                 self._push(tx, name, device, rows, now)
+        self._count_windows(tx)
+
+    def _count_windows(self, tx: Transaction) -> None:
+        if self._made:
+            self._totals.add(tx, self._name, WINDOWS + self._cut.id, self._made)
+            self._made = 0
 
     def _push(
         self, tx: Transaction, name: str, device: _Device, rows: tuple[Times, Values], arrived: int
@@ -142,7 +160,7 @@ class Cutter:
     ) -> None:
         windows = device.windower.push(times, values)
         if len(windows):
-            self._journal.add_windows(tx, self._name, self._cut.id, name, windows, arrived)
+            self._made += self._journal.add_windows(tx, self._name, self._cut.id, name, windows, arrived)
 
     def save(self, tx: Transaction) -> None:
         """Position and memory of the devices that changed, in one transaction; counts what fell out."""
@@ -153,7 +171,8 @@ class Cutter:
             if "" in self._counts:
                 lost = counts["lost", ""] - device.counted.get(("lost", ""), 0)
                 if said := self._alarm.look(name, lost, device.heard):
-                    log.warning("%s: %s", self._name, said)
+                    extra = logs.about(pipeline=self._name, device=name)
+                    log.warning("%s: %s", self._name, said, extra=extra)
             device.heard = 0
             for key, now in counts.items():
                 if now > device.counted.get(key, 0) and key[1] in self._counts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from iot_stream import topics
+from iot_stream import logs, topics
 from iot_stream.clock import Clock, wall
 from iot_stream.columns import Columns
 from iot_stream.config import Config, Labels, Pipeline
@@ -20,9 +20,11 @@ from iot_stream.ingest.ahead import FutureAlarm
 from iot_stream.ingest.levels import Levels
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.ingest.packets import Received
+from iot_stream.ingest.samples import Samples
 from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store, Transaction
 from iot_stream.store.journal import Prediction
+from iot_stream.store.totals import BYTES
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +70,10 @@ class Intake:
     """Routes messages of all pipelines into the journal; each bad one is counted and quarantined."""
 
     def __init__(self, config: Config, store: Store) -> None:
+        self._store = store
         self._journal, self._faults, self._memory = store.journal, store.faults, store.memory
-        self._levels = Levels(store.cohorts)
+        self._levels, self._totals = Levels(store.cohorts), store.totals
+        self._bytes: Counter[str] = Counter()  # of each pipeline's messages in this transaction
         self.clocks = {name: Clock(pipeline.clock) for name, pipeline in config.pipelines.items()}
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
@@ -99,11 +103,15 @@ class Intake:
         topic = pipeline.labels.topic if pipeline.labels else topics.LABEL.of(**levels)
         routes.append(_Route(topic, name, self._labels(name, labels)))
         routes.append(_Route(topics.PREDICTION.of(**levels), name, self._predictions(name, pipeline)))
+        samples = Samples(self._store, name, pipeline)
+        routes.append(_Route(topics.SAMPLE.of(**levels), name, self._samples(name, samples)))
         return routes
 
     @property
     def patterns(self) -> list[str]:
-        return sorted({route.pattern for route in self._routes})
+        """None within another, or the broker would send messages twice."""
+        own = {route.pattern for route in self._routes}
+        return sorted(each for each in own if not any(topics.covers(wide, each) for wide in own - {each}))
 
     def take_all(self, tx: Transaction, messages: Sequence[Received]) -> None:
         """As `take` of each; what one decoder can read together is read together, for half the cost."""
@@ -123,8 +131,11 @@ class Intake:
                 queue[1].append(message.payload)
                 queue[2].append(places)
             else:
+                for route, _ in found:
+                    self._bytes[route.pipeline] += len(message.payload)
                 self.take(tx, message.topic, message.payload)
         for route, (own, payloads, levels) in waiting.items():
+            self._bytes[route.pipeline] += sum(map(len, payloads))
             if len(own) == 1 or not route.handle_many or not route.handle_many(tx, payloads, levels):
                 for message in own:
                     self.take(tx, message.topic, message.payload)
@@ -159,13 +170,16 @@ class Intake:
         """At the end of a transaction: what is in memory, and what conversations remember, is part of it."""
         self._write(tx)
         self._levels.write(tx)
+        for name, n in self._bytes.items():
+            self._totals.add(tx, name, BYTES, n)
+        self._bytes.clear()
         for talk in self._conversations:
             lost = talk.decoder.lost()
             for device, n in lost.items():
                 self._faults.count(tx, talk.pipeline, device_name(device), "lost", n)
             for device, n in talk.decoder.heard().items():
                 if said := talk.alarm.add(device_name(device), lost.get(device, 0), n):
-                    log.warning("%s: %s", talk.pipeline, said)
+                    log.warning("%s: %s", talk.pipeline, said, extra=logs.about(pipeline=talk.pipeline))
             talk.written = talk.decoder.snapshot()
             if talk.written != talk.kept:
                 self._memory.save_conversation(tx, talk.pipeline, talk.source, talk.written)
@@ -197,6 +211,7 @@ class Intake:
     def take_back(self) -> None:
         """The transaction failed and its messages come again: nothing of it is remembered."""
         self._put_down()
+        self._bytes.clear()
         self._levels.take_back()
         for talk in self._conversations:
             talk.decoder.restore(talk.kept)
@@ -230,7 +245,7 @@ class Intake:
                     refusals = [*refusals, (block.device, error)]
                     continue
                 if newest > now and (said := future.look(device, newest, now)):
-                    log.warning("%s: %s", name, said)
+                    log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
                 self._levels.hear(name, device, places)
                 if stream:
                     clock.advance(newest)
@@ -269,6 +284,20 @@ class Intake:
         def handle(tx: Transaction, payload: bytes, places: Places) -> Refusals:
             label = read(_device_of(places), payload)
             self._journal.add_label(tx, name, label, self.clocks[name].now())
+            return ()
+
+        return handle
+
+    def _samples(self, name: str, samples: Samples) -> Handler:
+        clock, pending = self.clocks[name], self._pending[name]
+
+        def handle(tx: Transaction, payload: bytes, places: Places) -> Refusals:
+            device = _device_of(places)
+            found, newest = samples.read(device, payload)
+            self._levels.hear(name, device, places)
+            clock.advance(newest)
+            if block := samples.write(tx, device, found, len(payload), clock.now()):
+                pending.append(block)
             return ()
 
         return handle

@@ -17,10 +17,15 @@ def part(name: str) -> str:
     return f"collector-{name}" if name else "collector"
 
 
-def check(config: Config, name: str) -> None:
-    """Raises ConfigError where a collector called `name` could not be one of several."""
+def check_name(name: str) -> None:
+    """Raises ConfigError."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"--shared: {name!r} is no name; letters, digits, - and _, at most 32")
+
+
+def check(config: Config, name: str) -> None:
+    """Raises ConfigError where a collector called `name` could not be one of several."""
+    check_name(name)
     if not config.store.startswith("postgresql:"):
         raise ConfigError(f"store: {config.store}: collectors share a store in PostgreSQL only")
     for pipeline, settings in config.pipelines.items():

@@ -9,12 +9,11 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
 import threading
 from collections.abc import Sequence
 
 from iot_stream.address import Address
-from iot_stream.errors import BrokerError
+from iot_stream.errors import BrokerError, IotStreamError
 from iot_stream.ingest import packets
 from iot_stream.ingest.inbox import Inbox
 from iot_stream.ingest.packets import MQTT5, MQTT311, ProtocolError, Received
@@ -144,7 +143,7 @@ class WireReceiver:
                 await self._session()
                 self._short = self._short + 1 if self._loop.time() - began < SHORT_S else 0
                 pause = pause if self._short else 1.0
-            except (OSError, UnicodeError, BrokerError, ProtocolError) as error:
+            except (OSError, UnicodeError, IotStreamError, ProtocolError) as error:
                 silent = isinstance(error, TimeoutError)
                 self._refusal = f"no answer within {ANSWER_S:g} s" if silent else str(error)
                 log.warning("%s, %s: %s; trying again", self._address, self._client_id, self._refusal)
@@ -201,9 +200,10 @@ class WireReceiver:
                 ended.set_result(why)
 
         stream = Stream(self._version, self._connection, MAX_PACKET, self._took, told, closed)
+        tls = self._address.tls_context() if self._address.tls else None
         async with asyncio.timeout(ANSWER_S):
             self._transport, _ = await self._loop.create_connection(
-                lambda: stream, self._address.host, self._address.port, ssl=_tls(self._address)
+                lambda: stream, self._address.host, self._address.port, ssl=tls
             )
             self._write(self._hello(), self._connection)
             await asyncio.wait((connack, ended), return_when=asyncio.FIRST_COMPLETED)
@@ -236,12 +236,3 @@ class WireReceiver:
     def _say(self, *, online: bool) -> bytes:
         payload = self._presence.payload(online=online)
         return packets.publish(self._presence.topic, payload, self._version, retain=True)
-
-
-def _tls(address: Address) -> ssl.SSLContext | None:
-    if not address.tls:
-        return None
-    context = ssl.create_default_context(cafile=address.ca or None)
-    if address.cert:
-        context.load_cert_chain(address.cert, address.key)
-    return context

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Recordings
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.readings import Times, Values, check_device_name
+from iot_stream.readings import Times, Values, device_name
 from iot_stream.recordings.csv_table import CsvTable
 from iot_stream.recordings.parquet_table import ParquetTable
 from iot_stream.recordings.recording import RECORDING_EPOCH, Recording
@@ -173,7 +173,7 @@ def _paced(count: int, settings: Recordings) -> Times:
 
 def _named(recording: Recording, settings: Recordings, classes: tuple[str, ...]) -> Recording:
     """Device and label taken from a field, where the settings name one."""
-    device = check_device_name(recording.fields.get(settings.device, recording.device))
+    device = device_name(recording.fields.get(settings.device, recording.device))
     if settings.label not in recording.fields:
         return replace(recording, device=device)
     label = _class(recording.fields[settings.label], classes)

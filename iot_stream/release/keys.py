@@ -1,13 +1,13 @@
 """The keys that sign releases: a few root keys, kept offline, and one online key for daily work.
 
     keys/
-    ├── 1.root.json     public: what a device is given when it is set up (`iot-stream device add`)
+    ├── 1.root.json …   public: the newest is given to a device when it is set up (`iot-stream device add`)
     ├── online.pem      signs every release and renewal; stays with the service
     └── root/           1.pem, 2.pem … and a README; sign only the root: move them off this machine
 
 One root serves all pipelines, cohorts and slots: what a bundle is meant for is in its signed scope.
 The roles timestamp, snapshot and targets share one key, because keys that lie on the same disk are
-stolen together. A stolen online key is revoked with the root keys (TUF specification §6.1).
+stolen together. A stolen online key is revoked with the root keys (TUF specification §6.1): `succession`.
 """
 
 import os
@@ -30,9 +30,9 @@ from iot_stream.errors import ConfigError
 
 # A root that expires stops every device's updates until the offline keys are fetched, so it lasts as
 # long as a device does; compromise is answered by a new root, not by waiting for this date.
-_ROOT_LIFETIME = timedelta(days=3650)
-_ONLINE = "online.pem"
-_ROOT_DIRECTORY = "root"
+ROOT_LIFETIME = timedelta(days=3650)
+ONLINE, NEW = "online.pem", ".new"
+ROOT_DIRECTORY = "root"
 _README = """These keys can replace every other key. Move them off this machine now (each to another
 medium or person), keep this directory empty, and bring them back only to rotate or revoke keys.
 """
@@ -60,14 +60,14 @@ class Keys:
         signers = [CryptoSigner.generate_ed25519() for _ in range(root_keys)]
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".keys-") as scratch:
             staged = Path(scratch) / "keys"
-            (staged / _ROOT_DIRECTORY).mkdir(mode=0o700, parents=True)
+            (staged / ROOT_DIRECTORY).mkdir(mode=0o700, parents=True)
             staged.chmod(0o700)
-            _write_new(staged / _ONLINE, online.private_bytes, 0o600)
+            write_new(staged / ONLINE, online.private_bytes, 0o600)
             for number, signer in enumerate(signers, 1):
-                _write_new(staged / _ROOT_DIRECTORY / f"{number}.pem", signer.private_bytes, 0o600)
-            _write_new(staged / _ROOT_DIRECTORY / "README", _README.encode(), 0o600)
+                write_new(staged / ROOT_DIRECTORY / f"{number}.pem", signer.private_bytes, 0o600)
+            write_new(staged / ROOT_DIRECTORY / "README", _README.encode(), 0o600)
             root = _signed_root(signers, root_threshold, online)
-            _write_new(staged / trust.root_name(1), root, 0o644)
+            write_new(staged / trust.root_name(1), root, 0o644)
             try:
                 staged.rename(directory)  # fails unless `directory` is absent or empty
             except OSError as error:
@@ -83,19 +83,18 @@ class Keys:
         Raises ConfigError if something is missing, unreadable, or does not fit together.
         """
         try:
-            private = load_pem_private_key((directory / _ONLINE).read_bytes(), None)
-            online = CryptoSigner(private)
             roots = _read_roots(directory)
             newest = Metadata[Root].from_bytes(roots[trust.root_name(len(roots))]).signed
+            online = _online(directory, newest)
         except FileNotFoundError as error:
             raise ConfigError(
                 f"{error.filename} is missing; make keys with `iot-stream keys init`"
             ) from error
         except (OSError, ValueError, TypeError, KeyFormatError, RepositoryError) as error:
             raise ConfigError(f"keys in {directory} are not usable: {error}; restore them") from error
-        if any(newest.roles[role].keyids != [online.public_key.keyid] for role in trust.ROLES):
+        if not _names(newest, online):
             raise ConfigError(
-                f"{directory}/{_ONLINE} is not the key that the root names; restore the right one"
+                f"{directory}/{ONLINE} is not the key that the root names; restore the right one"
             )
         return cls(online, roots)
 
@@ -103,14 +102,45 @@ class Keys:
         """All root metadata by name, `1.root.json` first; the last is what a new device is given."""
         return dict(self._roots)
 
+    def signed(self, entries: Mapping[str, bytes]) -> bool:
+        """Whether a bundle's metadata bears the signature of the key that the newest root names, and brings
+        that root."""
+        newest = trust.root_name(len(self._roots))
+        return trust.signed_by(self.newest_root, entries["targets.json"]) and (
+            len(self._roots) == 1 or entries.get(newest) == self.newest_root
+        )
+
     @property
     def newest_root(self) -> bytes:
         """The root metadata for a device that is set up now."""
         return self._roots[trust.root_name(len(self._roots))]
 
 
+def read_key(path: Path) -> CryptoSigner:
+    """A private key. Raises ConfigError."""
+    try:
+        return CryptoSigner(load_pem_private_key(path.read_bytes(), None))
+    except (OSError, ValueError, TypeError, KeyFormatError) as error:
+        raise ConfigError(f"{path} is not a usable private key: {error}") from error
+
+
+def _online(directory: Path, root: Root) -> CryptoSigner:
+    """The key that the root names; a change of keys that was cut short is brought to its end."""
+    path, following = directory / ONLINE, directory / (ONLINE + NEW)
+    online = CryptoSigner(load_pem_private_key(path.read_bytes(), None))
+    if not _names(root, online) and following.exists():
+        online = CryptoSigner(load_pem_private_key(following.read_bytes(), None))
+        if _names(root, online):
+            following.replace(path)
+    return online
+
+
+def _names(root: Root, online: CryptoSigner) -> bool:
+    return all(root.roles[role].keyids == [online.public_key.keyid] for role in trust.ROLES)
+
+
 def _signed_root(signers: list[CryptoSigner], threshold: int, online: CryptoSigner) -> bytes:
-    expires = datetime.fromtimestamp(wall() // SECOND, UTC) + _ROOT_LIFETIME
+    expires = datetime.fromtimestamp(wall() // SECOND, UTC) + ROOT_LIFETIME
     root = Root(version=1, expires=expires, consistent_snapshot=False)
     for signer in signers:
         root.add_key(signer.public_key, Root.type)
@@ -130,7 +160,8 @@ def _read_roots(directory: Path) -> dict[str, bytes]:
     return roots
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """A file that was not there, on the disk when this returns."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

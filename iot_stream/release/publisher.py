@@ -8,35 +8,37 @@ registry and mended. The publisher also writes down what devices say of themselv
 import logging
 import queue
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from iot_stream import topics
+from iot_stream import logs, topics
 from iot_stream.artifact import trust
-from iot_stream.artifact.trust import Scope
 from iot_stream.clock import wall
 from iot_stream.config import Config
-from iot_stream.errors import BrokerError, ConfigError, Refused
+from iot_stream.errors import BrokerError, IotStreamError, ModelError
 from iot_stream.mqtt import Connection, Message
 from iot_stream.presence import Presence
-from iot_stream.release.keys import Keys
-from iot_stream.release.sign import Repository, Target, bundle, release_targets, renew_due
+from iot_stream.release.homeassistant import Announcer
+from iot_stream.release.shelf import Overtaken, Shelf
+from iot_stream.release.steering import Steering
 from iot_stream.store import Store
-from iot_stream.store.registry import Device, Version
+from iot_stream.store.registry import Command, Device, Version
 
 log = logging.getLogger(__name__)
 
-SLOT = "stable"
 POLL_S = 0.2
+LOOK_S = 2.0  # between two looks at how rollouts do, and whether anything must be signed again
 SYNC_S = 10.0
 
 
 class Publisher:
     def __init__(self, config: Config, store: Store, keys_folder: Path) -> None:
         self._config = config
-        self._registry, self._cohorts = store.registry, store.cohorts
-        self._keys = Keys.load(keys_folder)
+        self._registry, self._cohorts, self._rollouts = store.registry, store.cohorts, store.rollouts
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._presence = Presence(config.prefix, "publisher")
         self._reconnected = threading.Event()
@@ -47,7 +49,15 @@ class Publisher:
             will=self._presence.will,
             on_connect=self._reconnected.set,
         )
-        self._retained: dict[str, bytes] = {}
+        self._shelf = Shelf(config.prefix, store, keys_folder, self._connection)
+        home = config.homeassistant
+        self._announcer = Announcer(config, home, store, self._connection) if home else None
+        self._steering = {
+            name: Steering(store, name, pipeline, self._shelf, self._tell_round)
+            for name, pipeline in config.pipelines.items()
+        }
+        self._asked: dict[tuple[str, str], int] = {}  # cohort → the version that is to get a higher number
+        self._look_again = 0.0  # on the monotonic clock
         self._assigned = dict.fromkeys(config.pipelines, 0)  # up to this assignment devices have been told
 
     def run(self, stopping: threading.Event) -> None:
@@ -55,20 +65,31 @@ class Publisher:
         self._connection.subscribe(topics.SERVICE.of(prefix=self._config.prefix, part="publisher"))
         self._connection.start()
         try:
-            self._refuse_a_second(stopping)
+            self._sync(stopping)
             self._presence.say_online(self._connection)
+            log.info("publisher: at work at %s", self._config.address)
             for name in self._config.pipelines:
                 for topic in (topics.STATUS, topics.REPORT, topics.BUNDLE, topics.BLOB):
                     self._connection.subscribe(topic.pattern(prefix=self._config.prefix, pipeline=name))
+            if self._announcer:
+                self._announcer.subscribe()
             while not stopping.is_set():
                 if self._reconnected.is_set():
                     self._reconnected.clear()
-                    self._retained.clear()  # the broker may have come back without it
-                    self._presence.say_online(self._connection)
+                    if self._announcer:
+                        self._announcer.begin_anew()
+                    self._shelf.forget()
                     self._sync(stopping)
+                    self._presence.say_online(self._connection)
                     self._mend()
                     self._assigned = dict.fromkeys(self._config.pipelines, 0)
+                self._carry_out_commands()
                 self._publish_new()
+                if time.monotonic() >= self._look_again:
+                    self._look_again = time.monotonic() + LOOK_S
+                    self._look_after()
+                    if self._announcer:
+                        self._announcer.announce()
                 self._tell_cohorts()
                 self._listen(POLL_S)
         finally:
@@ -96,11 +117,8 @@ class Publisher:
                 return
             self._take(message)
 
-    def _refuse_a_second(self, stopping: threading.Event) -> None:
-        self._sync(stopping)
-        payload = self._retained.get(self._presence.topic)
-        if not payload:
-            return
+    def _refuse_a_second(self, payload: bytes) -> None:
+        """Also while this one runs: another may have begun while it was away from the broker."""
         try:
             other = topics.decode(topics.Service, payload)
         except msgspec.DecodeError:
@@ -115,105 +133,99 @@ class Publisher:
         """What the broker retains becomes what the registry says."""
         for name in self._config.pipelines:
             for cohort in self._registry.cohorts(name):
-                release = self._registry.release(name, cohort, SLOT)
-                if release is None:
-                    continue
-                topic = self._bundle_topic(name, cohort)
-                if self._retained.get(topic) != release[1]:
-                    log.info("%s: mending what the broker retains", topic)
-                    self._send(name, cohort, self._version(name, cohort, release[0]), release[1])
-
-    def _version(self, pipeline: str, cohort: str, number: int) -> Version:
-        return next(v for v in self._registry.versions(pipeline, cohort) if v.version == number)
-
-    def _bundle_topic(self, pipeline: str, cohort: str) -> str:
-        return topics.BUNDLE.of(prefix=self._config.prefix, pipeline=pipeline, cohort=cohort, slot=SLOT)
+                self._shelf.mend(name, cohort)
 
     # --- releases ---------------------------------------------------------------------------
 
     def _publish_new(self) -> None:
-        for name in self._config.pipelines:
-            for cohort in self._registry.cohorts(name):
-                newest = self._registry.newest(name, cohort)
-                release = self._registry.release(name, cohort, SLOT)
-                if newest is None:
-                    continue
-                if release is None or release[0] < newest.version:
-                    self._release(name, cohort, newest)
-                elif renew_due(trust.unpack_bundle(release[1]), wall()):
-                    self._release(name, cohort, newest, renew=True)
+        """Versions that came since the last."""
+        for name, cohort in self._all_cohorts():
+            newest = self._registry.newest(name, cohort)
+            carried = self._registry.released(name, cohort, trust.STABLE, 1)
+            rollout = self._rollouts.last(name, cohort)
+            waits = rollout is not None and rollout.under_way  # its turn comes when that is over
+            if newest is not None and newest.version > max(carried, default=0) and not waits:
+                with self._taking_over(name, cohort):
+                    self._steering[name].bring(newest)
 
-    def _release(self, pipeline: str, cohort: str, version: Version, renew: bool = False) -> None:
-        """Sign, keep, publish: in this order, so that a crash in between is mended at the next start."""
-        repository = self._repository(pipeline, cohort)
-        targets = self._targets(version)
-        now = wall()
-        entries = repository.renew(now) if renew else repository.release(version.version, targets, now)
-        message, _ = bundle(entries, targets)
-        self._registry.save_release(pipeline, cohort, SLOT, version.version, message)
-        self._send(pipeline, cohort, version, message)
-        if not renew:
-            self._clear_superseded(pipeline)
-            self._tell_round(pipeline, version, len(message))
+    def _look_after(self) -> None:
+        """What is out already: rollouts go on or are called off, bundles are signed again in time."""
+        self._shelf.keys_changed()
+        for name, cohort in self._all_cohorts():
+            with self._taking_over(name, cohort):
+                if (taken := self._shelf.taken(name, cohort)) > self._registry.highest(name, cohort):
+                    raise Overtaken(taken)
+                if rollout := self._rollouts.last(name, cohort):
+                    if not self._steering[name].published(rollout):
+                        self._steering[name].publish(rollout)
+                    self._steering[name].steer(rollout)
+                for slot in trust.SLOTS:
+                    if why := self._shelf.due(name, cohort, slot):
+                        extra = logs.about(pipeline=name, cohort=cohort)
+                        log.info("%s/%s/%s: signed again: %s", name, cohort, slot, why, extra=extra)
+                        self._sign_again(name, cohort, slot)
 
-    def _repository(self, pipeline: str, cohort: str) -> Repository:
-        """Goes on from the highest that was ever signed: ours, or the broker's if our registry is older."""
-        scope = Scope(pipeline, cohort, SLOT)
-        release = self._registry.release(pipeline, cohort, SLOT)
-        candidates = [Repository(self._keys, scope, trust.unpack_bundle(release[1]) if release else None)]
-        retained = self._retained.get(self._bundle_topic(pipeline, cohort))
-        if retained:
-            try:
-                candidates.append(Repository(self._keys, scope, trust.unpack_bundle(retained)))
-            except (ConfigError, Refused) as error:
-                log.warning(
-                    "what is retained at %s is not ours: %s", self._bundle_topic(pipeline, cohort), error
+    def _all_cohorts(self) -> list[tuple[str, str]]:
+        return [(name, cohort) for name in self._config.pipelines for cohort in self._registry.cohorts(name)]
+
+    def _sign_again(self, name: str, cohort: str, slot: str) -> None:
+        (number,) = self._registry.released(name, cohort, slot, 1)
+        if version := self._registry.version(name, cohort, number):
+            self._shelf.put(version, slot, self._shelf.audience(name, cohort, slot))
+
+    @contextmanager
+    def _taking_over(self, name: str, cohort: str) -> Iterator[None]:
+        """Where devices have heard of higher numbers, the registry comes from a backup: its newest version
+        goes out again under a number that they take, which the distiller gives it."""
+        try:
+            yield
+        except Overtaken as overtaken:
+            newest = self._registry.newest(name, cohort)
+            if newest is None or self._asked.get((name, cohort)) == newest.version:
+                return
+            why = f"devices have heard of version {overtaken.above}, the registry has not"
+            log.warning("%s/%s: %s", name, cohort, why, extra=logs.about(pipeline=name, cohort=cohort))
+            self._steering[name].supersede(cohort, why)
+            self._asked[name, cohort] = newest.version
+            self._registry.command(
+                "publisher",
+                "rollback",
+                name,
+                version=newest.version,
+                cohort=cohort,
+                above=overtaken.above,
+            )
+
+    def _carry_out_commands(self) -> None:
+        for command in self._registry.open_commands("rollout", "forget"):
+            if command.pipeline in self._steering:
+                self._carry_out(command)
+                self._look_again = 0.0
+
+    def _carry_out(self, command: Command) -> None:
+        arguments = command.arguments
+        try:
+            if command.kind == "forget":
+                outcome = self._forget_device(command.pipeline, arguments["device"])
+            else:
+                outcome = self._steering[command.pipeline].carry_out(
+                    arguments["action"], arguments["cohort"], arguments["person"], arguments["why"]
                 )
-        return max(candidates, key=lambda repository: repository.signings)
+        except (IotStreamError, KeyError) as error:
+            self._registry.close_command(command.id, "failed", str(error))
+        else:
+            self._registry.close_command(command.id, "done", outcome)
 
-    def _targets(self, version: Version) -> dict[str, Target]:
-        artifact = self._registry.artifact
-        return release_targets(
-            artifact(version.graph),
-            artifact(version.spec),
-            artifact(version.weights),
-            version.encoding,
-            version.round,
-            str(version.provenance.get("gate", {}).get("reason", "")),
-        )
-
-    def _send(self, pipeline: str, cohort: str, version: Version, message: bytes) -> None:
-        """Blobs that the broker does not retain yet, then the bundle that names them."""
-        _, blobs = bundle({}, self._targets(version))
-        for address, content in blobs.items():
-            topic = topics.BLOB.of(prefix=self._config.prefix, pipeline=pipeline, sha256=address, n="0")
-            if self._retained.get(topic) != content:
-                self._connection.publish_and_wait(topic, content, retain=True)
-                self._retained[topic] = content
-        topic = self._bundle_topic(pipeline, cohort)
-        self._connection.publish_and_wait(topic, message, retain=True)
-        self._retained[topic] = message
-
-    def _clear_superseded(self, pipeline: str) -> None:
-        """Blobs that neither of a cohort's last two versions needs; a device in mid-update has those."""
-        last = [v for cohort in self._registry.cohorts(pipeline) for v in self._last_two(pipeline, cohort)]
-        needed = {a for v in last for a in (v.graph, v.spec, v.weights)}
-        for topic in [t for t, content in self._retained.items() if content]:
-            levels = topics.BLOB.levels(topic)
-            if levels and levels["pipeline"] == pipeline and levels["sha256"] not in needed:
-                self._connection.publish_and_wait(topic, b"", retain=True)
-                self._retained[topic] = b""
-
-    def _last_two(self, pipeline: str, cohort: str) -> list[Version]:
-        return self._registry.versions(pipeline, cohort)[-2:]
-
-    def _tell_round(self, pipeline: str, version: Version, size: int) -> None:
+    def _tell_round(self, version: Version, size: int, whom: str) -> None:
+        name, cohort = version.pipeline, version.cohort
+        detail = f"{size} bytes {whom}"
         event = topics.RoundEvent(
-            "released", version.round, wall(), version.cohort, version=version.version, detail=f"{size} bytes"
+            "released", version.round, wall(), cohort, version=version.version, detail=detail
         )
-        topic = topics.ROUND.of(prefix=self._config.prefix, pipeline=pipeline, round=version.round)
+        topic = topics.ROUND.of(prefix=self._config.prefix, pipeline=name, round=version.round)
         self._connection.publish(topic, topics.encode(event))
-        log.info("%s/%s: version %d released, %d bytes", pipeline, version.cohort, version.version, size)
+        extra = logs.about(pipeline=name, cohort=cohort, round=version.round, version=version.version)
+        log.info("%s/%s: version %d released, %s", name, cohort, version.version, detail, extra=extra)
 
     # --- devices ----------------------------------------------------------------------------
 
@@ -226,9 +238,14 @@ class Publisher:
             return
 
     def _take(self, message: Message) -> None:
-        if message.retained:
-            self._retained[message.topic] = message.payload
+        if message.topic == self._presence.topic:
+            self._refuse_a_second(message.payload)
+        self._shelf.heard(message)
+        if self._announcer:
+            self._announcer.heard(message)
         try:
+            if not message.payload:
+                return  # what was retained has been cleared
             if levels := topics.STATUS.levels(message.topic):
                 self._status(levels, message.payload)
             elif levels := topics.REPORT.levels(message.topic):
@@ -246,13 +263,30 @@ class Publisher:
 
     def _status(self, levels: dict[str, str], payload: bytes) -> None:
         status = topics.decode(topics.Status, payload)
-        known = {d.device: d for d in self._registry.devices(levels["pipeline"])}.get(levels["device"])
+        self._shelf.says(levels["pipeline"], levels["device"], status)
+        known = self._registry.device(levels["pipeline"], levels["device"])
         cohort = status.cohort or (known.cohort if known else "all")
         version = status.version or (known.version if known else 0)
         device = Device(levels["device"], cohort, status.online, version, wall())
         self._registry.save_device(levels["pipeline"], device, payload.decode())
         if known is None:
             self._tell_cohort(levels["pipeline"], device.device, self._cohort_of(levels, cohort))
+
+    def _forget_device(self, pipeline: str, name: str) -> str:
+        """A device that will not come back: nothing of it stays on the broker."""
+        known = self._registry.device(pipeline, name)
+        if known is None:
+            raise ModelError(f"{pipeline} knows no device {name}; `iot-stream device list` shows all")
+        if known.online:
+            raise ModelError(f"{name} is online, and would be back at once; stop it first")
+        self._registry.forget_device(pipeline, name)
+        self._shelf.gone(pipeline, name)
+        for topic in (topics.STATUS, topics.COHORT):
+            place = topic.of(prefix=self._config.prefix, pipeline=pipeline, device=name)
+            self._connection.publish(place, b"", retain=True)
+        if self._announcer:
+            self._announcer.remove(pipeline, name)
+        return f"{name} is forgotten"
 
     def _cohort_of(self, levels: dict[str, str], otherwise: str) -> str:
         return self._cohorts.members(levels["pipeline"]).get(levels["device"], otherwise)

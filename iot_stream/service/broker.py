@@ -250,13 +250,13 @@ def _mosquitto(program: str, directory: Path, conf: Path) -> Broker:
     # Started by root, mosquitto becomes the user "mosquitto", who may not write here.
     own_conf = directory / "mosquitto.conf"
     own_conf.write_text(f"{conf.read_text()}\nuser {getpass.getuser()}\n")
-    port = _free_port()
+    port = free_port()
     command = [program, "-c", str(own_conf), "-p", str(port)]
     return Broker(f"mosquitto {_version(program)}", command, port, directory)
 
 
 def _embedded(directory: Path) -> Broker:
-    port, port_311 = _free_port(), _free_port()
+    port, port_311 = free_port(), free_port()
     conf = directory / "rumqttd.toml"
     listeners = [
         _RUMQTTD_LISTENER.format(version=number, port=at) for number, at in ((5, port), (4, port_311))
@@ -274,7 +274,8 @@ def _version(program: str) -> str:
     return found.group(1) if found else "of unknown version"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Of loopback; free when it was asked for."""
     with socket.socket() as probing:
         probing.bind(("127.0.0.1", 0))
         return int(probing.getsockname()[1])

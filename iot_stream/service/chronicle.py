@@ -1,27 +1,33 @@
 """What becomes of a cohort's rounds: rows and versions in the registry, events on the broker."""
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
-from iot_stream import topics
+from iot_stream import logs, topics
 from iot_stream.clock import wall
 from iot_stream.config import Pipeline
 from iot_stream.distill.student import Packed
 from iot_stream.errors import ModelError
-from iot_stream.mqtt import Connection
 from iot_stream.service import learning
 from iot_stream.store import Store
+from iot_stream.store.doubts import Clearing
 from iot_stream.store.registry import Round, Version
 
 log = logging.getLogger(__name__)
 
 
+class Listeners(Protocol):
+    """Who is told of rounds as they go: the broker, where there is one."""
+
+    def publish(self, topic: str, payload: bytes) -> object: ...
+
+
 class Chronicle:
     def __init__(
-        self, prefix: str, store: Store, name: str, pipeline: Pipeline, connection: Connection, cohort: str
+        self, prefix: str, store: Store, name: str, pipeline: Pipeline, listeners: Listeners, cohort: str
     ) -> None:
         self._prefix, self._name, self._pipeline = prefix, name, pipeline
-        self.store, self._connection, self.cohort = store, connection, cohort
+        self.store, self._listeners, self.cohort = store, listeners, cohort
 
     @property
     def rounds(self) -> list[Round]:
@@ -31,6 +37,11 @@ class Chronicle:
     @property
     def newest(self) -> Version | None:
         return self.store.registry.newest(self._name, self.cohort)
+
+    @property
+    def cleared(self) -> Clearing | None:
+        """Of what a person has cleared the pipeline's teacher."""
+        return self.store.doubts.cleared(self._name)
 
     @property
     def round_id(self) -> str:
@@ -92,8 +103,8 @@ class Chronicle:
                 with self.store.write() as tx:
                     self.store.registry.save_round(tx, before._replace(ended=wall(), outcome="interrupted"))
 
-    def roll_back(self, number: int) -> str:
-        """A new version with an old one's weights."""
+    def roll_back(self, number: int, above: int = 0) -> str:
+        """A new version with an old one's weights, of a number above `above`."""
         versions = self.store.registry.versions(self._name, self.cohort)
         old = next((v for v in versions if v.version == number), None)
         if old is None:
@@ -101,9 +112,13 @@ class Chronicle:
             raise ModelError(f"{of} has no version {number}; `iot-stream models list` shows them")
         with self.store.write() as tx:
             packed = learning.packed_version(self.store, old)
-            provenance = {"rollback_of": number, "gate": {"reason": f"rolled back to version {number}"}}
+            kept = {name: part for name, part in old.provenance.items() if name != "delta"}
+            provenance = kept | {
+                "rollback_of": number,
+                "gate": {"reason": f"rolled back to version {number}"},
+            }
             version = learning.add_version(
-                self.store, tx, self._name, self.cohort, old.round, packed, provenance
+                self.store, tx, self._name, self.cohort, old.round, packed, provenance, above
             )
         return f"version {version.version} carries the weights of version {number}"
 
@@ -111,7 +126,11 @@ class Chronicle:
         self.tell("progress", round_id, stage=stage, detail=detail)
 
     def tell(self, event: str, round_id: str, **more: Any) -> None:
-        log.info("%s %s %s", round_id, event, " ".join(str(value) for value in more.values()))
+        told = " ".join(str(each) for each in (round_id, event, *more.values()) if each)
+        extra = logs.about(
+            pipeline=self._name, cohort=self.cohort, round=round_id, version=more.get("version")
+        )
+        log.info(told, extra=extra)
         message = topics.RoundEvent(event, round_id, wall(), self.cohort, **more)
         topic = topics.ROUND.of(prefix=self._prefix, pipeline=self._name, round=round_id)
-        self._connection.publish(topic, topics.encode(message))
+        self._listeners.publish(topic, topics.encode(message))

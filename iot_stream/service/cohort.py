@@ -22,6 +22,7 @@ class Cohort:
 
     def __init__(self, chronicle: Chronicle, prepared: Prepared) -> None:
         self.chronicle, self._prepared, self.scored = chronicle, prepared, 0
+        self._known: int | None = None  # end of the newest window that the last round knew
         self.trigger = Trigger(prepared.learner.pipeline.triggers, 0, 0, prepared.learner.bootstrap.x)
 
     def go_on(self) -> None:
@@ -46,7 +47,11 @@ class Cohort:
 
     def begin(self, reason: str, now: int, material: Material) -> "Begun | None":
         """A round on `material`, of its own devices; None where it failed at once, which is written down."""
-        since = self.trigger.last_round
+        # What ended before the last round and was spoken of after it, as by a teacher whose words come late,
+        # is new all the same.
+        last = self.trigger.last_round
+        since = last if self._known is None else min(last, self._known)
+        self._known = int(material.ends.max()) if len(material) else self._known
         self.trigger.started(now, self.scored)
         row = self.chronicle.begin(reason, now)
         running = self.chronicle.newest
@@ -62,6 +67,7 @@ class Cohort:
                 learner.seed(len(self.chronicle.rounds) - 1),
                 partial(self.chronicle.progress, row.id),
                 self.chronicle.past(running),
+                self.chronicle.cleared,
             )
         except ModelError as error:
             self.fail(row, error)

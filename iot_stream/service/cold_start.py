@@ -34,6 +34,9 @@ def bootstrap(
     n_min = pipeline.gate.n_min
     if counts.sum() < n_min or not enough_classes(said, n_min):
         so_far = ", ".join(f"{n} {each}" for n, each in zip(counts.tolist(), pipeline.classes, strict=True))
+        topic = pipeline.teacher.topic
+        if topic is not None and len(found.ends) and not counts.any():
+            so_far += f"; {len(found.ends)} windows have come, none that a word on {topic.topic} belongs to"
         raise NotTaughtYet(
             f"waiting for the teacher: {n_min} windows of at least two classes are needed, so far {so_far}"
         )

@@ -1,13 +1,17 @@
 """The distiller: a process of its own that scores every window, waits for a reason, and runs rounds."""
 
+import logging
 import threading
 from pathlib import Path
 
 from iot_stream.config import Config
+from iot_stream.distill import machines
 from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
 from iot_stream.service.rounds import Rounds
 from iot_stream.store import Store
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 
@@ -29,8 +33,13 @@ class Distiller:
 
     def run(self, stopping: threading.Event, once: bool = False) -> None:
         """Until `stopping`; with `once`, one round for each pipeline that has anything to learn from."""
+        with machines.joined(pipeline.cohorts for pipeline in self._config.pipelines.values()):
+            self._run(stopping, once)
+
+    def _run(self, stopping: threading.Event, once: bool) -> None:
         self._connection.start()
         self._presence.say_online(self._connection)
+        log.info("distiller: at work at %s", self._config.address)
         try:
             while not stopping.is_set():
                 for pipeline in self._pipelines:

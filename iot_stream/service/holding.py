@@ -2,6 +2,7 @@
 
 import logging
 
+from iot_stream import logs
 from iot_stream.config import Pipeline
 from iot_stream.distill import outliers
 from iot_stream.distill.material import Material
@@ -27,5 +28,6 @@ class Holding:
         for device, since, why in found.leavers:
             self._scope.hold("distiller", self._name, device, since, why)
             resume = f"`iot-stream resume {self._name}/{device}` if that is fine"
-            log.warning("%s: %s is not learnt from: %s; %s", self._name, device, why, resume)
+            extra = logs.about(pipeline=self._name, device=device)
+            log.warning("%s: %s is not learnt from: %s; %s", self._name, device, why, resume, extra=extra)
         return found

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from iot_stream.device.model import Model
 from iot_stream.distill import split, teachers
 from iot_stream.distill import student as students
 from iot_stream.distill.checkpoints import Checkpoints, Keeper
-from iot_stream.distill.losses import SOFT
+from iot_stream.distill.losses import SOFT, Parts
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import factory
 from iot_stream.distill.student import Architecture, Packed
@@ -148,11 +149,14 @@ def _teacher(models: Models, pipeline: Pipeline, data: Bootstrap, say: Say) -> t
     windows, labels = data.teacher_x[known], data.labels[known]
     key = teachers.key_of(windows, labels, cut, pipeline.teacher, pipeline.train, pipeline.seed)
     kept = models.model(key)
+    trained = len(labels) > 0  # else it is made elsewhere, and asked for again while it is waited for
     if kept:
-        say("training", "teacher taken from the registry")
+        if trained:
+            say("training", "teacher taken from the registry")
         spec = msgspec.json.decode(kept[1]["spec"], type=Spec)
         return teachers.from_bytes(key, kept[0], spec, pipeline.teacher, pipeline.train), kept[1]["training"]
-    say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
+    if trained:
+        say("training", f"teacher {pipeline.teacher.arch} on {len(labels)} labelled windows")
     teacher, cost = teachers.train(
         key,
         Lessons(windows, labels, ends=data.ends[known]),
@@ -287,9 +291,16 @@ def _material(pipeline: Pipeline, data: Bootstrap, teacher: Teacher) -> Material
 
 
 def _every_tenth(say: Say, stage: str) -> Any:
-    def progress(done: int, steps: int) -> None:
+    """How far a training is, and how long it still takes at the pace that it has had."""
+    begin: list[tuple[float, int]] = []
+
+    def progress(done: int, steps: int, _: Parts) -> None:
+        if not begin:
+            begin.append((time.monotonic(), done))
         if done * 10 // steps != (done - 1) * 10 // steps:
-            say(stage, f"step {done} of {steps}")
+            since, first = begin[0]
+            left = (time.monotonic() - since) / max(1, done - first) * (steps - done)
+            say(stage, f"step {done} of {steps}" + (f", about {left:.0f} s left" if left >= 1 else ""))
 
     return progress
 
@@ -326,7 +337,7 @@ def another_form(store: Store, version: Version, learner: Learner) -> str:
         return f"the classes are now {', '.join(now.classes)}, and were {', '.join(before.classes)}"
     if before.cut != now.cut:
         return "the student's channels or windows are others now"
-    if (before.mean, before.scale, before.masks) != (now.mean, now.scale, now.masks):
+    if before.masks != now.masks or not before.of_one_bootstrap(now):
         return "the bootstrap that the student's inputs are normalised by is another now"
     network = repr(learner.pipeline.student)
     if version.provenance.get("network", network) != network:
@@ -342,12 +353,17 @@ def add_version(
     round_id: str,
     packed: Packed,
     provenance: dict[str, Any],
+    above: int = 0,
 ) -> Version:
-    """The next version of a cohort, within a transaction: artifacts and row together, or neither."""
-    newest = store.registry.newest(pipeline, cohort)
-    release = store.registry.release(pipeline, cohort, "stable")
-    number = max(newest.version if newest else 0, release[0] if release else 0) + 1
+    """The next version of a cohort, numbered above all that there were and above `above`, within a
+    transaction: artifacts and row together, or neither."""
+    released = store.registry.released(pipeline, cohort, "stable", 1)
+    number = max(store.registry.highest(pipeline, cohort), *released, above) + 1
     put = store.registry.put_artifact
+    if packed.delta:
+        change: dict[str, Any] = {"artifact": put(tx, packed.delta), "base": packed.base}
+        change |= {"accuracy_change": packed.accuracy_change}
+        provenance = provenance | {"delta": change}
     version = Version(
         pipeline,
         cohort,

@@ -2,12 +2,14 @@
 own, so that the live distiller and the replay of recordings run the very same lines.
 
 A round is of one cohort. Those of several cohorts that are due at one moment go through it together: their
-teacher is one, and students of one form are distilled in one stack.
+teacher is one, and students of one form are distilled in stacks, here or over many machines.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, islice
 from types import TracebackType
 from typing import Any
 
@@ -15,20 +17,27 @@ import msgspec
 import numpy as np
 
 from iot_stream.clock import iso
-from iot_stream.config.learning import DistillSettings
-from iot_stream.distill import cost, sampler, split
-from iot_stream.distill.cohorts import Lesson, distil_together
+from iot_stream.config.cohorts import RAY
+from iot_stream.distill import cost, machines, sampler, split
+from iot_stream.distill.cohorts import Learn, Lesson, distil_together, learn_here
 from iot_stream.distill.explain import account
+from iot_stream.distill.losses import Parts
 from iot_stream.distill.material import Material
-from iot_stream.distill.student import Packed
+from iot_stream.distill.student import Architecture, Packed
 from iot_stream.distill.teachers import Teacher
-from iot_stream.distill.trainer import Trained
+from iot_stream.distill.trainer import Progress, Trained
 from iot_stream.errors import ModelError
 from iot_stream.readings import Times
 from iot_stream.release import gate
 from iot_stream.release.gate import Verdict
-from iot_stream.service import stages
+from iot_stream.service import candidates, stages
+from iot_stream.service.candidates import Candidate
+from iot_stream.service.packing import Packing
 from iot_stream.service.stages import Learner, Say
+from iot_stream.store.doubts import Clearing
+
+BEGINNING = -(2**63)  # before all windows
+TELL_S = 1.0  # between two words of a lesson's losses
 
 
 @dataclass(frozen=True)
@@ -59,37 +68,54 @@ def together(
     for each in rounds[1:]:
         learnt, judged = learnt.and_then(each.learnt), judged.and_then(each.judged)
     if beside is not None:
-        sound = ~stages.broken(first.learner, beside).any(axis=1)
+        sound = ~stages.broken(first.learner, beside, first.cleared_until).any(axis=1)
         learnt = learnt.and_then(beside.rows(np.flatnonzero(sound)))
     with _Meter() as tuning:
         tuned, training = stages.tune(
             first.learner, teacher, learnt, judged, first.now, first.seed, first.say
         )
     found: dict[int, Result | ModelError] = {}
-    lessons: dict[int, tuple[Lesson, DistillSettings]] = {}
+    lessons: dict[int, list[Lesson]] = {}
     for number, each in enumerate(rounds):
         try:
-            lessons[number] = each.lesson(teacher, tuned, training)
+            lessons[number] = each.lessons(teacher, tuned, training)
         except ModelError as error:
             found[number] = error
-    for settings in {repr(settings): settings for _, settings in lessons.values()}.values():
-        alike = [number for number, (_, own) in lessons.items() if own == settings]
-        for number, trained in zip(
-            alike, distil_together([lessons[n][0] for n in alike], settings), strict=True
-        ):
-            found[number] = trained if isinstance(trained, ModelError) else rounds[number].result(trained)
+    cohorts = first.learner.pipeline.cohorts
+    learn: Learn
+    if cohorts.engine == RAY:
+        learn = partial(machines.learn, threads=cohorts.threads)
+    else:
+        learn = partial(learn_here, threads=cohorts.threads, progress=_losses(first.say))
+    outcomes = iter(distil_together([*chain.from_iterable(lessons.values())], cohorts.stack, learn))
+    for number, theirs in lessons.items():
+        found[number] = rounds[number].result(list(islice(outcomes, len(theirs))))
     shared = len(rounds)
     spent = cost.teacher_flops(tuned, 0, training.get("windows", 0))
     return [_with_training(found[number], tuning, spent, shared) for number in range(shared)]
 
 
+def _losses(say: Say) -> Progress:
+    """Tells the losses of a lesson that takes longer than a moment."""
+    told = time.monotonic()
+
+    def progress(done: int, steps: int, parts: Parts) -> None:
+        nonlocal told
+        if time.monotonic() >= told + TELL_S:
+            told = time.monotonic()
+            losses = ", ".join(f"{name} {float(part.mean()):.4f}" for name, part in parts.items())
+            say("distillation", f"step {done} of {steps}: {losses}")
+
+    return progress
+
+
 class Round:
-    """A cohort's, in three parts: what is learnt from; the lesson of the student; what came of it.
+    """A cohort's, in three parts: what is learnt from; the lessons of the student; what came of them.
 
     It distils from `stream` (what the teacher has spoken on so far) into a candidate, and judges it.
     `running` is the version on the devices; `since` and `now` are stream times (ns) of the last round's
     start and of this one's. `past`: as many of the last versions (`Packed.resume`) as `distill.average`
-    says, the running one among them.
+    says, the running one among them. `cleared`: until when a person has taken the teacher's side.
     """
 
     def __init__(
@@ -102,13 +128,17 @@ class Round:
         seed: int,
         say: Say,
         past: Sequence[bytes] = (),
+        cleared: Clearing | None = None,
     ) -> None:
         self.learner, self._running, self._since, self.now = learner, running, since, now
         self.seed, self.say, self._past = seed, say, past
+        self._architecture = learner.architecture.under(running)
+        self._cleared, self.cleared_until = cleared, cleared.until if cleared else BEGINNING
         self._meter = _Meter()
         with self._meter:
             # Trust: what a broken channel made the teacher say is neither learnt nor judged by.
-            self._spoken_of, self._broken = stream, stages.broken(learner, stream)
+            self._spoken_of = stream
+            self._broken = stages.broken(learner, stream, self.cleared_until)
             self._stream = stream = stream.rows(np.flatnonzero(~self._broken.any(axis=1)))
 
             # Sample: what judges is taken out first; the rest is recent windows, and a reservoir of old ones.
@@ -125,10 +155,9 @@ class Round:
             judges = f"{len(self.judged)} to judge by{told}"
             say("sample", f"{batch.recent} recent, {batch.reservoir} from the reservoir, {judges}")
 
-    def lesson(
-        self, teacher: Teacher, tuned: Teacher, training: dict[str, Any]
-    ) -> tuple[Lesson, DistillSettings]:
-        """From the weights on the devices, with what the teacher says now. Raises ModelError.
+    def lessons(self, teacher: Teacher, tuned: Teacher, training: dict[str, Any]) -> list[Lesson]:
+        """From the weights on the devices, with what the teacher says now; one for each candidate. Raises
+        ModelError.
 
         `training`: what it took to teach `teacher` into `tuned`, empty where nothing did.
         """
@@ -151,33 +180,45 @@ class Round:
                 material = stages.with_features(self._batch.material, tuned)
                 self._batch = replace(self._batch, material=material)
                 self._passes += len(material)
-            self._lesson = learner.architecture.lesson(
-                self._running.resume, self._batch.material, self._batch.weights, self.seed, learner.anchor
-            )
-            return self._lesson, self._settings
+            ways, recent = [self._architecture], self._batch.material.x[: self._batch.recent]
+            if self._settings.renormalise and len(recent) >= learner.pipeline.gate.n_min:
+                ways.append(self._architecture.renormalised(recent))
+            arguments = self._batch.material, self._batch.weights, self._settings, self.seed, learner.anchor
+            self._ways = [(way, way.lesson(self._running.resume, *arguments)) for way in ways]
+            return [lesson for _, lesson in self._ways]
 
-    def result(self, trained: Trained) -> Result:
-        """Fusion's second part is the moving average, the pull to the anchor and the mean with past students;
-        then the candidate as the device will run it: encoded, decoded, in the device's runtime."""
+    def result(self, outcomes: Sequence[Trained | ModelError]) -> Result | ModelError:
+        """Of the lessons; ModelError where all of them failed.
+
+        Fusion's second part is the moving average, the pull to the anchor and the mean with past students;
+        then the candidate as the device will run it: encoded, decoded, in the device's runtime.
+        """
         with self._meter:
-            learner, judged, tuned = self.learner, self.judged, self._tuned
-            architecture, settings, net = learner.architecture, self._settings, self._lesson.student
-            trained = architecture.fused(self._lesson, trained, self._past)
+            learner, judged, tuned, settings = self.learner, self.judged, self._tuned, self._settings
+            tried = [
+                self._candidate(*way, outcome)
+                for way, outcome in zip(self._ways, outcomes, strict=True)
+                if isinstance(outcome, Trained)
+            ]
+            if not tried:
+                return next(each for each in outcomes if isinstance(each, ModelError))
+            taken = candidates.best(tried)
+            verdict, trained = taken.choice.verdict, taken.trained
             losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())
             self.say("distillation", f"{trained.steps} steps: {losses}")
-            mean = f"mean with {len(self._past)} past students"
-            self.say("fusion", f"moving average {settings.ema}, pull {settings.pull}, {mean}")
-
-            candidate = architecture.pack(net)
-            verdict = stages.judge(learner, candidate, self._running, judged, self._old)
+            mean = f"mean with {taken.averaged} past students"
+            anew = ", inputs normalised anew" if taken.renormalised else ""
+            self.say("fusion", f"moving average {settings.ema}, pull {settings.pull}, {mean}{anew}")
             new = self._spoken_of.ends > self._since
             heard = judged if self._training else self._stream
-            doubt = stages.doubt(learner, self._spoken_of.rows(new), self._broken[new], heard)
+            doubt = stages.doubt(
+                learner, self._spoken_of.rows(new), self._broken[new], heard, self.cleared_until
+            )
             if doubt:
                 verdict = replace(verdict, outcome="held", reason=f"the teacher is held: {doubt}")
                 tuned = self._teacher
                 self.say("training", verdict.reason)
-            bare = architecture.without_fusion(net, trained, judged.x)
+            bare = taken.architecture.without_fusion(taken.lesson.student, trained, judged.x)
 
             with _Meter() as explaining:
                 truth, basis = gate.truth_of(judged.logits, judged.labels, learner.pipeline.gate.n_min)
@@ -191,13 +232,19 @@ class Round:
                     learner.bootstrap,
                     self._since,
                 )
-                why = account.of(architecture, self._running, candidate, evidence, settings)
+                why = account.of(
+                    self._architecture, self._running, taken.choice.candidate, evidence, settings
+                )
         report = {
             "since": iso(self._since),
             "now": iso(self.now),
             "sample": self._sampled(),
             "training": self._training,
-            "trust": {"broken": int(self._broken.any(axis=1).sum()), "doubt": doubt},
+            "trust": {
+                "broken": int(self._broken.any(axis=1).sum()),
+                "doubt": doubt,
+                "cleared": self._cleared and {"until": iso(self._cleared.until), "by": self._cleared.who},
+            },
             "distillation": {
                 "steps": trained.steps,
                 "losses": trained.losses,
@@ -206,14 +253,23 @@ class Round:
             "fusion": {
                 "ema": settings.ema,
                 "pull": settings.pull,
-                "averaged": len(self._past),
+                "averaged": taken.averaged,
                 "search": self._trials,
+                "renormalised": candidates.compared(tried, taken),
             },
+            "encoding": taken.choice.told,
             "gate": verdict.report(),
             "why": msgspec.to_builtins(why),
-            "cost": self._cost(trained) | {"explain_seconds": explaining.seconds},
+            "cost": self._cost([each.trained for each in tried]) | {"explain_seconds": explaining.seconds},
         }
-        return Result(candidate, verdict, tuned, report)
+        return Result(taken.choice.candidate, verdict, tuned, report)
+
+    def _candidate(self, architecture: Architecture, lesson: Lesson, trained: Trained) -> Candidate:
+        anew = architecture is not self._architecture
+        past = () if anew else self._past  # past students know inputs as the running one does
+        trained = architecture.fused(lesson, trained, past)
+        packing = Packing(self.learner, architecture, lesson.student, self._running, self.judged, self._old)
+        return Candidate(architecture, lesson, trained, len(past), packing.chosen(), anew)
 
     def _sampled(self) -> dict[str, Any]:
         batch = self._batch
@@ -225,18 +281,18 @@ class Round:
             "devices": sorted(set(batch.material.devices[: batch.recent].tolist())),
         }
 
-    def _cost(self, trained: Trained) -> dict[str, Any]:
-        spec, passes = self.learner.architecture.spec, self._passes
-        mine = cost.training_flops(
-            self._lesson.student, spec.cut.length, spec.model_channels, trained.windows
-        )
+    def _cost(self, trained: Sequence[Trained]) -> dict[str, Any]:
+        """Of all candidates together."""
+        spec, passes, (_, lesson) = self._architecture.spec, self._passes, self._ways[0]
+        seconds, windows = sum(each.seconds for each in trained), sum(each.windows for each in trained)
+        mine = cost.training_flops(lesson.student, spec.cut.length, spec.model_channels, windows)
         return {
-            "seconds": self._meter.seconds + trained.seconds,
-            "cpu_seconds": self._meter.cpu_seconds + trained.cpu_seconds,
-            "distill_seconds": trained.seconds,
+            "seconds": self._meter.seconds + seconds,
+            "cpu_seconds": self._meter.cpu_seconds + sum(each.cpu_seconds for each in trained),
+            "distill_seconds": seconds,
             "flops": mine + cost.teacher_flops(self._tuned, passes, 0),
             "teacher_passes": passes,
-            "teacher_passes_saved": trained.windows - passes,
+            "teacher_passes_saved": windows - passes,
         }
 
 

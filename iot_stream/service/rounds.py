@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from iot_stream.clock import wall
+from iot_stream import logs, topics
+from iot_stream.clock import iso, wall
 from iot_stream.config import Config, Pipeline
 from iot_stream.config.cohorts import ALL
 from iot_stream.distill import outliers
@@ -15,10 +16,9 @@ from iot_stream.distill.material import Material
 from iot_stream.distill.outliers import Found
 from iot_stream.distill.student import Packed
 from iot_stream.errors import IotStreamError, ModelError, NotTaughtYet, TeacherAway
-from iot_stream.mqtt import Connection
 from iot_stream.service import bootstrap, learning, round
 from iot_stream.service.bootstrap import Bootstrap
-from iot_stream.service.chronicle import Chronicle
+from iot_stream.service.chronicle import Chronicle, Listeners
 from iot_stream.service.cohort import Begun, Cohort
 from iot_stream.service.holding import Holding
 from iot_stream.service.learning import Prepared
@@ -26,11 +26,13 @@ from iot_stream.service.members import Members
 from iot_stream.service.scoring import Scoring, newest
 from iot_stream.service.watching import Watching
 from iot_stream.store import Store
+from iot_stream.store.doubts import CLEAR
 from iot_stream.store.registry import Command
 
 log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0  # between two questions to a teacher that has nothing to say yet, or is away
+OTHER_S, SAME_S = 10.0, 60.0  # between two words of what is waited for, another one or the same
 MEMBERS_S = 1.0  # between two looks at who belongs where
 
 
@@ -44,10 +46,10 @@ class Rounds:
         name: str,
         pipeline: Pipeline,
         folder: Path,
-        connection: Connection,
+        listeners: Listeners,
     ) -> None:
         self._name, self._pipeline, self._store, self._folder = name, pipeline, store, folder
-        self._chronicle = partial(Chronicle, config.prefix, store, name, pipeline, connection)
+        self._chronicle = partial(Chronicle, config.prefix, store, name, pipeline, listeners)
         self._prepared: Prepared | None = None
         self._scoring: Scoring | None = None
         self._cohorts: dict[str, Cohort] = {}
@@ -57,7 +59,7 @@ class Rounds:
         self._watching, self._holding = Watching(store, name, pipeline), Holding(store, name, pipeline)
         self._command: Command | None = None
         self._again = 0.0  # when the teacher is asked again, on the monotonic clock
-        self._waiting = ""  # what for, as it was said
+        self._waiting, self._said = "", float("-inf")  # what for, as it was said, and when
 
     # --- before the first round -------------------------------------------------------------
 
@@ -71,10 +73,11 @@ class Rounds:
         return self._prepared is not None
 
     def _wait(self, why: str) -> None:
-        """Say why, once."""
-        self._again = time.monotonic() + AGAIN_S
-        if why != self._waiting:
-            self._waiting = why
+        """Say why, now and then."""
+        now = time.monotonic()
+        self._again = now + AGAIN_S
+        if now >= self._said + (SAME_S if why == self._waiting else OTHER_S):
+            self._waiting, self._said = why, now
             chronicle = self._chronicle(ALL)
             chronicle.progress(chronicle.round_id, "teacher", why)
 
@@ -99,6 +102,7 @@ class Rounds:
             self._cohorts[self._members.of(device)].scored += count
         for cohort in self._cohorts.values():
             cohort.go_on()
+        say("bootstrap", topics.READY)
 
     def _heard(self) -> Bootstrap:
         student, teacher = (
@@ -135,8 +139,9 @@ class Rounds:
         self._scoring.hear_rivals()
 
     def obey(self) -> None:
-        """Commands that are ours: distil now, roll back."""
-        for command in self._store.registry.open_commands("distil", "rollback"):
+        """Commands that are ours: distil now, roll back, clear the teacher."""
+        ours = {"rollback": self._roll_back, CLEAR: self._clear_teacher}
+        for command in self._store.registry.open_commands("distil", *ours):
             if command.pipeline != self._name:
                 continue
             if command.kind == "distil":
@@ -146,7 +151,7 @@ class Rounds:
                 self._command = command
                 continue
             try:
-                outcome = self._roll_back(command)
+                outcome = ours[command.kind](command)
                 self._store.registry.close_command(command.id, "done", outcome)
             except IotStreamError as error:
                 self._store.registry.close_command(command.id, "failed", str(error))
@@ -155,7 +160,17 @@ class Rounds:
         cohort = str(command.arguments.get("cohort", ALL))
         if cohort not in self._cohorts:
             raise ModelError(f"{self._name} has no cohort {cohort}; there are {', '.join(self._cohorts)}")
-        return self._cohorts[cohort].chronicle.roll_back(int(command.arguments["version"]))
+        return self._cohorts[cohort].chronicle.roll_back(
+            int(command.arguments["version"]), int(command.arguments.get("above", 0))
+        )
+
+    def _clear_teacher(self, command: Command) -> str:
+        """What is set aside; that it is, the closed command says to the rounds that follow."""
+        doubts = self._store.doubts.standing(self._name)
+        if not doubts:
+            raise ModelError(f"the teacher of {self._name} is not held")
+        reasons = "; ".join(dict.fromkeys(doubt.reason for doubt in doubts))
+        return f"the teacher is believed again; set aside until {iso(command.arguments['until'])}: {reasons}"
 
     def _move(self, moves: dict[str, str]) -> None:
         """Devices to other cohorts, of which new ones start from what most of their devices run."""
@@ -168,7 +183,8 @@ class Rounds:
                 self._open(name, packed, f"version {running.version} of {parent}")
         if moves:
             self._members.assign(moves)
-            log.info("%s: %s", self._name, ", ".join(f"{each} to {to}" for each, to in moves.items()))
+            moved = ", ".join(f"{each} to {to}" for each, to in moves.items())
+            log.info("%s: %s", self._name, moved, extra=logs.about(pipeline=self._name))
 
     def _count(self) -> None:
         """Tell each cohort of the windows of its devices that are new."""

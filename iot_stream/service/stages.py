@@ -89,7 +89,7 @@ def searched(
     say: Say,
 ) -> tuple[DistillSettings, list[dict[str, Any]]]:
     """The settings that do best walking forward: trained on all but the newest of `learnt`, tried on that."""
-    settings, architecture = learner.pipeline.distill, learner.architecture
+    settings, architecture = learner.pipeline.distill, learner.architecture.under(running)
     if settings.search is None:
         return settings, []
     older, newest = search.walk_forward(learnt)
@@ -124,17 +124,28 @@ def searched(
     return chosen, found.trials
 
 
-def broken(learner: Learner, stream: Material) -> NDArray[np.bool_]:
-    """(n, inputs) of the teacher: where it cannot be believed, as far as they are at hand."""
+def broken(learner: Learner, stream: Material, cleared: int) -> NDArray[np.bool_]:
+    """(n, inputs) of the teacher: where it cannot be believed, as far as they are at hand.
+
+    Windows that end by `cleared` (ns) are believed, and a channel that is stuck is so since then.
+    """
     if stream.teacher_x is None:
         return np.zeros((len(stream), 0), bool)
-    return learner.record.broken(stream.teacher_x, stream.devices, stream.ends, stream.logits)
+    found = np.zeros((len(stream), len(learner.record.channels)), bool)
+    since, x = np.flatnonzero(stream.ends > cleared), stream.teacher_x
+    found[since] = learner.record.broken(
+        x[since], stream.devices[since], stream.ends[since], stream.logits[since]
+    )
+    return found
 
 
-def doubt(learner: Learner, new: Material, broken: NDArray[np.bool_], heard: Material) -> str:
-    """Why the teacher is held, empty if it is not; late labels judge by `heard`."""
+def doubt(learner: Learner, new: Material, broken: NDArray[np.bool_], heard: Material, cleared: int) -> str:
+    """Why the teacher is held, empty if it is not; late labels judge by `heard`. What ends by `cleared` (ns)
+    does not count."""
+    counts = new.ends > cleared
+    new, broken, heard = new.rows(counts), broken[counts], heard.rows(heard.ends > cleared)
     last = np.argsort(heard.ends, kind="stable")
-    by_labels = heard.logits[last], heard.labels[last]
+    by_labels = check.Heard(heard.logits[last], heard.labels[last], heard.devices[last])
     return check.doubt(learner.record, broken, new.logits, by_labels, learner.pipeline.trust)
 
 

@@ -57,6 +57,10 @@ class Database(ABC):
         return rows[0][0] if rows else None
 
     @abstractmethod
+    def number_on(self, tx: Transaction, table: str) -> None:
+        """New rows get ids above those that were written with ids of their own."""
+
+    @abstractmethod
     def leads(self, work: str) -> bool:
         """Whether this process, of all that have the store open, is to do what only one may do at a time.
 

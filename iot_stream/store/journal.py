@@ -166,14 +166,33 @@ class Journal:
 
     def readings(self, pipeline: str) -> dict[str, int]:
         """Number of readings stored of each device that has any."""
-        known = self._load(pipeline)
-        counts: Counter[str] = Counter()
-        for (device, _), what in known.devices.items():
-            counts[device] += what.readings
-        for _, heads in self._heads(pipeline, known.position):
-            for head in heads:
-                counts[head.device] += head.readings
-        return {device: n for device, n in sorted(counts.items()) if n}
+        stored, _ = self._counted(pipeline)
+        return {device: n for device, n in sorted(stored.items()) if n}
+
+    def received(self, pipeline: str) -> dict[str, int]:
+        """As `readings`, with those that retention has taken: it never falls."""
+        stored, forgotten = self._counted(pipeline)
+        return dict(sorted((stored + forgotten).items()))
+
+    def _counted(self, pipeline: str) -> tuple[Counter[str], Counter[str]]:
+        """By device: readings in the journal, and those that were. One query, for one moment of the store."""
+        stored, forgotten = Counter[str](), Counter[str]()
+        rows = self._store.read(
+            "SELECT device, what FROM known WHERE pipeline = ? UNION ALL"
+            " SELECT NULL, heads FROM journal WHERE pipeline = ?"
+            " AND id > coalesce((SELECT segment FROM known_until WHERE pipeline = ?), 0)",
+            pipeline,
+            pipeline,
+            pipeline,
+        )
+        for device, packed in rows:
+            if device is None:
+                stored.update(heads_of(packed).counts())
+            else:
+                what = msgspec.msgpack.decode(packed, type=Device)
+                stored[device] += what.readings
+                forgotten[device] += what.forgotten
+        return stored, forgotten
 
     def numbers(self, pipeline: str) -> list[tuple[str, int, str, int, int]]:
         """(device, source, boot, first number, count) of each numbered block."""
@@ -188,9 +207,9 @@ class Journal:
 
     def add_windows(
         self, tx: Transaction, pipeline: str, cut: str, device: str, windows: Windows, arrived: int
-    ) -> None:
-        """Each window once: what is there under its key already is left as it is."""
-        tx.executemany(
+    ) -> int:
+        """Each window once: what is there under its key already is left as it is. How many are new?"""
+        added = tx.executemany(
             'INSERT INTO windows (pipeline, cut, device, start, "end", arrived, x)'
             " VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             [
@@ -198,6 +217,7 @@ class Journal:
                 for start, end, x in zip(*windows, strict=True)
             ],
         )
+        return added.rowcount
 
     def windows(
         self,
@@ -269,6 +289,12 @@ class Journal:
         )
         return [Label(*row) for row in rows]
 
+    def labels_of(self, pipeline: str, device: str) -> list[Label]:
+        query = (
+            'SELECT device, start, "end", value FROM labels WHERE pipeline = ? AND device = ? ORDER BY start'
+        )
+        return [Label(*row) for row in self._store.read(query, pipeline, device)]
+
     def add_predictions(
         self, tx: Transaction, pipeline: str, predictions: Iterable[Prediction], arrived: int
     ) -> None:
@@ -285,6 +311,19 @@ class Journal:
             since,
         )
         return [Prediction(*row) for row in rows]
+
+    def said_beside(
+        self, pipeline: str, device: str, model: str, since: int, until: int, limit: int
+    ) -> list[tuple[int, int, int, float, bytes | None]]:
+        """(time, version, class, p, the model's logits if it has spoken): a device's newest predictions of
+        windows that end at `since` or later, before `until`."""
+        return self._store.read(
+            'SELECT p.time, p.version, p.value, p.p, o.logits FROM predictions p LEFT JOIN outputs o'
+            ' ON o.pipeline = p.pipeline AND o.model = ? AND o.device = p.device AND o."end" = p.time'
+            " WHERE p.pipeline = ? AND p.device = ? AND p.time >= ? AND p.time < ?"
+            " ORDER BY p.time DESC LIMIT ?",
+            model, pipeline, device, since, until, limit,
+        )  # fmt: skip
 
     # --- retention ---------------------------------------------------------------------------
 

@@ -22,10 +22,12 @@ Ranges = list[int]  # begin, end, begin, end, … ascending; an end is not heard
 
 
 class Device(msgspec.Struct, array_like=True):
-    """A source of a device: how many readings of it are in the journal, and by boot which numbers came."""
+    """A source of a device: how many readings of it are in the journal, by boot which numbers came, and how
+    many readings are in the journal no longer."""
 
     readings: int = 0
     boots: dict[str, Ranges] = {}
+    forgotten: int = 0
 
     def news(self, boot: str, seq: int, readings: int) -> bool:
         """Whether any of these numbers is new; then they are heard."""
@@ -101,3 +103,4 @@ class Known:
             key = (head.device, head.source)
             self.changed.add(key)
             self.devices[key].readings -= head.readings
+            self.devices[key].forgotten += head.readings

@@ -165,6 +165,41 @@ STEPS = [
     -- distiller: where trainings stand that are not over
     CREATE TABLE checkpoints (key TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID
     """,
+    """
+    -- publisher: how far each version has come that goes out in stages
+    CREATE TABLE rollouts (
+        pipeline TEXT NOT NULL, cohort TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
+        stage INTEGER NOT NULL, since INTEGER NOT NULL, stream_since INTEGER NOT NULL,
+        PRIMARY KEY (pipeline, cohort, version)
+    ) WITHOUT ROWID;
+    -- publisher: who or what decided about them, and why
+    CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, pipeline TEXT NOT NULL,
+        cohort TEXT NOT NULL, version INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+        why TEXT NOT NULL
+    );
+    CREATE INDEX events_by_age ON events (pipeline, at)
+    """,
+    """
+    -- collector: how much has come and was made in all, since this step
+    CREATE TABLE totals (
+        pipeline TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (pipeline, what)
+    ) WITHOUT ROWID
+    """,
+    """
+    -- collector: what devices say of windows that they do not send, and the bytes of the message
+    CREATE TABLE summaries (
+        pipeline TEXT NOT NULL, device TEXT NOT NULL, begin INTEGER NOT NULL, "end" INTEGER NOT NULL,
+        windows INTEGER NOT NULL, sent INTEGER NOT NULL, size INTEGER NOT NULL, arrived INTEGER NOT NULL,
+        report TEXT NOT NULL, PRIMARY KEY (pipeline, device, begin)
+    ) WITHOUT ROWID;
+    CREATE INDEX summaries_by_age ON summaries (pipeline, arrived)
+    """,
+    """
+    -- for who looks at one device, or at the newest rounds, however many there were
+    CREATE INDEX events_by_device ON events (pipeline, device, id);
+    CREATE INDEX rounds_by_start ON rounds (pipeline, started)
+    """,
 ]
 
 

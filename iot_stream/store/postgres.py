@@ -144,6 +144,10 @@ class Postgres(Database):
             self._leading = bool(self.one("SELECT pg_try_advisory_lock(?, ?)", LEADERS, lock - 2**31))
         return self._leading
 
+    def number_on(self, tx: Transaction, table: str) -> None:
+        following = f"(SELECT coalesce(max(id), 0) + 1 FROM {table})"  # noqa: S608  a name of ours
+        tx.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {following}, false)")
+
     def used(self) -> int:
         """What the rows take, reckoned from a sample of each table's pages.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from iot_stream.clock import wall
 from iot_stream.errors import StoreError
 from iot_stream.store.base import Database, Transaction
+from iot_stream.store.rollouts import ABORTED
 
 Report = dict[str, Any]
 
@@ -152,8 +153,23 @@ class Registry:
         return [Version._make([*row[:-1], json.loads(row[-1])]) for row in rows]
 
     def newest(self, pipeline: str, cohort: str) -> Version | None:
-        versions = self.versions(pipeline, cohort)
-        return versions[-1] if versions else None
+        """The newest that has not been called off."""
+        rows = self._store.read(
+            "SELECT * FROM versions WHERE pipeline = ? AND cohort = ? AND version NOT IN (SELECT version"
+            " FROM rollouts WHERE pipeline = ? AND cohort = ? AND state = ?) ORDER BY version DESC LIMIT 1",
+            pipeline, cohort, pipeline, cohort, ABORTED,
+        )  # fmt: skip
+        return Version._make([*rows[0][:-1], json.loads(rows[0][-1])]) if rows else None
+
+    def highest(self, pipeline: str, cohort: str) -> int:
+        """The highest number given to a version; 0 before the first."""
+        query = "SELECT max(version) FROM versions WHERE pipeline = ? AND cohort = ?"
+        return int(self._store.one(query, pipeline, cohort) or 0)
+
+    def version(self, pipeline: str, cohort: str, number: int) -> Version | None:
+        query = "SELECT * FROM versions WHERE pipeline = ? AND cohort = ? AND version = ?"
+        rows = self._store.read(query, pipeline, cohort, number)
+        return Version._make([*rows[0][:-1], json.loads(rows[0][-1])]) if rows else None
 
     def cohorts(self, pipeline: str) -> list[str]:
         return [
@@ -223,6 +239,15 @@ class Registry:
         )
         return (rows[0][0], bytes(rows[0][1])) if rows else None
 
+    def released(self, pipeline: str, cohort: str, slot: str, count: int) -> list[int]:
+        """The last versions that this slot carried, the newest first."""
+        rows = self._store.read(
+            "SELECT version FROM releases WHERE pipeline = ? AND cohort = ? AND slot = ?"
+            " ORDER BY version DESC LIMIT ?",
+            pipeline, cohort, slot, count,
+        )  # fmt: skip
+        return [int(row[0]) for row in rows]
+
     def save_device(self, pipeline: str, device: Device, status: str) -> None:
         name, cohort, online, version, seen = device
         with self._store.write() as tx:
@@ -233,12 +258,25 @@ class Registry:
                 (pipeline, name, cohort, int(online), version, seen, status),
             )
 
+    def forget_device(self, pipeline: str, name: str) -> None:
+        """Its row; what it sent and said stays until retention takes it."""
+        with self._store.write() as tx:
+            tx.execute("DELETE FROM devices WHERE pipeline = ? AND device = ?", (pipeline, name))
+
     def devices(self, pipeline: str) -> list[Device]:
         rows = self._store.read(
             "SELECT device, cohort, online, version, seen FROM devices WHERE pipeline = ? ORDER BY device",
             pipeline,
         )
         return [Device(d, c, bool(o), v, s) for d, c, o, v, s in rows]
+
+    def device(self, pipeline: str, name: str) -> Device | None:
+        rows = self._store.read(
+            "SELECT device, cohort, online, version, seen FROM devices WHERE pipeline = ? AND device = ?",
+            pipeline,
+            name,
+        )
+        return Device(rows[0][0], rows[0][1], bool(rows[0][2]), *rows[0][3:]) if rows else None
 
     def add_event(
         self, pipeline: str, device: str, event: str, version: int, stream: int, report: str
@@ -249,6 +287,15 @@ class Registry:
                 " VALUES (?,?,?,?,?,?,?)",
                 (wall(), pipeline, device, event, version, stream, report),
             )
+
+    def events_since(self, pipeline: str, at: int) -> list[tuple[str, str, Report]]:
+        """(device, event, report) that came at this wall time or later, oldest first."""
+        rows = self._store.read(
+            "SELECT device, event, report FROM events WHERE pipeline = ? AND at >= ? ORDER BY at, id",
+            pipeline,
+            at,
+        )
+        return [(device, event, json.loads(report)) for device, event, report in rows]
 
     def events(self, pipeline: str) -> list[tuple[int, str, str, int, int, Report]]:
         """(wall time, device, event, version, device's time, report), oldest first."""

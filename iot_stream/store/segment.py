@@ -44,6 +44,12 @@ class Heads(msgspec.Struct, frozen=True, array_like=True):
     def rows(self) -> NDArray[np.int32]:
         return np.frombuffer(self.table, np.int32).reshape(-1, 6)
 
+    def counts(self) -> dict[str, int]:
+        """Device → its readings."""
+        rows = self.rows()
+        sums = np.bincount(rows[:, DEVICE], rows[:, READINGS], len(self.devices))
+        return dict(zip(self.devices, sums.astype(np.int64).tolist(), strict=True))
+
     def __iter__(self) -> Iterator[Head]:
         numbers, firsts = np.frombuffer(self.numbers, np.int64), np.frombuffer(self.firsts, np.int64)
         for row, seq, first in zip(self.rows().tolist(), numbers.tolist(), firsts.tolist(), strict=True):
@@ -105,6 +111,25 @@ def unpack(packed: bytes, readings: bytes) -> Iterable[Block]:
             int(numbers[begin]),
             source,
             bool(stamped),
+        )
+
+
+def of_device(heads: Heads, readings: bytes, device: str) -> Iterator[Block]:
+    """The blocks of one device as they came; less than `unpack` where the others are not wanted."""
+    table, numbers = heads.rows(), np.frombuffer(heads.numbers, np.int64)
+    count = table[:, READINGS].astype(np.int64)
+    size = count * np.array([len(names) for names in heads.channels])[table[:, CHANNELS]]
+    row, place = np.cumsum(count) - count, np.cumsum(size) - size
+    values_begin = 8 * int(count.sum())  # bytes: behind all times
+    for number in np.flatnonzero(table[:, DEVICE] == heads.devices.index(device)).tolist():
+        _, channels, boot, source, stamped, readings_ = table[number].tolist()
+        names = heads.channels[channels]
+        times = np.frombuffer(readings, np.int64, readings_, 8 * int(row[number]))
+        values = np.frombuffer(
+            readings, np.float32, int(size[number]), values_begin + 4 * int(place[number])
+        ).reshape(-1, len(names))
+        yield Block(
+            device, names, times, values, heads.boots[boot], int(numbers[number]), source, bool(stamped)
         )
 
 

@@ -13,13 +13,14 @@ from iot_stream.store.base import Database, Transaction
 from iot_stream.store.migrations import pending
 
 BUSY_MS = 30_000
+FILE = "iot-stream.db"
 
 
 class SQLite(Database):
     def __init__(self, folder: Path) -> None:
         """Opens or makes the store in `folder`; raises StoreError."""
         super().__init__()
-        path = folder / "iot-stream.db"
+        path = folder / FILE
         self.place = str(path)
         self._lock = threading.RLock()
         try:
@@ -69,6 +70,9 @@ class SQLite(Database):
                 return self._connection.execute(query, arguments).fetchall()
             except sqlite3.Error as error:
                 raise StoreError(f"store {self.place}: {error}") from error
+
+    def number_on(self, tx: Transaction, table: str) -> None:
+        """Nothing to do: SQLite remembers the highest id by itself."""
 
     def used(self) -> int:
         pages, free, size = (

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,72 +10,87 @@ from iot_stream import topics
 from iot_stream.config import Config
 from iot_stream.mqtt import Connection, Message
 
-Show = Callable[[str], None]
+
+class Seen(NamedTuple):
+    """One message in a person's words: `kind` of a few, the device, round or model that it is `about`."""
+
+    kind: str
+    about: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.kind:8} {self.about}: {self.words}"
 
 
-def describe(topic: str, payload: bytes) -> str | None:
-    """One message as a line for a person; None for what a person need not see."""
+Show = Callable[[Message, Seen], None]
+
+
+def describe(topic: str, payload: bytes) -> Seen | None:
+    """None for what a person need not see."""
     try:
         if levels := topics.BUNDLE.levels(topic):
             slot = f"{levels['pipeline']}/{levels['cohort']}/{levels['slot']}"
-            return f"model    {slot}: bundle of {len(payload)} bytes"
+            return Seen("model", slot, f"bundle of {len(payload)} bytes")
         if levels := topics.BLOB.levels(topic):
             what = f"{len(payload)} bytes" if payload else "cleared"
-            return f"model    {levels['pipeline']}: blob {levels['sha256'][:12]} {what}"
+            return Seen("model", levels["pipeline"], f"blob {levels['sha256'][:12]} {what}")
         if levels := topics.ROUND.levels(topic):
             return _round(topics.decode(topics.RoundEvent, payload))
         if levels := topics.REPORT.levels(topic):
-            return _report(levels["device"], topics.decode(topics.Report, payload))
+            return Seen("device", levels["device"], _report(topics.decode(topics.Report, payload)))
         if levels := topics.STATUS.levels(topic):
             status = topics.decode(topics.Status, payload)
             state = "online" if status.online else "offline"
-            return f"device   {levels['device']}: {state}, version {status.version}"
+            return Seen("device", levels["device"], f"{state}, version {status.version}")
         if levels := topics.SERVICE.levels(topic):
             service = topics.decode(topics.Service, payload)
             state = (service.fault or "running") if service.online else "stopped"
-            return f"service  {levels['part']}: {state}"
+            return Seen("service", levels["part"], state)
     except msgspec.DecodeError as error:
-        return f"unclear  {topic}: {error}"
+        return Seen("unclear", topic, str(error))
     return None
 
 
-def _round(event: topics.RoundEvent) -> str:
+def _round(event: topics.RoundEvent) -> Seen:
     version = f"version {event.version}" if event.version else ""
     words = [event.event, event.trigger, event.stage, version, event.detail]
-    return f"round    {event.round}: {' · '.join(word for word in words if word)}"
+    return Seen("round", event.round, " · ".join(word for word in words if word))
 
 
-def _report(device: str, report: topics.Report) -> str:
+def _report(report: topics.Report) -> str:
     version = f"version {report.version}"
     if report.event == "applied":
-        what = f"{version} for {report.previous}, swapped in {report.swap_us:.0f} µs"
-    elif report.event == "health":
-        what = f"{version}, {report.windows} windows, mean confidence {report.mean_p:.2f}"
-    else:
-        what = f"{report.event.replace('_', ' ')}, runs {version}: {report.reason}, {report.detail}"
-    return f"device   {device}: {what}"
+        return f"{version} for {report.previous}, swapped in {report.swap_us:.0f} µs"
+    if report.event == "health":
+        return f"{version}, {report.windows} windows, mean confidence {report.mean_p:.2f}"
+    return f"{report.event.replace('_', ' ')}, runs {version}: {report.reason}, {report.detail}"
 
 
 class Monitor:
     def __init__(self, config: Config, show: Show) -> None:
         self._show = show
-        self._last: dict[str, str] = {}
-        self._connection = Connection(
-            config.address, f"{config.prefix}-monitor-{time.time_ns():x}", self._take
-        )
+        self._last: dict[str, Seen] = {}
+        name = f"{config.prefix}-monitor-{time.time_ns():x}"
+        self._connection = Connection(config.address, name, self.take)
         self._connection.subscribe(topics.SERVICE.pattern(prefix=config.prefix))
         for name in config.pipelines:
             for topic in (topics.BUNDLE, topics.BLOB, topics.ROUND, topics.REPORT, topics.STATUS):
                 self._connection.subscribe(topic.pattern(prefix=config.prefix, pipeline=name))
 
-    def _take(self, message: Message) -> None:
-        line = describe(message.topic, message.payload)
-        if line and self._last.get(message.topic) != line:
-            self._last[message.topic] = line
-            self._show(line)
+    def take(self, message: Message) -> None:
+        """What came; shown if it is something for a person, and not what its topic said last."""
+        seen = describe(message.topic, message.payload)
+        if seen and self._last.get(message.topic) != seen:
+            self._last[message.topic] = seen
+            self._show(message, seen)
 
-    def start(self) -> None:
-        self._connection.start()
+    def start(self, *, patient: bool = False) -> None:
+        """If `patient`, also where no broker is: it goes on trying."""
+        self._connection.start(patient=patient)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
 
     def stop(self) -> None:
         self._connection.stop()

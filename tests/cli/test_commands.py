@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iot_stream.device.inputs.kinds import Mqtt, Stdin
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.service.broker import Broker
-from tests.service.running import NAME, fleet, opened, service, write_config
+from tests.service.running import NAME, fleet, opened, service, write_config, write_taught
 from tests.waiting import wait_until
 
 
@@ -33,11 +34,11 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 def served(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Path]:
     """A configuration whose service is running and has made a second version."""
     folder = tmp_path_factory.mktemp("served")
-    path = write_config(folder, broker.url, f"cli-{folder.name}")
+    path = write_taught(folder, broker.url, f"cli-{folder.name}")
     with service(path, folder / "log"), opened(path) as (_, store):
-        wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 60)
-        with fleet(path, folder, "--devices", "8", "--seconds", "90"):
-            wait_until(lambda: len(store.registry.versions(NAME)) >= 2, "a second version", 80)
+        wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 150)
+        with fleet(path, folder, "--devices", "8", "--seconds", "400"):
+            wait_until(lambda: len(store.registry.versions(NAME)) >= 2, "a second version", 150)
             wait_until(lambda: sum(store.journal.readings(NAME).values()) > 400, "some readings", 80)
         yield path
 
@@ -95,6 +96,15 @@ def test_rollback_is_a_new_version_with_the_old_weights(served: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_round_can_be_asked_for_and_is_in_the_list(served: Path) -> None:
+    run("rounds", "start", "--config", str(served))
+    lines = run("rounds", "list", "--config", str(served)).stdout.splitlines()
+    assert lines[0].split()[:3] == ["round", "began", "trigger"]
+    assert any("command" in line for line in lines[1:])
+    assert any("released" in line and "version 2" in line for line in lines[1:])
+
+
+@pytest.mark.slow
 def test_windows_stats_and_export(served: Path, tmp_path: Path) -> None:
     assert "machine-00" in run("windows", "stats", "--config", str(served)).stdout
     run("windows", "export", "--config", str(served), "--to", str(tmp_path / "w.npz"))
@@ -145,13 +155,79 @@ def test_device_add_writes_a_file_that_a_device_reads(tmp_path: Path) -> None:
     (tmp_path / "pump-01.json").write_text(text)
     settings = DeviceSettings.load(tmp_path / "pump-01.json")
     assert (settings.device, settings.pipeline, settings.prefix) == ("pump-01", NAME, "p")
-    assert "no '/', '+', '#'" in run("device", "add", "a/b", "--config", str(path), code=2).stderr
+    assert (settings.channels, settings.input) == (tuple(f"f{i}" for i in range(10)), Stdin())
+    assert "a device is needed" in run("device", "add", "", "--config", str(path), code=2).stderr
+
+
+def test_device_add_writes_a_gateway_where_the_service_reads_the_sensors_own_topic(tmp_path: Path) -> None:
+    source = {"format": "zigbee2mqtt", "channels": {f"f{i}": f"$.f{i}" for i in range(10)}}
+    path = write_config(tmp_path, "mqtt://localhost", "p", sources=[source])
+    run("keys", "init", "--config", str(path))
+    (tmp_path / "d.json").write_text(run("device", "add", "kitchen", "--config", str(path)).stdout)
+    settings = DeviceSettings.load(tmp_path / "d.json")
+    assert isinstance(settings.input, Mqtt)
+    assert (settings.input.format, settings.input.topic) == ("zigbee2mqtt", "zigbee2mqtt/{device...}")
+    assert settings.input.channels == source["channels"]
+    assert settings.channels == tuple(source["channels"])
+
+
+def test_config_check_says_where_labels_come_from_and_where_the_pages_are(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p")
+    assert (
+        f"  labels   p/{NAME}/device/{{device}}/label\n"
+        in run("config", "check", "--config", str(path)).stdout
+    )
+    labels = {"topic": "truth/{device}"}
+    path = write_config(tmp_path, "mqtt://localhost", "p", labels=labels)
+    path.write_text(path.read_text() + "\ndashboard: {port: 0}\nmetrics: {host: '::1'}\n")
+    said = run("config", "check", "--config", str(path)).stdout
+    assert "  labels   truth/{device}\n" in said
+    assert "page     http://127.0.0.1:(any that is free)\nmetrics  http://[::1]:9464/metrics\n" in said
+
+
+def test_a_device_may_be_written_with_its_slash_or_without(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p")
+    run("keys", "init", "--config", str(path))
+    for spelling in ("living room/climate", "living room%2Fclimate"):
+        (tmp_path / "d.json").write_text(run("device", "add", spelling, "--config", str(path)).stdout)
+        assert DeviceSettings.load(tmp_path / "d.json").device == "living room%2Fclimate"
+
+
+def test_what_is_empty_says_what_to_do(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p")
+    for command, remedy in (
+        (("windows", "stats"), "iot-stream discover"),
+        (("models", "list"), "no version yet"),
+        (("device", "list"), "iot-stream device add NAME"),
+    ):
+        assert remedy in run(*command, "--config", str(path)).stderr
+    assert "`iot-stream init` writes one" in run("serve", "--config", str(tmp_path / "no.yml"), code=2).stderr
+
+
+def test_config_check_says_who_teaches(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(
+        "pipelines:\n  room:\n    sources: [{format: zigbee2mqtt, channels: {t: temperature}}]\n"
+        "    window: {length: 3}\n    task: {classify: [empty, present]}\n"
+        "    teacher: {topic: 'camera/{device}', value: $.person}\n    student: {arch: mlp, hidden: [4]}\n"
+    )
+    out = run("config", "check", "--config", str(path)).stdout
+    assert "  teacher  what camera/{device} says (json)\n" in out
+    assert "  student  mlp hidden=[4] on 3 × (t)\n" in out
+
+
+def test_config_check_says_that_a_teacher_has_nothing_to_learn_from(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p", recordings=None)
+    said = run("config", "check", "--config", str(path)).stdout
+    assert "missing  recordings.bootstrap, which the teacher learns from" in said
 
 
 def test_config_check_says_what_a_file_means(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mqtt://localhost", "p")
     out = run("config", "check", "--config", str(path)).stdout
     assert "teacher  mlp hidden=[32] on 4 × (f0, f1" in out
+    assert "gate     10 windows judge, at most half of the new ones: 20 a round" in out
+    assert "missing" not in out
     path.write_text(re.sub("store: .*", "store: postgresql://me:secret@db/iot", path.read_text()))
     assert "store    postgresql://me@db/iot\n" in run("config", "check", "--config", str(path)).stdout
     assert (

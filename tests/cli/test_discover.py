@@ -35,7 +35,7 @@ def sensors(broker: Broker, prefix: str) -> Iterator[list[str]]:
 
 
 def test_retained_readings_are_found(broker: Broker, prefix: str, sensors: list[str]) -> None:
-    out = run("discover", "--broker", broker.url, "--seconds", "1", "--topic", f"{prefix}/#").stdout
+    out = run("discover", "--broker", broker.url, "--seconds", "1", "--filter", f"{prefix}/#").stdout
     assert f"{len(sensors)} messages on {len(sensors)} topics" in out
     assert f'topic: "{prefix}/{{device}}/air"' in out
     assert "3 devices (room0, room1, room2)" in out
@@ -45,7 +45,7 @@ def test_retained_readings_are_found(broker: Broker, prefix: str, sensors: list[
 def test_silence_ends_in_time_and_says_what_to_do(broker: Broker, prefix: str) -> None:
     began = time.monotonic()
     said = run(
-        "discover", "--broker", broker.url, "--seconds", "0.5", "--topic", f"{prefix}/#", code=6
+        "discover", "--broker", broker.url, "--seconds", "0.5", "--filter", f"{prefix}/#", code=6
     ).stderr
     assert time.monotonic() - began < 20
     assert f"nothing was said on {prefix}/#" in said
@@ -58,7 +58,7 @@ def test_ctrl_c_ends_earlier_and_prints_what_there_is(
 ) -> None:
     command = [sys.executable, "-m", "iot_stream.cli", "discover", "--seconds", "600", "--broker", broker.url]
     process = subprocess.Popen(
-        [*command, "--topic", f"{prefix}/#", "--topic", f"{prefix}-more"],
+        [*command, "--filter", f"{prefix}/#", "--filter", f"{prefix}-more"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -102,6 +102,34 @@ def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
     assert (pipeline.window.length, int(pipeline.window.rate or 0)) == (10, 60 * 10**9)
 
 
+def test_init_shows_how_a_topic_teaches_without_recordings(tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    said = run("init", "--yes", "--config", str(path), "--classes", "empty,occupied").stdout
+    assert "no recordings are needed: `teacher: {topic: …}` and `labels:`" in said.replace("\n", " ")
+    text = path.read_text().replace("    teacher: {arch", "    # teacher: {arch")
+    for name in ("labels: ", "teacher: {topic", "teacher_wait: "):
+        text = text.replace(f"    # {name}", f"    {name}")
+    path.write_text(text)
+    pipeline = load(path).pipelines["main"]
+    assert pipeline.labels is not None
+    assert pipeline.teacher.topic is not None
+    assert (pipeline.labels.topic, pipeline.labels.until) == (pipeline.teacher.topic.topic, "$.until")
+
+
+def test_init_asks_for_a_login_only_where_there_is_no_way_without(tmp_path: Path) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-m", "iot_stream.cli", "init", "--config", str(tmp_path / "c.yml")],
+        input="mqtt://localhost:1\ny\n\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert asked.returncode == 3
+    assert "without a login: no connection to mqtt://localhost:1" in asked.stderr
+    assert "User name there, or none" in asked.stdout
+
+
 def test_init_leaves_nothing_behind_that_would_not_do(tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
     said = run("init", "--yes", "--config", str(path), "--classes", "one", code=2).stderr
@@ -121,7 +149,7 @@ def test_init_takes_what_it_hears(broker: Broker, prefix: str, sensors: list[str
 
 def test_init_asks(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
-    answers = [broker.url, "", "y", "1", "temp,co2", "empty,occupied", "16", "2/min"]
+    answers = [broker.url, "y", "1", "temp,co2", "empty,occupied", "16", "2/min"]
     heard = ["--seconds", "1", "--filter", f"{prefix}/#"]
     asked = subprocess.run(
         [sys.executable, "-m", "iot_stream.cli", "init", "--config", str(path), *heard],

@@ -55,7 +55,7 @@ def test_an_incident_is_excluded_listed_and_removed(config: Path) -> None:
     ("arguments", "says"),
     [
         (("--device", "kitchn", "--from", "2015-02-19", "--to", "2015-02-20"), "is kitchen meant"),
-        (("--from", "2015-02-20", "--to", "2015-02-19"), "is before --from"),
+        (("--from", "2015-02-20", "--to", "2015-02-19"), "is before the beginning"),
         (("--from", "yesterday", "--to", "2015-02-19"), "not a time: 'yesterday'"),
     ],
 )

@@ -49,7 +49,7 @@ class Fleet:
     def publish(self, version: int, now: int = NOW, repository: Repository | None = None) -> bytes:
         content = targets(version)
         payload, apart = bundle((repository or self.repository).release(version, content, now), content)
-        self.apart.update(apart)
+        self.apart.update({piece.sha256: data for piece, data in apart.items()})
         return payload
 
     def apply(

@@ -74,7 +74,7 @@ def test_altered_weights(fleet: Fleet) -> None:
 def test_altered_graph_beside_the_bundle(fleet: Fleet) -> None:
     content = {**targets(3), "graph.onnx": Target(b"a new graph")}
     payload, apart = bundle(fleet.repository.release(3, content, NOW), content)
-    fleet.apart = {address: data + b"!" for address, data in apart.items()}
+    fleet.apart = {piece.sha256: data + b"!" for piece, data in apart.items()}
     fleet.refuses(payload, "altered")
 
 

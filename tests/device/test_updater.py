@@ -38,7 +38,11 @@ def test_a_first_release_asks_for_what_is_not_inlined_and_then_installs(keys: Ke
     held, fleet.apart = fleet.apart, {}
     with pytest.raises(MissingBlobs) as missing:
         fleet.apply(payload)
-    assert set(missing.value.hashes) == {blobs.address(GRAPH), blobs.address(SPEC)} == set(held)
+    assert (
+        {piece.sha256 for piece in missing.value.pieces}
+        == {blobs.address(GRAPH), blobs.address(SPEC)}
+        == set(held)
+    )
     assert not fleet.directory.exists()
     fleet.apart = held
     installed = fleet.apply(payload)

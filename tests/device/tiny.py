@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from iot_stream import topics
 from iot_stream.artifact import encodings
+from iot_stream.artifact.pieces import Piece
 from iot_stream.artifact.trust import Scope
 from iot_stream.clock import wall
 from iot_stream.cut import Cut
@@ -68,10 +69,17 @@ def expected(version: int, x: NDArray[np.float32]) -> NDArray[np.float32]:
 class Publisher:
     """Signs and publishes as the service would, from anybody's keys."""
 
-    def __init__(self, connection: Connection, prefix: str, keys: Keys, cohort: str = "all") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        prefix: str,
+        keys: Keys,
+        cohort: str = "all",
+        slot: str = "stable",
+    ) -> None:
         self._connection, self._prefix = connection, prefix
-        self._cohort = cohort
-        self.repository = Repository(keys, Scope("p", cohort))
+        self._cohort, self._slot = cohort, slot
+        self.repository = Repository(keys, Scope("p", cohort, slot))
 
     def targets(
         self, version: int, graph_: bytes | None = None, spec_: bytes | None = None, selftest: bool = True
@@ -87,17 +95,31 @@ class Publisher:
             "weights.int8": Target(packed, {"encoding": "int8"}),
         }
 
-    def sign(self, version: int, targets: dict[str, Target], now: int = 0) -> tuple[bytes, dict[str, bytes]]:
+    def flat_targets(self, version: int) -> dict[str, Target]:
+        """A model that knows nothing: its weights are all alike, each class is as likely as the other."""
+        same = {name: np.full_like(values, 0.5) for name, values in weights(version).items()}
+        bare = encodings.encode("int8", same)
+        model = Model.build(version, graph(), spec(), bare, "int8")
+        packed = encodings.encode("int8", same, model.logits(model.spec.golden_windows()))
+        return {
+            "graph.onnx": Target(graph()),
+            "spec.json": Target(spec()),
+            "weights.int8": Target(packed, {"encoding": "int8"}),
+        }
+
+    def sign(
+        self, version: int, targets: dict[str, Target], now: int = 0
+    ) -> tuple[bytes, dict[Piece, bytes]]:
         entries = self.repository.release(version, targets, now or wall())
         return bundle(entries, targets)
 
     def publish_bundle(self, payload: bytes) -> None:
-        topic = topics.BUNDLE.of(prefix=self._prefix, pipeline="p", cohort=self._cohort, slot="stable")
+        topic = topics.BUNDLE.of(prefix=self._prefix, pipeline="p", cohort=self._cohort, slot=self._slot)
         self._connection.publish_and_wait(topic, payload, retain=True)
 
-    def publish_blobs(self, blobs: Iterable[tuple[str, bytes]]) -> None:
-        for sha256, content in blobs:
-            topic = topics.BLOB.of(prefix=self._prefix, pipeline="p", sha256=sha256, n="0")
+    def publish_blobs(self, blobs: Iterable[tuple[Piece, bytes]]) -> None:
+        for piece, content in blobs:
+            topic = topics.BLOB.of(prefix=self._prefix, pipeline="p", sha256=piece.artifact, n=str(piece.n))
             self._connection.publish_and_wait(topic, content, retain=True)
 
     def release(self, version: int, graph_: bytes | None = None, spec_: bytes | None = None) -> bytes:

@@ -8,11 +8,12 @@ from scipy.stats import binomtest
 
 from iot_stream.config import Trust
 from iot_stream.distill.teachers import check
-from iot_stream.distill.teachers.check import Record
+from iot_stream.distill.teachers.check import Heard, Record
 from iot_stream.readings import Times, Values
 
 SETTINGS = Trust()
 NOTHING = (np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+"""Logits and labels of no window."""
 
 
 def windows(number: int, seed: int = 0) -> tuple[Values, np.ndarray, Times, Values, np.ndarray]:
@@ -37,7 +38,8 @@ def record(*, states: bool = False, labels: bool = True) -> Record:
 
 def doubt(known: Record, x: Values, ends: Times, logits: Values, *heard: np.ndarray) -> str:
     broken = known.broken(x, np.full(len(x), "d"), ends, logits)
-    return check.doubt(known, broken, logits, heard or NOTHING, SETTINGS)  # type: ignore[arg-type]
+    spoken, labels = heard or NOTHING
+    return check.doubt(known, broken, logits, Heard(spoken, labels, np.full(len(labels), "d")), SETTINGS)
 
 
 def test_more_of_the_same_is_believed() -> None:
@@ -107,7 +109,9 @@ def test_a_teacher_that_is_hardly_sure_any_more_is_held() -> None:
 def test_late_labels_prove_a_teacher_wrong_and_right_again() -> None:
     x, _, ends, logits, y = windows(400, 1)
     found = doubt(record(), x, ends, logits, logits, 1 - y)
-    assert found.startswith("late labels prove it wrong: 0 of 200 right, at most 2%")
+    assert found.startswith(
+        "late labels prove it wrong: 0 of 200 right in 7 stretches of one class, at most 38%"
+    )
     healed = np.concatenate([1 - y[:200], y[200:]])
     assert doubt(record(), x, ends, logits, logits, healed) == ""
 
@@ -135,6 +139,40 @@ def test_it_is_asked_what_the_same_classes_let_expect() -> None:
 def test_without_labels_in_the_bootstrap_labels_prove_nothing() -> None:
     x, _, ends, logits, y = windows(400, 1)
     assert doubt(record(labels=False), x, ends, logits, logits, 1 - y) == ""
+
+
+def test_one_stretch_of_errors_proves_nothing() -> None:
+    """A night in a room that is no proof against weeks of it, however many windows it has."""
+    x, _, ends, logits, _ = windows(400, 1)
+    night = np.ones(200, np.int64)
+    assert doubt(record(), x[:0], ends[:0], logits[:0], np.repeat(logits[:1], 200, axis=0), night) == ""
+
+
+def test_a_stretch_is_of_one_device() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, 0, 1])
+    devices = np.array(["a", "b", "a", "b", "b", "a", "a", "b"])
+    assert check.stretches(labels, devices).tolist() == [0, 3, 0, 4, 4, 1, 2, 4]
+
+
+def test_windows_of_a_stretch_are_worth_what_an_analysis_of_variance_says() -> None:
+    """By hand: three stretches of 4, 3 and 2 with 4, 1 and 0 right. Sum of squares between: 4·(4/9)² +
+    3·(2/9)² + 2·(5/9)² = 14/9 of 2 degrees of freedom, within: 3·(1/3)(2/3) = 2/3 of 6; mean size
+    (9 - 29/9)/2 = 26/9."""
+    stretch = np.repeat([0, 1, 2], [4, 3, 2])
+    right = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0], bool)
+    between, within, size = 7 / 9, 1 / 9, 26 / 9
+    correlation = (between - within) / (between + (size - 1) * within)
+    assert check.independent(right, stretch) == pytest.approx(9 / (1 + (29 / 9 - 1) * correlation))
+
+
+def test_independent_errors_count_each_and_common_ones_by_the_stretch() -> None:
+    stretch = np.repeat(np.arange(500), 10)
+    rng = np.random.default_rng(0)
+    alone, together = rng.random(5000) < 0.7, np.repeat(rng.random(500) < 0.7, 10)
+    assert check.independent(alone, stretch) > 4000
+    assert check.independent(together, stretch) == pytest.approx(500)
+    assert check.independent(np.ones(5000, bool), stretch) == pytest.approx(500)
+    assert check.independent(alone[:500], np.arange(500)) == 500
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

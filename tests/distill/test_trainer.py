@@ -7,6 +7,7 @@ from torch import nn
 from iot_stream.config.learning import DistillSettings, TrainSettings
 from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.export import named_weights
+from iot_stream.distill.losses import Parts
 from iot_stream.distill.models import build
 from iot_stream.distill.trainer import distil, predict, train_supervised
 from iot_stream.errors import ModelError
@@ -194,8 +195,8 @@ def test_the_last_step_is_kept_beside_the_average(teacher: nn.Module) -> None:
 
 def test_progress_is_told_step_by_step(teacher: nn.Module) -> None:
     x, _ = tones(50, 1)
-    told: list[tuple[int, int]] = []
-    distil(
+    told: list[tuple[int, int, Parts]] = []
+    trained = distil(
         student(),
         x,
         predict(teacher, x),
@@ -205,7 +206,8 @@ def test_progress_is_told_step_by_step(teacher: nn.Module) -> None:
         steps=5,
         progress=lambda *step: told.append(step),
     )
-    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert [step[:2] for step in told] == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert float(told[-1][2]["soft"]) == pytest.approx(trained.losses["soft"])
 
 
 def test_nothing_to_learn_from_is_said() -> None:
@@ -252,7 +254,7 @@ def test_a_training_that_was_cut_off_comes_to_the_same_weights(at: int, model: s
             nn.Flatten(), nn.Linear(LENGTH * CHANNELS, 16), nn.Dropout(0.5), nn.Linear(16, CLASSES)
         )
 
-    def crash(done: int, steps: int) -> None:
+    def crash(done: int, steps: int, _: Parts) -> None:
         assert steps == TRAIN.steps
         if done == at:
             raise Crash
@@ -263,7 +265,7 @@ def test_a_training_that_was_cut_off_comes_to_the_same_weights(at: int, model: s
         train_supervised(fresh(), x, y, TRAIN, 0, crash, checkpoints=Checkpoints(kept, 0))
     again, steps = fresh(), []
     found = train_supervised(
-        again, x, y, TRAIN, 0, lambda done, _: steps.append(done), checkpoints=Checkpoints(kept, 0)
+        again, x, y, TRAIN, 0, lambda done, *_: steps.append(done), checkpoints=Checkpoints(kept, 0)
     )
     assert steps[0] == at + 1
     for name, value in whole.state_dict().items():
@@ -277,7 +279,7 @@ def test_a_checkpoint_is_saved_no_more_often_than_asked_for() -> None:
     checkpoints = Checkpoints(kept, 10.0, lambda: now[0])
     saved: list[int] = []
 
-    def tick(done: int, _: int) -> None:
+    def tick(done: int, *_: object) -> None:
         now[0] += 1
         if kept.content is not None:
             saved.append(done)

@@ -234,7 +234,10 @@ def lessons() -> tuple[Material, Spec]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "millions"),
-    [pytest.param("resnet18", 11.2, marks=pytest.mark.long), ("mobilenet_v2", 2.2)],
+    [
+        pytest.param("resnet18", 11.2, marks=pytest.mark.long),
+        pytest.param("mobilenet_v2", 2.2, marks=pytest.mark.long),
+    ],
 )
 def test_the_whole_way_of_a_student(arch: str, millions: float) -> None:
     material, spec = lessons()

@@ -13,26 +13,26 @@ from iot_stream.service import bootstrap
 from tests.service.running import NAME, write_config
 
 PLACE = Path()
+RECORDINGS = {
+    "world": "features",
+    "bootstrap": {
+        "teacher": {"regimes": ["commissioned", "heavy"], "machines": [100, 108], "bursts": 128},
+        "student": {"regimes": ["commissioned"], "machines": [100, 108], "bursts": 128},
+    },
+    "stream": {"regimes": ["commissioned", "heavy"], "machines": [0, 4], "bursts": 640},
+    "segments": "regime",
+    "labels": {"fraction": 0.3, "delay": "5 s"},
+    "round_time": "2 s",
+}
 
 
 def pipeline(folder: Path, **changes: object) -> Pipeline:
     """Two regimes of 64 s, rounds every 8 s that take 2 s, a third of the labels 5 s late."""
-    recordings = {
-        "world": "features",
-        "bootstrap": {
-            "teacher": {"regimes": ["commissioned", "heavy"], "machines": [100, 108], "bursts": 128},
-            "student": {"regimes": ["commissioned"], "machines": [100, 108], "bursts": 128},
-        },
-        "stream": {"regimes": ["commissioned", "heavy"], "machines": [0, 4], "bursts": 640},
-        "segments": "regime",
-        "labels": {"fraction": 0.3, "delay": "5 s"},
-        "round_time": "2 s",
-    }
     base = {
         "train": {"steps": 200, "tune_steps": 10},
         "distill": {"first_steps": 200, "steps": 30, "beta": 0.5},
         "triggers": {"every": "16 s", "at_least": 20},
-        "recordings": recordings,
+        "recordings": RECORDINGS,
     }
     return load(write_config(folder, "mqtt://localhost", "p", **(base | changes))).pipelines[NAME]
 

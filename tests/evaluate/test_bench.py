@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from iot_stream.cli.bench import bench
-from iot_stream.evaluate.bench import ingest
+from iot_stream.evaluate.bench import dashboard, device, ingest, release, weights
 from iot_stream.evaluate.bench.ingest import COLUMNS, latencies
 from iot_stream.service.broker import find_mosquitto
 from tests.service.running import write_config
@@ -71,3 +71,74 @@ def test_bench_distill_runs_its_reference_and_says_what_it_found(tmp_path: Path)
 def test_latency_is_from_each_messages_publish_to_its_commit() -> None:
     sent_at = [0, 1_000_000, 2_000_000, 3_000_000]
     assert latencies(sent_at, [(5_000_000, 3), (6_000_000, 4)]) == [5.0, 4.0, 3.0, 3.0]
+
+
+@pytest.mark.slow
+def test_bench_release_reaches_everyone_and_says_what_it_found(tmp_path: Path) -> None:
+    if find_mosquitto() is None:
+        pytest.skip("no mosquitto on this machine: apt install mosquitto")
+    target = tmp_path / "figures.json"
+    command = ["release", "--subscribers", "30", "--passes", "1", "--no-encodings", "--json", str(target)]
+    done = CliRunner().invoke(bench, [*command, "--folder", str(tmp_path / "bench")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    rows = json.loads(target.read_text())["rows"]
+    assert [(row["parameters"], row["kind"]) for row in rows] == [
+        (281, "live"), (281, "late"), (24_000, "live"), (24_000, "late"),
+    ]  # fmt: skip
+    for row in rows:
+        assert row.keys() >= set(release.COLUMNS)
+        assert row["ratio"] == pytest.approx(row["ours_ms"] / row["bare_ms"], rel=0.02)
+        assert row["publisher_messages"] == (1 if row["kind"] == "live" else 0)
+    assert rows[0]["bytes"] < 2500
+    assert list((tmp_path / "bench").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_encodings_are_told_in_bytes_and_accuracy(tmp_path: Path) -> None:
+    """On a student that is trained in seconds."""
+    parts = {"regimes": ["commissioned", "heavy"], "machines": [100, 110], "bursts": 64}
+    recordings = {"world": "features", "bootstrap": {"teacher": parts, "student": parts}, "stream": parts}
+    (tmp_path / "small").mkdir()
+    write_config(tmp_path / "small", "mqtt://localhost", "p", recordings=recordings).rename(
+        tmp_path / "small/config.yml"
+    )
+    case = weights.Case("small", "mlp", {"hidden": [64]}, 100, 20, 0.01)
+    rows = {row["name"]: row for row in weights.rows(tmp_path, (case,))}
+    assert list(rows) == ["fp16", "int8", "int4 delta", "masked 5%", "masked 10%", "masked 20%"]
+    assert rows["fp16"]["bytes"] > rows["int8"]["bytes"] > rows["int4 delta"]["bytes"]
+    assert abs(rows["fp16"]["accuracy_change"]) < 0.02
+
+
+@pytest.mark.slow
+def test_bench_device_runs_what_is_installed(tmp_path: Path) -> None:
+    target = tmp_path / "figures.json"
+    command = ["device", "--passes", "20", "--swaps", "20", "--json", str(target)]
+    done = CliRunner().invoke(bench, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    rows = json.loads(target.read_text())["rows"]
+    assert {row["runtime"] for row in rows} >= {"onnxruntime", "numpy"}
+    for row in rows:
+        assert row.keys() >= set(device.COLUMNS)
+        assert row["missed"] == 0
+        assert 20 < row["rss_mb"] < 200
+        assert row["install_mb"] > 50
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_bench_dashboard_says_what_looking_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "PAST_S", 20)
+    monkeypatch.setattr(dashboard, "SETTLE_S", 12.0)  # the longest pause between looks, and more
+    target = tmp_path / "figures.json"
+    command = ["dashboard", "--devices", "50", "--viewers", "5", "--seconds", "5", "--json", str(target)]
+    done = CliRunner().invoke(bench, [*command, "--folder", str(tmp_path / "bench")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    figures = json.loads(target.read_text())
+    nobody, some = figures["rows"]
+    assert (nobody["devices"], nobody["viewers"], some["viewers"]) == (50, 0, 5)
+    assert nobody["requests_per_s"] == 0
+    assert some["requests_per_s"] > 0
+    assert some["cpu_share"] > 0
+    assert all(row.keys() >= set(dashboard.COLUMNS) for row in figures["rows"])
+    assert 50_000 < figures["page_bytes"] <= 200_000
+    assert list((tmp_path / "bench").iterdir()) == []

@@ -22,8 +22,9 @@ def a_stream(truth: list[int], segments: list[str] | None = None, ends: list[int
     sent = np.array([[0, 100], [1, 50]])
     place = np.arange(n)
     return Stream(
-        np.full(n, "d"), moments, moments, x, moments, x, place, moments, np.array(truth), names, sent
-    )
+        np.full(n, "d"), moments, moments, x, moments, x, place, moments, np.array(truth), names, sent,
+        np.zeros(2, np.bool_), np.zeros((n, 0), np.float32),
+    )  # fmt: skip
 
 
 def a_round(outcome: str, running: float, before: float | None, candidate: float) -> Done:
@@ -41,7 +42,12 @@ def a_round(outcome: str, running: float, before: float | None, candidate: float
 
 
 def a_course(
-    stream: Stream, seed: int = 0, rounds: list[Done] | None = None, down: int = 1000, **said: list[int]
+    stream: Stream,
+    seed: int = 0,
+    rounds: list[Done] | None = None,
+    down: int = 1000,
+    sent: int = 2,
+    **said: list[int],
 ) -> Course:
     """Who is not named is always right."""
     pipeline = SimpleNamespace(classes=CLASSES)
@@ -49,7 +55,8 @@ def a_course(
     prepared = SimpleNamespace(learner=learner, report={"teacher_parameters": 9000})
     words = {rival: np.array(said.get(rival, stream.truth), np.int64) for rival in RIVALS}
     releases = SimpleNamespace(bytes_down=down, bundle_bytes=800)
-    return Course(seed, prepared, SimpleNamespace(weights=b"w" * 300), words, rounds or [], releases, 1.5)
+    student = SimpleNamespace(weights=b"w" * 300)
+    return Course(seed, prepared, student, words, stream.sent[:sent], rounds or [], releases, 1.5)
 
 
 def of(stream: Stream, *courses: Course) -> dict:
@@ -182,10 +189,10 @@ def test_rounds_and_bytes_are_means_over_seeds_whole_where_all_agree() -> None:
     found = of(
         stream,
         a_course(stream, rounds=[passed, failed, passed], down=1000),
-        a_course(stream, rounds=[passed, failed, held], down=2000),
+        a_course(stream, rounds=[passed, failed, held], down=2000, sent=1),
     )
     assert [found[key] for key in ("rounds", "released", "rejected", "held")] == [3, 1.5, 1, 0.5]
-    assert (found["bytes_up"], found["bytes_down_per_device"]) == (150, 1500)
+    assert (found["bytes_read"], found["bytes_up"], found["bytes_down_per_device"]) == (150, 125, 1500)
     assert found["student"] == {"parameters": 241, "update_bytes": 300, "bundle_bytes": 800}
     assert [each["version"] for each in found["seeds"][0]["rounds"]] == [2, None, 2]
     assert [each["bytes"] for each in found["seeds"][0]["rounds"]] == [700, 0, 700]

@@ -80,6 +80,7 @@ def test_a_missing_batch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         prepare(monkeypatch, tmp_path, "--batches", 1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not WHOLE.exists(), reason="the whole recording does not ship; prepare.py makes it")
 def test_the_part_that_ships_is_made_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """UCI's lines, written anew from the whole recording, give the whole again, and the part."""

@@ -38,7 +38,9 @@ def means(result: dict[str, Any], measure: str = "accuracy") -> dict[str, float]
     return {rival: value["mean"] for rival, value in result["overall"][measure].items()}
 
 
-@pytest.mark.parametrize("config", ["occupancy/config", "occupancy/other_split"])
+@pytest.mark.parametrize(
+    "config", ["occupancy/config", pytest.param("occupancy/other_split", marks=pytest.mark.long)]
+)
 def test_occupancy(tmp_path: Path, config: str) -> None:
     begin = {"occupancy/config": "2015-02-11", "occupancy/other_split": "2015-02-04T12:00"}[config]
     end = {"occupancy/config": "2015-02-13T23:00", "occupancy/other_split": "2015-02-06T23:00"}[config]
@@ -49,6 +51,7 @@ def test_occupancy(tmp_path: Path, config: str) -> None:
     assert means(result)["teacher"] > 0.8
 
 
+@pytest.mark.long
 def test_bearing_without_drift(tmp_path: Path) -> None:
     stream = {"machines": [0, 4], "bursts": 12}
     result = short(tmp_path, "bearing/steady", "bearing", recordings={"stream": stream})
@@ -56,7 +59,9 @@ def test_bearing_without_drift(tmp_path: Path) -> None:
     assert means(result)["teacher"] > 0.8
 
 
-@pytest.mark.parametrize(("config", "most"), [("student_300", 300), ("student_2000", 2000)])
+@pytest.mark.parametrize(
+    ("config", "most"), [("student_300", 300), pytest.param("student_2000", 2000, marks=pytest.mark.long)]
+)
 def test_bearing_cwru(tmp_path: Path, config: str, most: int) -> None:
     if not CWRU.exists():
         pytest.skip(
@@ -71,7 +76,15 @@ def test_bearing_cwru(tmp_path: Path, config: str, most: int) -> None:
     assert means(result)["teacher"] > 0.5
 
 
-@pytest.mark.parametrize("config", ["labels_10", "labels_all", "batch_late", "ensemble"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "labels_10",
+        "batch_late",
+        pytest.param("labels_all", marks=pytest.mark.long),
+        pytest.param("ensemble", marks=pytest.mark.long),
+    ],
+)
 def test_gas_drift(tmp_path: Path, config: str) -> None:
     result = short(tmp_path, f"gas_drift/{config}", "nose")
     assert [segment["name"] for segment in result["segments"]] == ["3", "4", "5", "6", "8", "9"]

@@ -334,7 +334,7 @@ def test_of_a_store_that_is_full_the_oldest_go(
     monkeypatch.setattr(collector_module, "RETAIN_S", 0.05)
     monkeypatch.setattr(collector_module, "SAVE_S", 0.05)
     monkeypatch.setattr(collector_module, "PIECE", 1)
-    path = write_config(broker, prefix, tmp_path, clock="stream", limit="400 KB")
+    path = write_config(broker, prefix, tmp_path, clock="stream", limit="450 KB")
     with collecting(path) as (known, store), publisher(known) as device:
         empty = store.used()
         for i in range(1, 601):
@@ -342,7 +342,7 @@ def test_of_a_store_that_is_full_the_oldest_go(
             newest = START + (device.sent - 1) * 10 * MS
             if i % 20 == 0:
                 wait_until(lambda newest=newest: store.journal.now("p") == newest, "all have come")
-        wait_until(lambda: store.used() <= 400_000, "the store is within its limit")
+        wait_until(lambda: store.used() <= 450_000, "the store is within its limit")
         assert empty < 300_000
         assert 0 < store.journal.readings("p")["d"] < device.sent
         assert store.journal.after("p", 0, 1000)[-1].block.times[-1] == newest

@@ -26,6 +26,7 @@ from iot_stream.ingest.cutter import Cutter
 from iot_stream.readings import Times, Values
 from iot_stream.recordings import Recording
 from iot_stream.store import Store
+from iot_stream.store.totals import WINDOWS
 from iot_stream.windows import Windower, Windows
 from simulator.world import world
 from tests.streams import START
@@ -252,6 +253,8 @@ def test_whatever_the_network_and_crashes_do_the_windows_are_the_same(
     # On the grid only readings with no finite value at all fall out.
     unusable = int((~np.isfinite(prompt)).all(axis=1).sum())
     assert counters == ({"unusable": unusable} if unusable else {})
+    made = store.journal.window_count("p", cut.id)
+    assert store.totals.of("p") == ({WINDOWS + cut.id: made} if made else {})
     store.close()
 
 

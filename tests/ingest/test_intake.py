@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,20 @@ pipelines:
 TELEMETRY = "iot/office/device/d/telemetry"
 LABEL = "iot/office/device/d/label"
 PREDICTION = "iot/office/device/d/prediction"
+
+
+NESTED = """\
+store: sqlite:store
+pipelines:
+  home:
+    window: {{length: 1}}
+    task: {{classify: [empty, occupied]}}
+    sources:
+      - {{topic: "zigbee/{{device...}}", format: zigbee2mqtt, channels: {{co2: co2}}}}
+      - {{topic: "raw", format: json, device: "{device}", channels: {{light: $.lux}}}}
+    teacher: {{topic: "cam/{{device...}}", value: $.v, devices: {{"{camera}": "{device}"}}}}
+    student: {{arch: mlp, channels: [co2]}}
+"""
 
 
 class Desk:
@@ -87,8 +102,10 @@ def test_the_patterns_are_those_of_all_pipelines(desk: Desk) -> None:
     assert desk.intake.patterns == [
         "iot/office/device/+/label",
         "iot/office/device/+/prediction",
+        "iot/office/device/+/sample",
         "iot/office/device/+/telemetry",
         "iot/rig/device/+/prediction",
+        "iot/rig/device/+/sample",
         "truth/+",
         "zigbee/+",
     ]
@@ -256,3 +273,43 @@ def test_many_messages_are_taken_as_each_by_itself(tmp_path: Path) -> None:
         desk.store.close()
     assert kept[0] == kept[1]
     assert len(kept[0][0]) == 561
+
+
+def test_bytes_are_counted_with_what_they_brought(desk: Desk) -> None:
+    good, bad, both = telemetry(0, 1.0), b"no telemetry", json.dumps({"ts": 1, "co2": 4}).encode()
+    more = telemetry(1, 2.0)
+
+    def take_all(*messages: tuple[str, bytes]) -> None:
+        with desk.store.write() as tx:
+            desk.intake.take_all(tx, [Received(topic, payload, 0, 1) for topic, payload in messages])
+            desk.intake.conclude(tx)
+
+    take_all((TELEMETRY, good), (TELEMETRY, more), (LABEL, bad), ("zigbee/z", both))
+    office = len(good) + len(more) + len(bad) + len(both)
+    assert desk.store.totals.of("office") == {"bytes": office}
+    assert desk.store.totals.of("rig") == {"bytes": len(both)}
+    with suppress(ZeroDivisionError), desk.store.write() as tx:
+        desk.intake.take_all(tx, [Received(TELEMETRY, telemetry(2, 3.0), 0, 1)])
+        raise ZeroDivisionError
+    desk.intake.take_back()
+    take_all((TELEMETRY, more))
+    assert desk.store.totals.of("office") == {"bytes": office + len(more)}
+
+
+@pytest.mark.parametrize("device", ["living room/climate", "living room%2Fclimate"])
+@pytest.mark.parametrize("camera", ["living room/camera", "living room%2Fcamera"])
+def test_a_name_with_a_slash_is_one_device_however_it_is_written(
+    tmp_path: Path, device: str, camera: str
+) -> None:
+    """What it measures, what teaches it, what is true of it, and what its student says."""
+    desk = Desk(tmp_path, NESTED.format(device=device, camera=camera))
+    desk.take("zigbee/living room/climate", {"co2": 400})
+    desk.take("raw", {"lux": 4})
+    desk.take("cam/living room/camera", {"v": True})
+    own = "iot/home/device/living room%2Fclimate"
+    desk.take(f"{own}/label", {"time": START, "value": "empty"})
+    desk.take(f"{own}/prediction", {"time": START, "class": "empty", "p": 0.9, "version": 1})
+    name = "living room%2Fclimate"
+    assert desk.store.journal.readings("home") == {name: 3}
+    assert [label.device for label in desk.store.journal.labels("home")] == [name]
+    assert [each.device for each in desk.store.journal.predictions("home")] == [name]

@@ -1,11 +1,13 @@
 """What is made of topics and payloads: devices, channels, times, and what is left out."""
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cbor2
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +153,40 @@ def test_cbor_with_numbers_for_keys() -> None:
     assert places(only([("node/a", cbor2.dumps({1: 21.5, "co2": 800}))])) == {"n1": "$.1", "co2": "$.co2"}
 
 
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        (["cbor2"], "    # CBOR is not tried: pip install 'iot-stream[formats]'\n"),
+        (["PIL"], "# frame (a picture) is not tried: "),
+        (["cbor2", "google.protobuf", "PIL"], "# CBOR, Sparkplug B, frame (a picture) are not tried: "),
+        ([], ""),
+    ],
+)
+def test_libraries_that_are_not_installed_cost_their_formats_only(
+    monkeypatch: pytest.MonkeyPatch, missing: list[str], says: str
+) -> None:
+    said: list[tuple[str, object]] = [
+        ("room/a/air", {"co2": 800}),
+        ("lab/a/pack", [{"bn": "urn:dev:ow:1:", "n": "t", "v": 20.5}]),
+        ("node/a", cbor2.dumps({"lux": 21.5})),
+        ("cam/a", b"\xff\xd8\xff"),
+        ("spBv1.0/plant/DDATA/edge/press", b"\x08\x01"),
+    ]
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    findings = listened(said)
+    assert {"json", "senml"} <= {finding.source.format for finding in findings.found}
+    text = block(findings)
+    assert says in text
+    assert ("not tried" in text) == bool(missing)
+
+
+def test_the_voltage_of_a_battery_is_in_millivolts() -> None:
+    text = block(listened([("shop/a", {"voltage": 3000}), ("shop/b", {"voltage": 2900})]))
+    assert "voltage: $.voltage  # 2900 to 3000, last 2900 mV?" in text
+    assert "  # 230 V?" in block(listened([("shop/a", {"voltage": 230})]))
+
+
 def test_lines_without_a_header_are_told_by_number() -> None:
     source = only([("log/a", f"{1_700_000_000 + k},21.5,pump,7".encode()) for k in range(3)])
     assert (source.format, source.time, source.device, places(source)) == (
@@ -256,7 +292,7 @@ def test_whatever_is_heard_is_printed_as_sources_of_a_configuration(said: list[t
 def test_kinds_of_topics_without_end_are_cut() -> None:
     findings = listened((f"r{i}/a/b", {f"k{i}": 1.5}) for i in range(MOST_SOURCES + 5))
     assert (len(findings.found), len(findings.unknown), findings.cut) == (MOST_SOURCES, 5, True)
-    assert "--topic" in block(findings)
+    assert "--filter" in block(findings)
 
 
 def test_what_cannot_be_read_has_a_hint() -> None:

@@ -68,7 +68,7 @@ def test_a_threshold_that_cannot_be_met_is_refused(tmp_path: Path, root_keys: in
 
 
 def test_load_names_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"online\.pem is missing; .*iot-stream keys init"):
+    with pytest.raises(ConfigError, match=r"1\.root\.json is missing; .*iot-stream keys init"):
         Keys.load(tmp_path / "nowhere")
     Keys.create(tmp_path / "keys")
     (tmp_path / "keys/1.root.json").unlink()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from iot_stream.clock import wall
 from iot_stream.config import Config, Pipeline, Task, Window
 from iot_stream.errors import BrokerError
 from iot_stream.mqtt import Connection
+from iot_stream.release import succession
 from iot_stream.release.keys import Keys
 from iot_stream.release.publisher import Publisher
+from iot_stream.release.shelf import ROOM
 from iot_stream.release.sign import Repository, Target
 from iot_stream.service import broker as brokers
 from iot_stream.service.broker import Broker
@@ -55,14 +58,20 @@ def config(url: str, prefix: str, folder: Path) -> Config:
     return Config(broker=url, store=f"sqlite:{folder}", prefix=prefix, pipelines={"p": pipeline})
 
 
-def add_version(store: Store, number: int, seed: int | None = None) -> None:
-    weights = np.random.default_rng(seed or number).normal(size=(2, 3)).astype(np.float32)
+def add_version(
+    store: Store,
+    number: int,
+    seed: int | None = None,
+    size: int = 3,
+    provenance: dict[str, Any] | None = None,
+) -> None:
+    weights = np.random.default_rng(seed or number).normal(size=(size, size)).astype(np.float32)
     content = encodings.encode("int8", {"w": weights})
     put = store.registry.put_artifact
     with store.write() as tx:
         version = Version(
             "p", "all", number, f"r{number}", wall(), put(tx, GRAPH), put(tx, SPEC), put(tx, content), "int8",
-            put(tx, content), {},
+            put(tx, content), provenance or {},
         )  # fmt: skip
         store.registry.add_version(tx, version)
 
@@ -242,3 +251,155 @@ def test_a_release_leaves_the_blobs_of_other_cohorts(
             add_version(store, number)
         wait_until(lambda: released(listener, prefix) == 4, "the last")
         assert listener.retained[topics.BLOB.of(prefix=prefix, pipeline="p", sha256=kept, n="0")] == own
+
+
+def retained_blobs(listener: Listener) -> list[str]:
+    return [topic for topic, content in listener.retained.items() if "/blob/" in topic and content]
+
+
+def say(listener: Listener, prefix: str, device: str, status: topics.Status) -> None:
+    topic = topics.STATUS.of(prefix=prefix, pipeline="p", device=device)
+    listener.connection.publish_and_wait(topic, topics.encode(status), retain=True)
+
+
+@pytest.mark.slow
+def test_a_hundred_releases_leave_nothing_behind(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        # A device that takes little: weights come apart, in pieces, with every release.
+        say(listener, prefix, "small", topics.Status(True, max_packet=2500))
+        for number in range(1, 101):
+            add_version(store, number, size=60)
+            wait_until(lambda n=number: released(listener, prefix) == n, f"version {number}")
+    with listening(broker.url, prefix) as late:
+        wait_until(lambda: released(late, prefix) == 100, "what is retained")
+        pieces = -(-60 * 60 // (2500 - ROOM)) + 1
+        assert 2 + pieces <= len(retained_blobs(late)) <= 2 + 2 * (pieces + 1)
+
+
+def test_what_does_not_fit_the_smallest_device_goes_in_pieces(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    add_version(store, 1, size=100)  # 10 kB of weights
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        wait_until(lambda: released(listener, prefix) == 1, "version 1")
+        assert len(retained_blobs(listener)) == 2
+        before = listener.bundle(prefix)
+        say(listener, prefix, "small", topics.Status(True, max_packet=3000))
+        wait_until(lambda: listener.bundle(prefix) not in (b"", before), "the release, signed again")
+        assert released(listener, prefix) == 1
+        assert len(listener.bundle(prefix)) < 3000
+        wait_until(lambda: len(retained_blobs(listener)) > 4, "its pieces")
+        assert all(len(listener.retained[topic]) < 3000 for topic in retained_blobs(listener))
+
+
+def test_what_is_mended_is_cut_as_it_was_signed(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    """The smallest device has left meanwhile: pieces of another size would not be what the metadata names."""
+    settings = config(broker.url, prefix, tmp_path)
+    add_version(store, 1, size=100)
+    with listening(broker.url, prefix) as listener:
+        say(listener, prefix, "small", topics.Status(True, max_packet=3000))
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: released(listener, prefix) == 1, "version 1")
+        good = {topic: listener.retained[topic] for topic in retained_blobs(listener)}
+        assert len(good) > 4
+        status = topics.STATUS.of(prefix=prefix, pipeline="p", device="small")
+        for topic in (*good, bundle_topic(prefix), status):
+            listener.connection.publish_and_wait(topic, b"", retain=True)
+        wait_until(lambda: not any(listener.retained[topic] for topic in good), "the loss")
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: released(listener, prefix) == 1, "version 1 again")
+        assert {topic: listener.retained[topic] for topic in retained_blobs(listener)} == good
+
+
+def test_devices_that_have_seen_more_signings_are_signed_for_again(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    """The broker lost what it retained, and the registry is older: devices alone know how far it had come."""
+    settings = config(broker.url, prefix, tmp_path)
+    add_version(store, 1)
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        wait_until(lambda: released(listener, prefix) == 1, "version 1")
+        seen = {"stable": 17, "canary": 2**60}  # the latter by a liar
+        say(listener, prefix, "d", topics.Status(True, 1, "all", signed=seen))
+        wait_until(lambda: signings(listener.bundle(prefix)) > 17, "a signing that the device takes")
+        assert signings(listener.bundle(prefix)) == 18
+
+
+def signings(bundle: bytes) -> int:
+    return trust.signings(trust.unpack_bundle(bundle))
+
+
+def test_a_registry_whose_numbers_are_taken_asks_for_a_higher_one(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    keys = Keys.load(tmp_path / "keys")
+    newer = Repository(keys, Scope("p", "all"))
+    content = encodings.encode("int8", {"w": np.ones((2, 3), np.float32)})
+    targets = {"graph.onnx": Target(GRAPH), "spec.json": Target(SPEC), "weights.int8": Target(content)}
+    entries = newer.release(9, targets, wall())
+    settings = config(broker.url, prefix, tmp_path)
+    with listening(broker.url, prefix) as listener:
+        listener.connection.publish_and_wait(bundle_topic(prefix), trust.pack_bundle(entries), retain=True)
+        add_version(store, 6)
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: bool(store.registry.open_commands("rollback")), "the publisher asks")
+            (command,) = store.registry.open_commands("rollback")
+            assert command.arguments == {"version": 6, "cohort": "all", "above": 9}
+            assert released(listener, prefix) == 9  # devices go on with what they have
+            add_version(store, 10, seed=6)  # as the distiller carries it out
+            store.registry.close_command(command.id, "done", "")
+            wait_until(lambda: released(listener, prefix) == 10, "version 10")
+            assert store.registry.open_commands("rollback") == []
+
+
+def test_the_same_number_with_other_weights_is_taken_too(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    with listening(broker.url, prefix) as listener:
+        entries = Repository(Keys.load(tmp_path / "keys"), Scope("p", "all")).release(
+            6,
+            {"graph.onnx": Target(GRAPH), "spec.json": Target(SPEC), "weights.int8": Target(b"others")},
+            wall(),
+        )
+        listener.connection.publish_and_wait(bundle_topic(prefix), trust.pack_bundle(entries), retain=True)
+        add_version(store, 6)
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: bool(store.registry.open_commands("rollback")), "the publisher asks")
+            assert store.registry.open_commands("rollback")[0].arguments["above"] == 6
+
+
+def test_changed_keys_are_taken_up_and_all_is_signed_again(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    add_version(store, 1)
+    with listening(broker.url, prefix) as listener, publishing(settings, store, tmp_path):
+        wait_until(lambda: released(listener, prefix) == 1, "version 1")
+        succession.rotate(tmp_path / "keys")
+        wait_until(lambda: "2.root.json" in trust.unpack_bundle(listener.bundle(prefix)), "the new root")
+        entries = trust.unpack_bundle(listener.bundle(prefix))
+        assert trust.signed_by(entries["2.root.json"], entries["targets.json"])
+        assert released(listener, prefix) == 1
+        add_version(store, 2)
+        wait_until(lambda: released(listener, prefix) == 2, "version 2")
+
+
+def test_a_publisher_gives_way_to_one_that_began_while_it_was_away(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    topic = topics.SERVICE.of(prefix=prefix, part="publisher")
+    with listening(broker.url, prefix) as listener, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(Publisher(settings, store, tmp_path / "keys").run, threading.Event())
+        wait_until(lambda: topic in listener.retained, "the first publisher online")
+        other = topics.Service(True, "another", "elsewhere", wall())
+        listener.connection.publish_and_wait(topic, topics.encode(other), retain=True)
+        with pytest.raises(BrokerError, match="a publisher is at work on prefix"):
+            running.result(20)

@@ -6,7 +6,7 @@ import pytest
 
 from iot_stream.service.broker import Broker
 from iot_stream.store import Store
-from tests.service.running import NAME, fleet, opened, service, write_config
+from tests.service.running import NAME, fleet, opened, service, write_taught
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ def learnt_from(store: Store, cohort: str) -> list[set[str]]:
 
 @pytest.mark.timeout(240)
 def test_who_is_tagged_gets_a_student_of_its_own(broker: Broker, prefix: str, tmp_path: Path) -> None:
-    path = write_config(tmp_path, broker.url, prefix, cohorts={"by": "hall"})
+    path = write_taught(tmp_path, broker.url, prefix, cohorts={"by": "hall"})
     stream = ("--devices", "4", "--seconds", "120", "--linger", "60")
     with opened(path) as (_, store), service(path, tmp_path / "service.log") as serving:
         wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 90)

@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
 
-from iot_stream.config import Pipeline, load
+from iot_stream.config import Network, Pipeline, load
 from iot_stream.errors import ConfigError, NotTaughtYet
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
@@ -97,6 +99,16 @@ def test_the_first_student_learns_from_the_first_that_was_taught_and_stays(store
     assert later.first == first.first
     np.testing.assert_array_equal(later.learner.bootstrap.x, first.learner.bootstrap.x)
     assert later.learner.bootstrap.devices.tolist() == ["d"] * 80
+
+
+def test_a_topic_that_has_said_nothing_of_the_windows_is_named(store: Store, path: Path) -> None:
+    teacher = Network.parse({"topic": "hall/{device}", "value": "$.seen"})
+    pipeline = msgspec.structs.replace(load(path).pipelines[NAME], teacher=teacher)
+    heard = windows(70, 30)
+    unheard = replace(heard, teacher_x=np.full((70, 1, 2), np.nan, np.float32))
+    told = r"so far 0 low, 0 high; 70 windows have come, none that a word on hall/\{device\} belongs to"
+    with pytest.raises(NotTaughtYet, match=told):
+        prepared(store, pipeline, path.parent, unheard)
 
 
 def test_replay_says_that_a_recording_is_needed(store: Store, path: Path) -> None:

@@ -15,12 +15,10 @@ from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
 from iot_stream.windows import Windower
 from simulator.ledger import Ledger
-from tests.service.running import NAME, fleet, kill_service, opened, service, start_service, write_config
+from tests.service.running import NAME, fleet, kill_service, opened, service, start_service, write_taught
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
-
-KILLS = 20
 
 
 def _cut_again(store: Store, cut: Cut, device: str) -> list[bytes]:
@@ -39,20 +37,22 @@ def _stored(windows: WindowSet, device: str) -> list[bytes]:
     return [x.tobytes() + start.tobytes() for start, x in zip(mine.starts, mine.x, strict=True)]
 
 
-@pytest.mark.timeout(400)
-def test_killed_twenty_times_at_random(tmp_path: Path, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("kills", "seconds"), [(4, 30), pytest.param(20, 90, marks=[pytest.mark.long, pytest.mark.timeout(400)])]
+)
+def test_killed_at_random(tmp_path: Path, prefix: str, kills: int, seconds: int) -> None:
     rng = random.Random(20)
     log = tmp_path / "service.log"
     with brokers.start(tmp_path / "broker") as broker:
-        path = write_config(tmp_path, broker.url, prefix)
+        path = write_taught(tmp_path, broker.url, prefix)
         with opened(path) as (config, store):
             cut = config.pipelines[NAME].cut(config.pipelines[NAME].student)
             with service(path, log):
                 wait_until(
                     lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 90
                 )
-            with fleet(path, tmp_path, "--devices", "5", "--seconds", "90") as running:
-                for _ in range(KILLS):
+            with fleet(path, tmp_path, "--devices", "5", "--seconds", str(seconds)) as running:
+                for _ in range(kills):
                     serving = start_service(path, log)
                     time.sleep(rng.uniform(0.2, 7))  # the moment of the kill is what is random here
                     kill_service(serving)

@@ -77,7 +77,7 @@ def test_a_teacher_whose_training_was_cut_off_comes_out_as_if_it_had_not_been(
         pass
 
     def say(stage: str, detail: str) -> None:
-        if detail == "step 100 of 200":
+        if detail.startswith("step 100 of 200"):
             raise Crash
 
     store = Store(tmp_path / "own")
@@ -87,7 +87,7 @@ def test_a_teacher_whose_training_was_cut_off_comes_out_as_if_it_had_not_been(
     store, told = Store(tmp_path / "own"), []
     again = learning.prepare(store.registry, NAME, pipeline, Path(), lambda _, detail: told.append(detail))
     steps = [each for each in told if each.startswith("step ")]
-    assert steps[0] == "step 120 of 200"
+    assert steps[0].startswith("step 120 of 200")
     assert again.teacher.to_bytes() == prepared.teacher.to_bytes()
     assert again.first == prepared.first
     assert store.read("SELECT count(*) FROM checkpoints") == [(0,)]

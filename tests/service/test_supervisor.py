@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from iot_stream.service.broker import Broker
-from tests.service.running import NAME, opened, service, write_config
+from tests.service.running import NAME, opened, service, write_config, write_taught
 from tests.waiting import wait_until
 
 CHILD = "iot_stream.cli"
@@ -38,7 +38,7 @@ def _alive(pid: int) -> bool:
 def test_a_part_that_crashes_is_started_again_and_the_others_go_on(
     tmp_path: Path, broker: Broker, prefix: str
 ) -> None:
-    path = write_config(tmp_path, broker.url, prefix)
+    path = write_taught(tmp_path, broker.url, prefix)
     with service(path, tmp_path / "log") as serving:
         wait_until(lambda: len(_parts(serving.pid)) == 3, "three parts")
         before = _parts(serving.pid)
@@ -54,7 +54,7 @@ def test_a_part_that_crashes_is_started_again_and_the_others_go_on(
 def test_parts_end_with_their_supervisor_even_if_it_is_killed(
     tmp_path: Path, broker: Broker, prefix: str
 ) -> None:
-    path = write_config(tmp_path, broker.url, prefix)
+    path = write_taught(tmp_path, broker.url, prefix)
     with service(path, tmp_path / "log") as serving:
         wait_until(lambda: len(_parts(serving.pid)) == 3, "three parts")
         parts = _parts(serving.pid)
@@ -66,7 +66,7 @@ def test_parts_end_with_their_supervisor_even_if_it_is_killed(
 def test_a_second_publisher_on_the_prefix_refuses_to_start(
     tmp_path: Path, broker: Broker, prefix: str
 ) -> None:
-    path = write_config(tmp_path, broker.url, prefix)
+    path = write_taught(tmp_path, broker.url, prefix)
     with service(path, tmp_path / "log"), opened(path) as (_, store):
         wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 60)
         second = subprocess.run(

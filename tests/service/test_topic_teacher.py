@@ -19,7 +19,7 @@ from iot_stream.store import Store
 from tests.service.running import opened, service
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 MINUTE, DAY = 60 * 10**9, 1440
 BEGIN = 1_767_225_600_000_000_000
@@ -113,10 +113,20 @@ def test_a_person_detector_teaches_climate_sensors(broker: Broker, prefix: str, 
             wait_until(lambda: store.registry.newest("office", "all") is not None, "a first student", 90)
             sent += say(connection, prefix, DAY, 3 * DAY, 3.0)  # somebody turned the heating up
             wait_until(lambda: sum(store.journal.readings("office").values()) >= sent, "all readings", 60)
-            wait_until(lambda: _learnt(store), "a student that knows the warmer room", 90)
+            learnt = Learnt(store)
+            wait_until(learnt, "a student that knows the warmer room", 180)
         assert accuracy(store, 1, 2 * DAY) < 0.8
 
 
-def _learnt(store: Store) -> bool:
-    newest = store.registry.newest("office", "all")
-    return newest is not None and newest.version > 1 and accuracy(store, newest.version, 2 * DAY) > 0.95
+class Learnt:
+    """Whether a version knows the warmer room. Each is asked once, for the service wants the processor."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.accuracies = {1: 0.0}
+
+    def __call__(self) -> bool:
+        newest = self._store.registry.newest("office", "all")
+        if newest is not None and newest.version not in self.accuracies:
+            self.accuracies[newest.version] = accuracy(self._store, newest.version, 2 * DAY)
+        return max(self.accuracies.values()) > 0.95

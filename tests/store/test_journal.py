@@ -319,3 +319,23 @@ def test_ids_go_on_after_retention_has_emptied_a_table(store: Store) -> None:
     add_windows(store, 3)
     assert [entry.block.seq for entry in store.journal.after("p", position, 100)] == [4]
     assert store.journal.windows("p", "c", (3, 2), after=newest).starts.tolist() == [3]
+
+
+def test_what_has_been_received_never_falls(store: Store) -> None:
+    append(store, block(0, "boot", 5), block(-1, device="e", count=3, at=1))
+    with store.write() as tx:
+        store.journal.save_known(tx, "p")
+    append(store, block(5, "boot", 4))
+    assert store.journal.received("p") == store.journal.readings("p") == {"d": 9, "e": 3}
+    with store.write() as tx:
+        store.journal.retain(tx, "p", START + 1)
+    assert store.journal.readings("p") == {"e": 3}
+    assert store.journal.received("p") == {"d": 9, "e": 3}
+    append(store, block(0, "boot", 5))
+    assert store.journal.received("p") == {"d": 9, "e": 3}
+
+
+def test_windows_that_are_there_already_are_not_new(store: Store) -> None:
+    with store.write() as tx:
+        assert store.journal.add_windows(tx, "p", "c", "d", windows(1, 2), START) == 2
+        assert store.journal.add_windows(tx, "p", "c", "d", windows(2, 3), START) == 1

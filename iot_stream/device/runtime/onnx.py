@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from iot_stream.device.runtime import Weights
+from iot_stream.device.runtime import Weights, check_weights, check_windows
 from iot_stream.errors import Refused
 
 INPUT = "x"
@@ -55,8 +55,7 @@ class OnnxRuntime:
 
         Raises Refused("incompatible", …) if the windows are not those that the graph was made for.
         """
-        if x.shape[1:] != self._window:
-            raise Refused("incompatible", f"the model takes windows {self._window}, these are {x.shape[1:]}")
+        check_windows(self._window, x)
         windows = np.ascontiguousarray(x, dtype=np.float32)
         self._bound.bind_cpu_input(INPUT, windows)
         self._bound.bind_output(self._output)
@@ -68,12 +67,8 @@ class OnnxRuntime:
         self._bound = self._bind(weights)
 
     def _bind(self, weights: Weights) -> onnxruntime.IOBinding:
-        """A binding that holds its own copy of weights that fit the graph, name by name, shape by shape."""
-        given = {name: tuple(weight.shape) for name, weight in weights.items()}
-        if given != self._shapes:
-            names = sorted(given.keys() | self._shapes)
-            wrong = [name for name in names if given.get(name) != self._shapes.get(name)]
-            raise Refused("incompatible", f"weights that do not fit the graph's inputs: {', '.join(wrong)}")
+        """A binding that holds its own copy of weights that fit the graph."""
+        check_weights(self._shapes, weights)
         bound = self._session.io_binding()
         for name, weight in weights.items():
             bound.bind_cpu_input(name, np.array(weight, dtype=np.float32, order="C"))

@@ -52,7 +52,7 @@ def of(
     settings: DistillSettings,
 ) -> Why:
     """Why `candidate` is not what `running` is."""
-    spec, judged = architecture.spec, evidence.judged
+    spec, judged = architecture.under(candidate).spec, evidence.judged
     named = Units.of_model(architecture.network, spec)
     bands = Bands.of(spec.cut.length, _period(evidence.bootstrap, spec.cut))
     decision, moved, apart = None, None, None
@@ -60,9 +60,13 @@ def of(
         rows = _evenly(
             judged, int(np.clip(SHARE * settings.steps * settings.batch / (2 * POINTS), FEW, MOST))
         )
-        x = spec.model_input(judged.x[rows])
         before, after = (
-            attribution.integrated(architecture.resumed(packed.resume), x, bands, batch=settings.batch)
+            attribution.integrated(
+                architecture.resumed(packed.resume),
+                architecture.under(packed).spec.model_input(judged.x[rows]),
+                bands,
+                batch=settings.batch,
+            )
             for packed in (running, candidate)
         )
         decision = _decision(before, after, named, bands, spec)

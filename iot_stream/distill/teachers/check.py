@@ -3,7 +3,9 @@
 What a broken channel makes it say is not believed, and not learnt from. A teacher is held, and teaches and
 judges nothing, while most of what is new is not to be believed, while it is as good as undecided, or while
 late labels prove it wrong: Wilson's upper bound (JASA 22, 1927) of the share that it gets right is clearly
-below what the same classes let expect from the bootstrap.
+below what the same classes let expect from the bootstrap. Windows of one stretch, in which a device stays in
+one class, tend to be right or wrong together: they count as the fewer independent ones that they are worth
+by Kish's design effect (Survey Sampling, 1965).
 """
 
 from dataclasses import dataclass
@@ -53,6 +55,15 @@ class Lengths:
         for value in np.unique(constant[found]).tolist():
             found &= (constant != value) | (runs > LONGER * max(self.of.get(value, 0), self.others))
         return found
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Windows by which late labels judge, oldest first: `labels` and `devices` are (n,)."""
+
+    logits: Values
+    labels: NDArray[np.int64]
+    devices: NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -109,11 +120,11 @@ def doubt(
     record: Record,
     broken: Mask,
     logits: Values,
-    heard: tuple[Values, NDArray[np.int64]],
+    heard: Heard,
     settings: Trust,
 ) -> str:
     """Why a teacher is held, in words; empty where it is believed. `broken` and `logits` are of the new
-    windows; `heard`: logits and labels (n,) of windows, oldest first, by which late labels judge."""
+    windows."""
     if len(broken) >= settings.n_min and broken.any(axis=1).mean() > 0.5:
         worst = int(broken.mean(axis=0).argmax())
         share = broken[:, worst].mean()
@@ -127,27 +138,58 @@ def doubt(
             return (
                 f"it is hardly sure of anything: its certainty fell from {record.certainty:.2f} to {now:.2f}"
             )
-    return _by_labels(record, *heard, settings)
+    return _by_labels(record, heard, settings)
 
 
-def _by_labels(record: Record, logits: Values, labels: NDArray[np.int64], settings: Trust) -> str:
-    told = np.flatnonzero((labels != NO_LABEL) & spoken(logits))
+def _by_labels(record: Record, heard: Heard, settings: Trust) -> str:
+    labels = heard.labels
+    told = np.flatnonzero((labels != NO_LABEL) & spoken(heard.logits))
     told = told[~np.isnan(record.recall[labels[told]])][-NEWEST:]
     if len(told) < settings.n_min:
         return ""
-    right = int((named(logits[told]) == labels[told]).sum())
-    expected, most = float(record.recall[labels[told]].mean()), wilson(right, len(told))[1]
+    right = named(heard.logits[told]) == labels[told]
+    stretch = stretches(labels[told], heard.devices[told])
+    worth = independent(right, stretch)
+    expected = float(record.recall[labels[told]].mean())
+    most = wilson(float(right.mean()) * worth, worth)[1]
     if most >= expected - settings.drop:
         return ""
-    found = f"{right} of {len(told)} right, at most {most:.0%}"
-    return f"late labels prove it wrong: {found}, where the bootstrap let expect {expected:.0%}"
+    found = f"{right.sum()} of {len(told)} right in {stretch.max() + 1} stretches of one class, at most "
+    return f"late labels prove it wrong: {found}{most:.0%}, where the bootstrap let expect {expected:.0%}"
 
 
-def wilson(right: int, of: int, z: float = Z95) -> tuple[float, float]:
+def stretches(labels: NDArray[np.int64], devices: NDArray[np.str_]) -> NDArray[np.int64]:
+    """(n,) numbers of the stretches, from 0, in which a device stays in one class; windows oldest first."""
+    order = np.argsort(devices, kind="stable")
+    new = np.ones(len(order), bool)
+    new[1:] = (labels[order][1:] != labels[order][:-1]) | (devices[order][1:] != devices[order][:-1])
+    found = np.empty(len(order), np.int64)
+    found[order] = np.cumsum(new) - 1
+    return found
+
+
+def independent(right: Mask, stretch: NDArray[np.int64]) -> float:
+    """How many independent windows the n ≥ 1 are worth that come in stretches: n / (1 + (m - 1)·ρ), with m
+    the mean length of a window's stretch and ρ the intraclass correlation by analysis of variance; 1 where
+    nothing tells it, as where all are right, or all wrong."""
+    n, sizes = len(right), np.bincount(stretch)
+    number, length = len(sizes), float((sizes**2).sum() / n)
+    means = np.bincount(stretch, right) / sizes
+    between = float((sizes * (means - right.mean()) ** 2).sum())
+    within = float((sizes * means * (1 - means)).sum())
+    correlation = 1.0
+    if 1 < number < n and between + within > 0:
+        between, within = between / (number - 1), within / (n - number)
+        size = (n - length) / (number - 1)
+        correlation = min(1.0, max(0.0, (between - within) / (between + (size - 1) * within)))
+    return n / (1 + (length - 1) * correlation)
+
+
+def wilson(right: float, of: float, z: float = Z95) -> tuple[float, float]:
     """Bounds of a share, two-sided 95 % by default."""
     share, square = right / of, z * z / of
     middle = share + square / 2
-    half = z * float(np.sqrt(share * (1 - share) / of + square / (4 * of)))
+    half = z * float(np.sqrt(max(share * (1 - share), 0.0) / of + square / (4 * of)))
     return (middle - half) / (1 + square), (middle + half) / (1 + square)
 
 

@@ -186,14 +186,14 @@ def _many(task: Task, number: int) -> dict[str, Any]:
     lessons = []
     for seed in range(number):
         rows = generator.choice(len(task.x), int(len(task.x) * generator.uniform(*SHARE)), replace=False)
-        lessons.append(Lesson(task.student(seed), task.x[rows], said[rows], None, seed))
+        lessons.append(Lesson(task.student(seed), task.x[rows], said[rows], None, settings, seed))
     alone = [replace(lesson, student=task.student(lesson.seed)) for lesson in lessons]
     clock = Clock()
     for lesson in alone:
         distil(lesson.student, lesson.x, lesson.teacher_logits, None, settings, lesson.seed)
     one_by_one_s, one_by_one_cpu_s = clock.read()
     clock = Clock()
-    distil_together(lessons, settings)
+    distil_together(lessons)
     batched_s, batched_cpu_s = clock.read()
     return {
         "n": number,

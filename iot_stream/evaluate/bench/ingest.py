@@ -4,7 +4,7 @@ loopback, and fed directly."""
 import itertools
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ COLUMNS = (
 )  # fmt: skip
 
 Row = dict[str, Any]
+
+
+def cases(transports: Sequence[str]) -> int:
+    """How many rows there will be."""
+    return len(transports) * len(QOS) * len(READINGS) * len(DEVICES)
 
 
 def rows(transports: Iterable[str], messages: int, folder: Path) -> Iterator[Row]:

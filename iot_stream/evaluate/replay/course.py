@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream import labelling
-from iot_stream.config import Pipeline, Recordings
+from iot_stream.config import Pipeline, Recordings, device_upload
 from iot_stream.distill import drift, outliers, sampler
 from iot_stream.distill.drift import Fresh
 from iot_stream.distill.material import Material
@@ -27,6 +27,7 @@ from iot_stream.evaluate.replay.fleet import LEARNING, STUDENT, Cohort, Fleet, V
 from iot_stream.evaluate.replay.plan import Turn
 from iot_stream.evaluate.replay.releases import Downloads
 from iot_stream.evaluate.replay.stream import Stream
+from iot_stream.evaluate.replay.uploads import Uploads
 from iot_stream.readings import Values
 from iot_stream.recordings import Known
 from iot_stream.service import learning, round
@@ -76,12 +77,14 @@ class Done:
 @dataclass(frozen=True)
 class Course:
     """`student`: the last of the largest cohort. `said`: a rival's class of each window (n,), −1 where it
-    said nothing. `peers`: where they ran, what each tells of itself."""
+    said nothing. `sent` (m, 2): when each message went up (ns), and its bytes. `peers`: where they ran, what
+    each tells of itself."""
 
     seed: int
     prepared: Prepared
     student: Packed
     said: dict[str, NDArray[np.int64]]
+    sent: NDArray[np.int64]
     rounds: list[Done]
     releases: Downloads
     seconds: float
@@ -109,6 +112,7 @@ def run(
     step(ROUNDS, 0.0)
     clock = _Rounds(name, prepared, stream, known, say)
     clock.run(step)
+    stream = replace(stream, taught=clock.stream.taught)
     said |= {lane: clock.fleet.speak(lane, stream) for lane in LEARNING}
     spoken = stream.place >= 0
     said[TEACHER] = np.where(spoken, _classes(clock.logits), -1)
@@ -121,6 +125,7 @@ def run(
         prepared,
         clock.fleet.largest.newest(STUDENT),
         said,
+        clock.uploads.sent if clock.uploads else stream.sent,
         clock.done,
         clock.releases,
         time.perf_counter() - began,
@@ -141,12 +146,16 @@ class _Rounds:
     logits: Values = field(init=False)
     teacher: Teacher = field(init=False)
     releases: Downloads = field(init=False)
+    uploads: Uploads | None = None
     held: dict[str, Leaver] = field(default_factory=dict)
     done: list[Done] = field(default_factory=list)
     _heard: int = -1  # up to this moment the teacher of each time has spoken
 
     def __post_init__(self) -> None:
         first, devices = self.prepared.first, np.unique(self.stream.devices).tolist()
+        if upload := device_upload(self.pipeline):
+            self.uploads = Uploads(self.pipeline, upload, self.stream)
+            self.stream = self.uploads.stream
         self.teacher = self.prepared.teacher
         nothing = np.zeros((1, len(self.prepared.learner.pipeline.classes)), np.float32)
         self.logits = np.concatenate([self.teacher.logits(self.stream.teacher_x), nothing])[self.stream.place]
@@ -168,10 +177,19 @@ class _Rounds:
         recordings = self.pipeline.recordings or Recordings()
         begin, end = int(self.stream.ends.min()), int(self.stream.ends.max())
         fleet = self.fleet
-        for due in plan.turns(self.stream, fleet.cohorts, fleet.of, recordings, self.known, self._look):
+        turns = plan.turns(
+            self.stream, fleet.cohorts, fleet.of, recordings, self.known, self._look, self._send_up
+        )
+        for due in turns:
             self._take(due)
             step(ROUNDS, (due[0].now - begin) / max(1, end - begin))
+        self._send_up(NEVER)
         self._hear(NEVER)
+
+    def _send_up(self, now: int) -> None:
+        """What devices choose by now, with what they run."""
+        if self.uploads:
+            self.uploads.until(now, lambda device: self.fleet.cohorts[self.fleet.of(device)].running)
 
     def _look(self, now: int, rows: NDArray[np.int64], cohort: str) -> Fresh:
         """What teacher and running student say of windows of devices that are not held."""

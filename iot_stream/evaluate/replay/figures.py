@@ -100,7 +100,8 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
         "released": _mean(courses, lambda course: _count(course, "released")),
         "rejected": _mean(courses, lambda course: _count(course, "rejected")),
         "held": _mean(courses, lambda course: _count(course, "held")),
-        "bytes_up": stream.bytes_up,
+        "bytes_read": int(stream.sent[:, 1].sum()),
+        "bytes_up": _mean(courses, lambda course: int(course.sent[:, 1].sum())),
         "bytes_down_per_device": _mean(courses, lambda course: course.releases.bytes_down),
     } | ({"peers": _peers(courses)} if first.peers else {})
 

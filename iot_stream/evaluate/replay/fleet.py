@@ -47,8 +47,10 @@ class Cohort(Waiting):
         return self.versions[lane][-1].packed
 
     def past(self, count: int) -> list[bytes]:
-        versions = self.versions[STUDENT]
-        return [version.packed.resume for version in versions[max(0, len(versions) - count) :]]
+        """The student's last versions of the newest one's form."""
+        spec = self.newest(STUDENT).spec
+        alike = [each.packed.resume for each in self.versions[STUDENT] if each.packed.spec == spec]
+        return alike[max(0, len(alike) - count) :]
 
     def release(self, since: int, packed: Packed) -> None:
         self.versions[STUDENT].append(Version(since, packed))

@@ -149,7 +149,7 @@ def _named(by: str, name: str) -> str:
 
 
 def _traffic(replay: Replay, zero: int) -> Traffic:
-    sent, rounds = replay.stream.sent, replay.courses[0].rounds
+    sent, rounds = replay.courses[0].sent, replay.courses[0].rounds
     devices = len(np.unique(replay.stream.devices))
     edges = np.linspace(int(sent[:, 0].min()), int(sent[:, 0].max()), BINS + 1)
     up = np.concatenate([[0], np.cumsum(sent[:, 1])])

@@ -48,15 +48,18 @@ def turns(
     recordings: Recordings,
     known: list[Known],
     look: Callable[[int, Rows, str], Fresh] | None = None,
+    before: Callable[[int], None] | None = None,
 ) -> Iterator[list[Turn]]:
     """The rounds of a stream, those of one moment together: they are to be run before the next are asked for.
 
     `cohorts` may become more meanwhile; `of`: which of them a device belongs to now. `known`: the labels that
     come late. `look`: what models say at a moment (ns) of windows of a cohort, by their rows, for a trigger
-    that watches. A round costs its budget `round_time`.
+    that watches. `before`: called with each moment first; windows that never come after all are left out. A
+    round costs its budget `round_time`.
     """
     rows = np.argsort(stream.taught, kind="stable")
     rows = rows[stream.taught[rows] < NEVER]
+    delayed = rows[:0]  # what a device sends later than it might have
     moments, begins = np.unique(stream.taught[rows], return_index=True)
     told = sorted(known, key=lambda each: each.at)
     told_at = np.array([each.at for each in told], np.int64)
@@ -64,7 +67,12 @@ def turns(
     for now, seen in zip(moments.tolist(), [*begins[1:].tolist(), len(rows)], strict=True):
         if now < done:
             continue  # the distiller is at work
+        if before:
+            before(now)
         fresh, counted = rows[counted:seen], seen
+        fresh = np.concatenate([delayed, fresh])
+        delayed = fresh[(stream.taught[fresh] > now) & (stream.taught[fresh] < NEVER)]
+        fresh = fresh[stream.taught[fresh] <= now]
         fresh = fresh[np.argsort(stream.ends[fresh], kind="stable")]
         theirs = _by_cohort(stream, fresh, of)
         due: list[Turn] = []

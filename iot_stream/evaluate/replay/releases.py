@@ -5,11 +5,13 @@ from collections.abc import Collection, Iterable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 
+from iot_stream.artifact.blobs import address
+from iot_stream.artifact.pieces import Piece
 from iot_stream.artifact.trust import Scope
 from iot_stream.config.cohorts import ALL
 from iot_stream.distill.student import Packed
 from iot_stream.release.keys import Keys
-from iot_stream.release.sign import Repository, bundle, release_targets
+from iot_stream.release.sign import Delta, Repository, bundle, release_targets
 
 # Nobody trusts this key; a fixed one makes the same releases the same bytes.
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -20,7 +22,7 @@ class Releases:
 
     def __init__(self, pipeline: str, cohort: str = ALL) -> None:
         self._repository = Repository(Keys(CryptoSigner(_KEY), {}), Scope(pipeline, cohort, "stable"))
-        self._held: set[str] = set()
+        self._held: set[Piece] = set()
         self.bytes_down = 0
         self.bundle_bytes = 0
         self.newest_bytes = 0
@@ -29,12 +31,15 @@ class Releases:
     def add(self, packed: Packed, round_id: str, reason: str, now: int) -> int:
         """Releases the next version at the stream time `now` (ns); returns its bytes."""
         self.version += 1
+        delta = Delta(packed.delta, packed.base, packed.accuracy_change) if packed.delta else None
         targets = release_targets(
-            packed.graph, packed.spec, packed.weights, packed.encoding, round_id, reason
+            packed.graph, packed.spec, packed.weights, packed.encoding, round_id, reason, delta=delta
         )
         message, blobs = bundle(self._repository.release(self.version, targets, now), targets)
-        size = len(message) + sum(len(blob) for name, blob in blobs.items() if name not in self._held)
-        self._held |= blobs.keys()
+        whole = address(packed.weights) if delta else ""  # which such a device makes of the delta
+        new = {p: blob for p, blob in blobs.items() if p not in self._held and p.artifact != whole}
+        size = len(message) + sum(map(len, new.values()))
+        self._held |= new.keys()
         self.bundle_bytes = len(message)
         self.newest_bytes = size
         self.bytes_down += size

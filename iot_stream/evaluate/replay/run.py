@@ -11,6 +11,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from iot_stream.config import Pipeline
+from iot_stream.distill import machines
 from iot_stream.errors import ConfigError
 from iot_stream.evaluate.machine import machine
 from iot_stream.evaluate.peers import run as peers
@@ -66,11 +67,12 @@ def run(
         raise ConfigError(f"pipelines.{name}.recordings: no labelled window in the stream to score by")
     work = _Work(seeds, BESIDE_PEERS if beside_peers else 1.0, progress)
     courses = []
-    for number, seed in enumerate(range(pipeline.seed, pipeline.seed + seeds)):
-        work.begin(number)
-        seeded = msgspec.structs.replace(pipeline, seed=seed)
-        known = late_labels(recordings, settings, seed)
-        courses.append(course.run(name, seeded, folder, stream, known, work.step, work.say, beside_peers))
+    with machines.joined((pipeline.cohorts,)):
+        for number, seed in enumerate(range(pipeline.seed, pipeline.seed + seeds)):
+            work.begin(number)
+            seeded = msgspec.structs.replace(pipeline, seed=seed)
+            known = late_labels(recordings, settings, seed)
+            courses.append(course.run(name, seeded, folder, stream, known, work.step, work.say, beside_peers))
     work.finish()
     result = figures.result(stream, courses)
     if beside_peers:

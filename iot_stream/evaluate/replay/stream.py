@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.clock import wall
-from iot_stream.config import Pipeline, Recordings
+from iot_stream.config import Pipeline, Recordings, device_upload
 from iot_stream.cut import Cut
 from iot_stream.formats import Heard
 from iot_stream.formats.telemetry import TelemetryDecoder, encode
@@ -29,7 +29,8 @@ class Stream:
     `x` (n, length, inputs) raw; `arrived` (n,) stream time (ns) of each; `teacher_x` raw windows of the
     teacher, row `place` (n,) of which belongs to a student's window, −1 where it never came; `taught` (n,)
     when both were there. `truth` (n,) the class at a window's end, −1 where nobody knows; `segments` (n,).
-    `sent` (m, 2): when each message of readings came (ns), and its bytes.
+    `sent` (m, 2): when each message of readings came (ns), and its bytes, were all sent; `logged` (m,): is it
+    a logger's? `readings` (n, channels): what goes up with a window, where links cost.
     """
 
     devices: NDArray[np.str_]
@@ -43,13 +44,11 @@ class Stream:
     truth: NDArray[np.int64]
     segments: NDArray[np.str_]
     sent: NDArray[np.int64]
+    logged: NDArray[np.bool_]
+    readings: Values
 
     def __len__(self) -> int:
         return len(self.ends)
-
-    @property
-    def bytes_up(self) -> int:
-        return int(self.sent[:, 1].sum())
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -61,10 +60,16 @@ def observe(recordings: list[Recording], pipeline: Pipeline) -> Stream:
     """Devices speak iot-stream's own telemetry, whatever the sources' formats; nothing gets lost."""
     student_cut, teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
     tables = {cut: _Table(pipeline, cut, wait) for cut, wait in pipeline.cuts.items()}
-    arrived, sent = 0, []
-    for block, size in _blocks(recordings, pipeline):
+    upload = device_upload(pipeline)
+    beside = upload.readings if upload else ()
+    last = _Table(pipeline, Cut(beside, beside, 1, 1), 0) if beside else None
+    arrived, sent, logged = 0, [], []
+    for block, size, is_logged in blocks(recordings, pipeline):
         arrived = max(arrived, int(block.times.max()))
         sent.append((arrived, size))
+        logged.append(is_logged)
+        if last:
+            last.take(block, arrived)
         for table in tables.values():
             table.take(block, arrived)
     student, teacher = tables[student_cut].windows(), tables[teacher_cut].windows()
@@ -89,11 +94,22 @@ def observe(recordings: list[Recording], pipeline: Pipeline) -> Stream:
         truth,
         segments,
         np.array(sent, np.int64).reshape(-1, 2),
+        np.array(logged, np.bool_),
+        _at(last, devices, windows.ends) if last else np.zeros((len(devices), 0), np.float32),
     )
 
 
-def _blocks(recordings: list[Recording], pipeline: Pipeline) -> Iterator[tuple[Block, int]]:
-    """Readings as a collector gets them, through bytes, and how many bytes each message had."""
+def _at(table: "_Table", devices: NDArray[np.str_], ends: Times) -> Values:
+    """(n, channels): the readings of these devices at these times."""
+    names, windows, _ = table.windows()
+    rows = {key: row for row, key in enumerate(zip(names.tolist(), windows.ends.tolist(), strict=True))}
+    keys = zip(devices.tolist(), ends.tolist(), strict=True)
+    return windows.x[[rows[key] for key in keys], 0]
+
+
+def blocks(recordings: list[Recording], pipeline: Pipeline) -> Iterator[tuple[Block, int, bool]]:
+    """Readings as a collector gets them, through bytes, how many bytes each message had, and whether a logger
+    sent it."""
     decoders = [TelemetryDecoder(source, index) for index, source in enumerate(pipeline.sources)]
     numbers: dict[tuple[str, int], int] = {}
     for _, event in script(recordings, pipeline, pipeline.seed):
@@ -109,7 +125,7 @@ def _blocks(recordings: list[Recording], pipeline: Pipeline) -> Iterator[tuple[B
             if not mine or (source.channels and not set(source.channels) & set(event.channels)):
                 continue
             for block in decoders[index].decode(Heard(payload, 0, {"device": event.device})):
-                yield clean(block, wall()), size
+                yield clean(block, wall()), size, event.logger is not None
                 size = 0  # one message, whatever it holds
 
 

@@ -11,6 +11,7 @@ from iot_stream import topics as table
 from iot_stream.ingest.discover import binary, dialects, fields, lines
 from iot_stream.ingest.discover.announced import Announced, announced
 from iot_stream.ingest.discover.heard import Topic
+from iot_stream.ingest.discover.libraries import untried
 from iot_stream.ingest.discover.proof import Finding, Guess, prove
 
 Recogniser = Callable[[Sequence[Topic]], Iterator[Guess]]
@@ -36,12 +37,14 @@ _ASIDE = ("tasmota/discovery/",)  # what devices are, for Home Assistant
 
 @dataclass(frozen=True)
 class Findings:
-    """`unknown` are topics that no source reads; `cut`: there may be more sources."""
+    """`unknown` are topics that no source reads; `cut`: there may be more sources; `untried` are formats
+    whose library is not installed."""
 
     found: list[Finding]
     unknown: list[Topic]
     announced: Announced
     cut: bool = False
+    untried: Sequence[str] = ()
 
 
 def recognise(heard: Sequence[Topic]) -> Findings:
@@ -54,12 +57,12 @@ def recognise(heard: Sequence[Topic]) -> Findings:
     for recogniser in RECOGNISERS:
         for guess in recogniser(left):
             if len(found) >= MOST_SOURCES:
-                return Findings(found, [*left, *unsayable], said, cut=True)
+                return Findings(found, [*left, *unsayable], said, True, untried())
             if finding := prove(guess, heard):
                 found.append(finding)
                 taken = {topic.name for topic in guess.topics}
                 left = [topic for topic in left if topic.name not in taken]
-    return Findings(found, [*left, *unsayable], said)
+    return Findings(found, [*left, *unsayable], said, False, untried())
 
 
 def _is_aside(topic: Topic) -> bool:

@@ -13,6 +13,7 @@ from iot_stream.formats.source import Source
 from iot_stream.formats.sparkplug import TYPES
 from iot_stream.formats.sparkplug_payload import units
 from iot_stream.ingest.discover.heard import Topic
+from iot_stream.ingest.discover.libraries import can_read
 from iot_stream.ingest.discover.names import zone_note
 from iot_stream.ingest.discover.proof import Guess
 from iot_stream.ingest.discover.templates import alike, without_device
@@ -157,7 +158,8 @@ def esphome(topics: Sequence[Topic]) -> Iterator[Guess]:
 
 
 def senml(topics: Sequence[Topic]) -> Iterator[Guess]:
-    for name, read in (("senml", Topic.parsed), ("senml_cbor", _cbor)):
+    readers = {"senml": Topic.parsed} | ({"senml_cbor": _cbor} if can_read("CBOR") else {})
+    for name, read in readers.items():
         packs = {topic.name: [pack for pack in read(topic) if _is_pack(pack)] for topic in topics}
         for group in alike(topic for topic in topics if packs[topic.name]):
             own = [pack for topic in group.topics for pack in packs[topic.name]]

@@ -14,6 +14,7 @@ from iot_stream.formats.source import Source
 from iot_stream.formats.trees import if_number
 from iot_stream.formats.values import UNKNOWN
 from iot_stream.ingest.discover.heard import Kept, Topic
+from iot_stream.ingest.discover.libraries import can_read
 from iot_stream.ingest.discover.names import (
     DEVICES,
     LABELS,
@@ -65,7 +66,8 @@ def fields(topics: Sequence[Topic]) -> Iterator[Guess]:
 
 
 def _look(topic: Topic) -> Iterator[Looked]:
-    for name, parse in (("json", parse_json), ("cbor", parse_cbor)):
+    parsers = {"json": parse_json} | ({"cbor": parse_cbor} if can_read("CBOR") else {})
+    for name, parse in parsers.items():
         messages = []
         for kept in topic.kept:
             try:

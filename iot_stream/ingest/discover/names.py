@@ -20,6 +20,9 @@ QUANTITIES = {
 }  # fmt: skip
 """Quantity → the unit that it mostly has."""
 
+HIGHEST_VOLTS = 1000
+"""Of what sensors are fed with; Zigbee's batteries tell 3000, in mV."""
+
 WORDS = frozenset((
     "state", "status", "data", "telemetry", "tele", "stat", "sensor", "sensors", "reading", "readings",
     "value", "values", "measurement", "measurements", "json", "up", "uplink", "event", "events", "update",
@@ -103,7 +106,10 @@ def channel_names(places: Iterable[str], part: str = "") -> dict[str, str]:
     return named
 
 
-def unit_of(channel: str) -> str:
+def unit_of(channel: str, highest: float = 0) -> str:
+    """That it mostly has, for its highest value."""
+    if channel == "voltage" and highest > HIGHEST_VOLTS:
+        return "mV"
     return QUANTITIES.get(channel, "")
 
 

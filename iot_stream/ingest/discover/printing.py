@@ -76,7 +76,8 @@ def _measured(finding: Finding, name: str, unit: str) -> str:
     series = finding.series.get(name)
     if series is None:
         return ""
-    usual = f"{unit_of(name)}?" if unit_of(name) else ""
+    guess = unit_of(name, series.high)
+    usual = f"{guess}?" if guess else ""
     told = f"{shown_range(series)} {unit or usual}".rstrip()
     few = len(series.devices) < len(finding.devices)
     return f"  # {comment(told)}" + (f"; of {len(series.devices)} of the devices" if few else "")
@@ -103,7 +104,15 @@ def written_rate(hertz: float, digits: int = 3) -> str:
     return f"{float(f'{whole:.{digits}g}'):g}/{unit}"
 
 
+def not_tried(names: Sequence[str]) -> str:
+    """Empty where all could be."""
+    verb = "is" if len(names) == 1 else "are"
+    return f"{', '.join(names)} {verb} not tried: pip install 'iot-stream[formats]'" if names else ""
+
+
 def _rest(findings: Findings) -> Iterator[str]:
+    if said := not_tried(findings.untried):
+        yield said
     silent = findings.announced.silent(
         [topic for each in findings.found for topic in each.guess.topics] + findings.unknown
     )
@@ -113,7 +122,7 @@ def _rest(findings: Findings) -> Iterator[str]:
         unit = f", {sensor.unit}" if sensor.unit else ""
         yield f"  {comment(f'{sensor.device}: {sensor.name}{unit}, on {sensor.topic}')}"
     if findings.cut:
-        yield f"there are more than {MOST_SOURCES} kinds of topics; listen to part of them with --topic"
+        yield f"there are more than {MOST_SOURCES} kinds of topics; listen to part of them with --filter"
     if findings.unknown:
         yield "not recognised:"
     for topic in findings.unknown[:MOST_LISTED]:

@@ -21,7 +21,8 @@ def a_stream() -> Stream:
     devices = np.array(["a", "b"] * 3)
     truth, names = np.full(6, -1), np.full(6, "")
     ends = starts + 9
-    return Stream(devices, starts, ends, x, ends, x, np.arange(6), ends, truth, names, np.array([[0, 1]]))
+    sent, logged, readings = np.array([[0, 1]]), np.zeros(1, np.bool_), np.zeros((6, 0), np.float32)
+    return Stream(devices, starts, ends, x, ends, x, np.arange(6), ends, truth, names, sent, logged, readings)
 
 
 def known(device: str, start: int, end: int, value: int, at: int) -> Known:

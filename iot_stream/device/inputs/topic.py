@@ -1,0 +1,98 @@
+"""A gateway: what a sensor that cannot compute says on a topic, read as the service reads it.
+
+The same decoder, the same order, the same rows: so the windows are those that the service cuts.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from queue import Empty, Full, Queue
+
+from iot_stream import topics
+from iot_stream.address import Address
+from iot_stream.clock import SECOND, wall
+from iot_stream.device.inputs.kinds import Mqtt
+from iot_stream.device.inputs.left_out import LeftOut
+from iot_stream.device.inputs.lines import Rows
+from iot_stream.errors import ConfigError, DataError
+from iot_stream.formats import Conversation, Heard, decoder, format_of
+from iot_stream.hygiene import MAX_PAYLOAD, clean, too_large
+from iot_stream.mqtt import Connection, Message
+from iot_stream.order import Sorter
+from iot_stream.readings import device_name, spoken_name
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 10_000  # messages that have come and are not read yet
+
+
+class Gateway:
+    """Of the sensor that the service knows as `levels["device"]`; `levels` also has prefix and pipeline.
+    Raises ConfigError."""
+
+    def __init__(
+        self, settings: Mqtt, levels: Mapping[str, str], channels: tuple[str, ...], left_out: LeftOut
+    ) -> None:
+        self._device, self._left_out = levels["device"], left_out
+        self._name = spoken_name(self._device)  # where it speaks
+        dialect = format_of(settings.format)
+        template = settings.topic or dialect.topic
+        if not template:
+            raise ConfigError(f"input.topic: is needed: format {settings.format} is spoken anywhere")
+        for level in ("prefix", "pipeline"):
+            template = template.replace(f"{{{level}}}", levels[level])
+        if not (settings.device or settings.devices or dialect.names_device):  # then the topic names it
+            template = template.replace("{device...}", self._name).replace("{device}", self._name)
+        self.template = template
+        try:
+            self._decoder = decoder(settings, 0)
+        except ConfigError as error:
+            raise ConfigError(f"input.{error}") from error
+        self._sorter = Sorter(channels, (0,), int(settings.lateness), 0)
+        self._wait = max(0.1, settings.lateness / SECOND) if settings.lateness else None
+
+    def rows(self, address: Address, client_id: str) -> Iterator[Rows]:
+        """For ever, from the broker at `address`, whenever it is there."""
+        inbox: Queue[tuple[Message, int]] = Queue(BACKLOG)
+
+        def hear(message: Message) -> None:
+            try:
+                inbox.put_nowait((message, wall()))
+            except Full:
+                self._left_out.add("too_fast", f"{BACKLOG} messages wait already")
+
+        connection = Connection(address, client_id, hear)
+        connection.subscribe(topics.filter_of(self.template))
+        connection.start(patient=True)
+        try:
+            while True:
+                try:
+                    message, arrived = inbox.get(timeout=self._wait)
+                except Empty:
+                    found = [self._sorter.idle(wall())]
+                else:
+                    found = self.read(message.topic, message.payload, arrived)
+                    self._answer(connection)
+                yield from (rows for rows in found if len(rows[0]))
+        finally:
+            connection.stop()
+
+    def read(self, topic: str, payload: bytes, arrived: int) -> list[Rows]:
+        """What can go on now; `arrived` in ns."""
+        places = topics.match(self.template, topic)
+        if places is None:
+            return []
+        try:
+            if len(payload) > MAX_PAYLOAD:
+                raise too_large(payload)
+            blocks = self._decoder.decode(Heard(payload, arrived, {"device": self._name} | places))
+            own = [clean(block, wall()) for block in blocks if device_name(block.device) == self._device]
+        except DataError as error:
+            self._left_out.add(error.reason, error.detail)
+            return []
+        return [self._sorter.push(block, arrived) for block in own]
+
+    def _answer(self, connection: Connection) -> None:
+        """A dialect may ask for what it lacks, such as a birth."""
+        if isinstance(self._decoder, Conversation):
+            for topic, payload in self._decoder.asks():
+                connection.publish(topic, payload)

@@ -1,0 +1,133 @@
+"""What runs: parts, releases as devices would take them, and how old the newest reading is."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from iot_stream import topics
+from iot_stream.artifact import trust
+from iot_stream.artifact.trust import Scope
+from iot_stream.clock import SECOND, iso, wall
+from iot_stream.config import Config
+from iot_stream.errors import BrokerError, ConfigError, IotStreamError, Refused
+from iot_stream.mqtt import Connection, Message
+from iot_stream.release.keys import Keys
+from iot_stream.service.doctor.findings import Finding, failed, ok, warn
+from iot_stream.store import Store
+from iot_stream.store.sqlite import FILE
+
+PARTS = ("collector", "distiller", "publisher")
+AHEAD, STALE = 60 * SECOND, 3600 * SECOND
+PATIENCE_S = 5.0
+
+
+def check(config: Config, _: Path) -> Iterator[Finding]:
+    try:
+        retained = _retained(config)
+    except BrokerError:
+        return  # which the broker's own check says
+    yield from _parts(retained)
+    yield from _bundles(config, retained)
+    yield from _readings(config)
+
+
+def _retained(config: Config) -> dict[str, bytes]:
+    """Presences and bundles: a message to ourselves comes behind all that is retained."""
+    found: dict[str, bytes] = {}
+    done = threading.Event()
+    end = f"{topics.SERVICE.of(prefix=config.prefix, part='doctor')}/retained-end"
+
+    def hear(message: Message) -> None:
+        if message.topic == end:
+            done.set()
+        elif message.payload:
+            found[message.topic] = message.payload
+
+    connection = Connection(
+        config.as_part("doctor").address, f"{config.prefix}-doctor-fleet-{wall():x}", hear
+    )
+    for topic in (topics.SERVICE, topics.BUNDLE):
+        connection.subscribe(topic.pattern(prefix=config.prefix))
+    connection.subscribe(end)
+    connection.start()
+    try:
+        connection.publish_and_wait(end, b"")
+        done.wait(PATIENCE_S)
+    finally:
+        connection.stop()
+    return found
+
+
+def _parts(retained: dict[str, bytes]) -> Iterator[Finding]:
+    said = {}
+    for topic, payload in retained.items():
+        if levels := topics.SERVICE.levels(topic):
+            try:
+                said[levels["part"]] = topics.decode(topics.Service, payload)
+            except msgspec.DecodeError as error:
+                yield warn("parts", f"{topic}: not understood: {error}", "who writes there? see `broker-acl`")
+    for part in PARTS:
+        running = {name: each for name, each in said.items() if name.split("-")[0] == part and each.online}
+        if not running:
+            ended = said.get(part)
+            when = f"ended at {iso(ended.since)}" if ended and ended.since else "was never there"
+            yield failed(f"parts.{part}", when, "`iot-stream serve`, and look at what it says")
+        for name, each in running.items():
+            if each.fault:
+                yield failed(f"parts.{name}", each.fault, "mend that; it goes on by itself")
+            elif each.since > wall() + AHEAD:
+                yield warn(f"parts.{name}", f"its clock on {each.host} is ahead of ours", "set both by NTP")
+            else:
+                yield ok(f"parts.{name}", f"runs on {each.host} since {iso(each.since)}")
+
+
+def _bundles(config: Config, retained: dict[str, bytes]) -> Iterator[Finding]:
+    """Would a device that is set up now take what the broker keeps?"""
+    try:
+        root = Keys.load(config.keys_folder).newest_root
+    except ConfigError:
+        return  # which the check of keys says
+    for topic, payload in sorted(retained.items()):
+        levels = topics.BUNDLE.levels(topic)
+        if not levels or levels["pipeline"] not in config.pipelines:
+            continue
+        scope = Scope(levels["pipeline"], levels["cohort"], levels["slot"])
+        name = f"release.{scope}"
+        try:
+            verified = trust.verify({}, root, trust.unpack_bundle(payload), scope, wall())
+        except Refused as refused:
+            remedy = "is the publisher running, on this broker and with these keys?"
+            yield failed(name, f"a new device would refuse it: {refused}", remedy)
+        else:
+            yield ok(name, f"{len(payload)} bytes, {', '.join(sorted(verified.targets))}")
+
+
+def _readings(config: Config) -> Iterator[Finding]:
+    place = config.store_place
+    if isinstance(place, Path) and not (place / FILE).exists():
+        return
+    try:
+        store = Store(place)
+    except IotStreamError:
+        return  # which the check of the store says
+    try:
+        for name, pipeline in config.pipelines.items():
+            yield _newest(name, store.journal.now(name), live=pipeline.clock == "wall")
+    finally:
+        store.close()
+
+
+def _newest(pipeline: str, newest: int, *, live: bool) -> Finding:
+    name = f"readings.{pipeline}"
+    if not newest:
+        return warn(name, "none yet", "do devices publish? `iot-stream discover` shows what is said")
+    age = wall() - newest
+    if live and age < -AHEAD:
+        told = f"the newest is {-age / SECOND:.0f} s from the future"
+        return warn(name, told, "a device's clock is ahead: set it by NTP")
+    if live and age > STALE:
+        told = f"the newest is of {iso(newest)}"
+        return warn(name, told, "do devices publish? see `iot-stream monitor`, `iot-stream quarantine`")
+    return ok(name, f"the newest is of {iso(newest)}")

@@ -1,0 +1,56 @@
+"""Each page of docs/sensors, played: its configuration, its commands, and what it says that one sees, with
+sensors that speak its format."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from iot_stream.service.broker import start
+from tests.docs import sensors
+from tests.docs.pages import ROOT, blocks
+from tests.docs.sensors import Sensors, Sparkplug, Speak
+from tests.docs.terminal import at_broker, terminals
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not shutil.which("mosquitto_sub"), reason="apt-get install mosquitto mosquitto-clients"
+    ),
+]
+
+FOLDER = ROOT / "docs" / "sensors"
+PAGES = {
+    "zigbee2mqtt": lambda: sensors.zigbee2mqtt,
+    "tasmota": lambda: sensors.tasmota,
+    "esphome": lambda: sensors.esphome,
+    "sparkplug": Sparkplug,
+    "json": lambda: sensors.plain_json,
+}
+UNTIMED = {"esphome"}
+QUICK = {"zigbee2mqtt", "json"}
+"""Played each time; the others take a minute each."""
+
+
+def closer(text: str) -> str:
+    """Sensors that tell no time cannot tell hours in a moment: what belongs together comes closer."""
+    return text.replace("join: 2 s", "join: 50 ms")
+
+
+@pytest.mark.parametrize(
+    "name", [each if each in QUICK else pytest.param(each, marks=pytest.mark.long) for each in PAGES]
+)
+def test_a_page_of_a_sensor_is_as_it_says(name: str, tmp_path: Path) -> None:
+    speak: Callable[[], Speak] = PAGES[name]
+    with (
+        start(tmp_path / "broker") as broker,
+        terminals(tmp_path, lambda text: closer(at_broker(broker.url)(text))) as played,
+        Sensors(broker.url, speak(), timed=name not in UNTIMED),
+    ):
+        played.play(blocks(FOLDER / f"{name}.md"))
+
+
+def test_every_page_of_a_sensor_is_played() -> None:
+    assert {page.stem for page in FOLDER.glob("*.md")} == set(PAGES)

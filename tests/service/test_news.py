@@ -1,0 +1,41 @@
+"""What is new to a round: each window judges in one, however late it was spoken of; and what it tells."""
+
+import logging
+import re
+
+import pytest
+
+from iot_stream.clock import SECOND
+from iot_stream.service import round
+from tests.service.by_hand import ByHand
+from tests.service.running import NAME
+
+pytestmark = pytest.mark.slow
+
+
+def test_windows_whose_words_come_later_than_the_next_round_judge_in_it(service: ByHand) -> None:
+    late = 1000 * SECOND
+    for _ in range(3):
+        service.hear(60, late=late)
+        assert service.round()[0] in ("released", "rejected")
+    judged = [each.report["gate"]["windows"] for each in service.store.registry.rounds(NAME)[1:]]
+    assert judged == [judged[0]] * 3
+
+
+def test_what_has_judged_is_new_no_more(service: ByHand) -> None:
+    service.hear(60)
+    assert service.round()[0] in ("released", "rejected")
+    assert service.round()[0] == "held"
+    assert service.store.registry.rounds(NAME)[-1].report["gate"]["windows"] == 0
+
+
+def test_a_round_that_takes_its_time_tells_its_losses(
+    service: ByHand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(round, "TELL_S", 0.0)
+    service.hear(60)
+    with caplog.at_level(logging.INFO, "iot_stream.service.chronicle"):
+        service.round()
+    steps = [each for each in caplog.messages if "distillation step" in each]
+    assert len(steps) == 30
+    assert re.fullmatch(r"tiny-all-0001 progress distillation step 30 of 30: soft \d\.\d{4}.*", steps[-1])
