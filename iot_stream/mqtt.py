@@ -276,3 +276,6 @@ class Connection:
             self._stopping = True
         self._client.disconnect()
         self._client.loop_stop()
+        # paho closes the sockets by which it wakes its thread when the client goes: here, and not at some
+        # later collection of garbage.
+        self._client = self._make(self._client.protocol)
