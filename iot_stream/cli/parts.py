@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -9,8 +10,8 @@ import msgspec
 
 from iot_stream import logs
 from iot_stream.cli.common import config_option, opened, until_part_stopped, until_stopped
-from iot_stream.config import Metrics, load
-from iot_stream.errors import ConfigError
+from iot_stream.config import Config, Metrics, load
+from iot_stream.errors import BrokerError, ConfigError
 
 PARTS = ("collect", "distill", "publish")
 
@@ -30,6 +31,7 @@ def serve(path: Path, quiet: bool) -> None:
     from iot_stream.service.supervisor import serve as supervise
 
     config = load(path)
+    _refuse_a_second(config)
     keys = config.keys_folder
     if not keys.exists():
         Keys.create(keys, root_keys=1, root_threshold=1)
@@ -41,6 +43,17 @@ def serve(path: Path, quiet: bool) -> None:
     parts = [*PARTS, *(name for name in ("metrics", "dashboard") if getattr(config, name))]
     stopping = until_stopped()
     sys.exit(supervise(path, tuple(parts), ("--quiet",) if quiet else (), stopping))
+
+
+def _refuse_a_second(config: Config) -> None:
+    """Before its collector takes the messages of the one that is at work."""
+    from iot_stream.presence import Presence
+
+    presence, other = Presence(config.prefix, "publisher"), None
+    with suppress(BrokerError):  # no broker yet: each part says so, and tries again
+        other = presence.other(config.as_part("publisher").address)
+    if other:
+        raise presence.taken(other)
 
 
 @click.command()

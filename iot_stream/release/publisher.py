@@ -62,11 +62,13 @@ class Publisher:
 
     def run(self, stopping: threading.Event) -> None:
         """Until `stopping`; raises BrokerError if another publisher is at work on the same prefix."""
-        self._connection.subscribe(topics.SERVICE.of(prefix=self._config.prefix, part="publisher"))
+        if other := self._presence.other(self._config.address):
+            raise self._presence.taken(other)
         self._connection.start()
         try:
             self._sync(stopping)
             self._presence.say_online(self._connection)
+            self._connection.subscribe(self._presence.topic)
             log.info("publisher: at work at %s", self._config.address)
             for name in self._config.pipelines:
                 for topic in (topics.STATUS, topics.REPORT, topics.BUNDLE, topics.BLOB):
@@ -116,18 +118,6 @@ class Publisher:
             if message.topic == echo:
                 return
             self._take(message)
-
-    def _refuse_a_second(self, payload: bytes) -> None:
-        """Also while this one runs: another may have begun while it was away from the broker."""
-        try:
-            other = topics.decode(topics.Service, payload)
-        except msgspec.DecodeError:
-            return
-        if other.online and other.instance != self._presence.instance:
-            raise BrokerError(
-                f"a publisher is at work on prefix {self._config.prefix!r}: {other.instance} "
-                f"on {other.host}; stop it, or choose another `prefix`"
-            )
 
     def _mend(self) -> None:
         """What the broker retains becomes what the registry says."""
@@ -238,8 +228,7 @@ class Publisher:
             return
 
     def _take(self, message: Message) -> None:
-        if message.topic == self._presence.topic:
-            self._refuse_a_second(message.payload)
+        self._presence.answer(message, self._connection)
         self._shelf.heard(message)
         if self._announcer:
             self._announcer.heard(message)

@@ -191,6 +191,22 @@ def test_a_second_publisher_refuses(broker: Broker, prefix: str, store: Store, t
             Publisher(settings, store, tmp_path / "keys").run(threading.Event())
 
 
+def test_one_that_died_with_the_broker_does_not_hinder_the_next(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    """Its Last Will was never sent, and what is retained says for ever that it is there."""
+    topic = topics.SERVICE.of(prefix=prefix, part="publisher")
+    dead = topics.encode(topics.Service(True, "dead", "here", wall()))
+    with listening(broker.url, prefix) as listener:
+        listener.connection.publish_and_wait(topic, dead, retain=True)
+        with publishing(config(broker.url, prefix, tmp_path), store, tmp_path):
+            wait_until(lambda: listener.retained[topic] != dead, "the next one is at work", 30)
+            # The Last Will of one whose connection hung comes late: who is at work says so again.
+            late = topics.encode(topics.Service(False, "dead", "here", wall()))
+            listener.connection.publish_and_wait(topic, late, retain=True)
+            wait_until(lambda: topics.decode(topics.Service, listener.retained[topic]).online, "still there")
+
+
 def test_what_devices_say_is_written_down(broker: Broker, prefix: str, store: Store, tmp_path: Path) -> None:
     settings = config(broker.url, prefix, tmp_path)
     levels = {"prefix": prefix, "pipeline": "p", "device": "d"}

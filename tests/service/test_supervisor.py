@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from iot_stream import topics
+from iot_stream.address import Broker as BrokerSettings
+from iot_stream.mqtt import Connection, Message
 from iot_stream.service.broker import Broker
 from tests.service.running import NAME, opened, service, write_config, write_taught
 from tests.waiting import wait_until
@@ -78,6 +81,37 @@ def test_a_second_publisher_on_the_prefix_refuses_to_start(
         )
     assert second.returncode == 3
     assert "a publisher is at work" in second.stderr
+
+
+def test_a_second_service_on_the_prefix_refuses_and_leaves_the_first_as_it_was(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
+    path = write_taught(tmp_path, broker.url, prefix)
+    heard: list[Message] = []
+    listener = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-listener", heard.append)
+    listener.subscribe(topics.SERVICE.pattern(prefix=prefix))
+
+    def parts() -> dict[str, tuple[bool, str]]:
+        said = {m.topic: topics.decode(topics.Service, m.payload) for m in heard}
+        return {topic: (each.online, each.instance) for topic, each in said.items()}
+
+    listener.start()
+    try:
+        with service(path, tmp_path / "log"):
+            wait_until(lambda: sum(online for online, _ in parts().values()) == 3, "three parts", 60)
+            before = parts()
+            second = subprocess.run(
+                [sys.executable, "-m", CHILD, "serve", "--config", str(path)],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert second.returncode == 3
+            assert "a publisher is at work on prefix" in second.stderr
+            wait_until(lambda: parts() == before, "each part says again that it is there")
+    finally:
+        listener.stop()
 
 
 def test_a_wrong_configuration_ends_at_once_with_its_place(tmp_path: Path) -> None:
