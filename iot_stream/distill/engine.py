@@ -53,7 +53,9 @@ class Engine:
         dropout, comes from the seed; a GPU takes only kernels that give the same sums each time."""
         with ExitStack() as stack:
             if self.device != CPU:
-                stack.enter_context(torch.backends.cudnn.flags(benchmark=False, deterministic=True))
+                stack.enter_context(
+                    torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+                )
             stack.enter_context(torch.random.fork_rng(devices=[] if self.device == CPU else None))
             torch.manual_seed(seed)
             model.to(self.device)
@@ -61,6 +63,18 @@ class Engine:
                 yield
             finally:
                 model.to(CPU)
+
+
+def chance(device: torch.device) -> Tensor:
+    """Where the random numbers of a network on that device stand."""
+    return torch.get_rng_state() if device == CPU else torch.cuda.get_rng_state(device)
+
+
+def take_chance(device: torch.device, state: Tensor) -> None:
+    if device == CPU:
+        torch.set_rng_state(state)
+    else:
+        torch.cuda.set_rng_state(state, device)
 
 
 def _has_matrix_units(device: torch.device) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from iot_stream.config.learning import DistillSettings, Hardware, TrainSettings
 from iot_stream.distill.checkpoints import Checkpoints
-from iot_stream.distill.engine import CPU, Engine
+from iot_stream.distill.engine import CPU, Engine, chance, take_chance
 from iot_stream.distill.fusion import MovingAverage, pull
 from iot_stream.distill.losses import NO_LABEL, Parts, combined, cross_entropy, regressor
 from iot_stream.distill.models.features import overheard
@@ -227,6 +227,7 @@ def _descend(
 ) -> Trained:
     """The loop itself: draw, loss, back, step, rate, average; then eval mode."""
     started, cpu_started = time.perf_counter(), time.process_time()
+    device = learning[0].device
     optimiser = torch.optim.AdamW(learning, lr=settings.rate, weight_decay=settings.weight_decay, fused=True)
     steps, done, windows = pace.end, 0, 0
     totals: list[Tensor] = []
@@ -235,10 +236,10 @@ def _descend(
         model.load_state_dict(kept["model"])
         optimiser.load_state_dict(kept["optimiser"])
         draw.restore(kept["draw"])
-        torch.set_rng_state(kept["chance"])
+        take_chance(device, kept["chance"])
         done, windows = kept["done"], kept["windows"]
         # Losses of before go where those to come will be: on a GPU the two are put together.
-        history = {n: list(values.to(learning[0].device).unbind()) for n, values in kept["history"].items()}
+        history = {n: list(values.to(device).unbind()) for n, values in kept["history"].items()}
     while done < pace.end:
         optimiser.param_groups[0]["lr"] = pace.rate(done)
         rows = draw()
@@ -261,7 +262,7 @@ def _descend(
                     "model": model.state_dict(),
                     "optimiser": optimiser.state_dict(),
                     "draw": draw.state(),
-                    "chance": torch.get_rng_state(),
+                    "chance": chance(device),
                     "done": done,
                     "windows": windows,
                     "history": {name: torch.stack(values) for name, values in history.items()},

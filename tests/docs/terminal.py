@@ -73,6 +73,7 @@ class Terminals:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_heeds_ctrl_c,
             )
         self._running.append((command, process, log))
         goes_on = bool(GOES_ON.search(command))
@@ -102,6 +103,11 @@ class Terminals:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
+
+
+def _heeds_ctrl_c() -> None:
+    """As in a terminal: what a script starts in the background, and all below it, would ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def commands(console: str) -> Iterator[tuple[str, list[str]]]:

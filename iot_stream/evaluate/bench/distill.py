@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from iot_stream.config import Pipeline
 from iot_stream.config.learning import DistillSettings
 from iot_stream.distill.cohorts import Lesson, distil_together
+from iot_stream.distill.engine import CPU, Engine
 from iot_stream.distill.models import build
 from iot_stream.distill.teachers.network import NetworkMember
 from iot_stream.distill.trainer import distil, predict
@@ -154,8 +155,12 @@ def plain_loop(
     steps: int,
     seed: int,
 ) -> None:
-    """Knowledge distillation as tutorials write it: both nets in every step, float32, all steps."""
-    inputs, seen = torch.from_numpy(x), torch.from_numpy(teacher_x)
+    """Knowledge distillation as tutorials write it: both nets in every step, float32, all steps; on a GPU
+    where ours is."""
+    device = Engine.of(settings, student).device
+    student.to(device)
+    teacher.to(device)
+    inputs, seen = torch.from_numpy(x).to(device), torch.from_numpy(teacher_x).to(device)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(student.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -175,7 +180,8 @@ def plain_loop(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    student.eval()
+    student.eval().to(CPU)
+    teacher.to(CPU)
 
 
 def _many(task: Task, number: int) -> dict[str, Any]:
