@@ -50,6 +50,11 @@ def check(path: Path) -> None:
             click.echo(
                 f"  gate     {needed} windows judge, at most half of the new ones: {2 * needed} a round"
             )
+            if 0 < triggers.at_least < 2 * needed:
+                click.echo(
+                    f"           a round on {triggers.at_least} (`triggers.at_least`) can only be held, "
+                    "unless late labels judge; leave it out, or lower `gate.n_min`"
+                )
         bootstrap = pipeline.recordings and pipeline.recordings.bootstrap
         if not bootstrap and not pipeline.teacher.own and pipeline.teacher.arch not in MADE_ELSEWHERE:
             click.echo(

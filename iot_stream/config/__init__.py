@@ -16,10 +16,10 @@ from iot_stream.config.settings import (
     Pipeline,
     Sample,
     Task,
-    Triggers,
     Trust,
     Window,
 )
+from iot_stream.config.triggers import Triggers
 from iot_stream.config.uploading import device_upload, sampled_source
 from iot_stream.config.watching import Dashboard, HomeAssistant, Metrics
 from iot_stream.formats.source import Source

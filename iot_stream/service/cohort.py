@@ -23,14 +23,14 @@ class Cohort:
     def __init__(self, chronicle: Chronicle, prepared: Prepared) -> None:
         self.chronicle, self._prepared, self.scored = chronicle, prepared, 0
         self._known: int | None = None  # end of the newest window that the last round knew
-        self.trigger = Trigger(prepared.learner.pipeline.triggers, 0, 0, prepared.learner.bootstrap.x)
+        self.trigger = Trigger.of(prepared.learner.pipeline, 0, 0, prepared.learner.bootstrap.x)
 
     def go_on(self) -> None:
         """Where the trigger stood when the last process ended; `scored` is what it was then."""
         rounds, learner = self.chronicle.rounds, self._prepared.learner
         last = rounds[-1].stream_started if rounds else 0
         seen = self.scored if last else 0
-        self.trigger = Trigger(learner.pipeline.triggers, last, seen, learner.bootstrap.x)
+        self.trigger = Trigger.of(learner.pipeline, last, seen, learner.bootstrap.x)
         for before in rounds:
             if cost := before.report.get("cost"):
                 self.trigger.spent(before.stream_started, cost["cpu_seconds"])

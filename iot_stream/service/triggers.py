@@ -6,7 +6,9 @@ with an alarm, as the adaptive training rate of Khani et al. has it ("Real-time 
 devices via adaptive model streaming", ICCV 2021, arXiv 2006.06628).
 """
 
-from iot_stream.config import Triggers
+import msgspec
+
+from iot_stream.config import Pipeline, Triggers
 from iot_stream.distill.drift import Fresh, Watch
 from iot_stream.readings import Values
 from iot_stream.service.budget import Budget
@@ -31,6 +33,13 @@ class Trigger:
         self._watch: Watch | None = None
         if settings.drift and reference is not None:
             self._watch = Watch(settings.drift, settings.watch, settings.delta, settings.rise, reference)
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, last_round: int, seen: int, reference: Values) -> "Trigger":
+        """With no round that the gate could only hold, unless the settings ask for it."""
+        at_least = pipeline.triggers.at_least or 2 * pipeline.gate.n_min
+        settings = msgspec.structs.replace(pipeline.triggers, at_least=at_least)
+        return cls(settings, last_round, seen, reference)
 
     @property
     def watches(self) -> bool:

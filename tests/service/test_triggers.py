@@ -1,10 +1,11 @@
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_stream.clock import SECOND
-from iot_stream.config import Triggers
+from iot_stream.config import Gate, Pipeline, Task, Triggers, Window
 from iot_stream.distill.drift import Fresh
 from iot_stream.service.budget import Budget
 from iot_stream.service.triggers import Trigger
@@ -162,3 +163,17 @@ def test_the_budget_is_kept_between_any_two_moments(rounds: list[tuple[int, floa
             total = sum(cost for _, cost in spent[first : last + 1])
             time = spent[last][0] - spent[first][0] + HOUR
             assert total <= share * time / SECOND + largest + 1e-6
+
+
+def test_by_itself_no_round_starts_that_the_gate_could_only_hold():
+    every = Triggers(every=Duration(10 * SECOND))
+    for triggers, fewest in ((every, 80), (msgspec.structs.replace(every, at_least=30), 30)):
+        pipeline = Pipeline(
+            window=Window(length=1),
+            task=Task(classify=("a", "b")),
+            triggers=triggers,
+            gate=Gate(n_min=40),
+        )
+        trigger = Trigger.of(pipeline, 0, 0, REFERENCE)
+        assert trigger.reason(100 * SECOND, fewest - 1) is None
+        assert trigger.reason(100 * SECOND, fewest) == "period"

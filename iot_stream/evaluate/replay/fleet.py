@@ -37,9 +37,8 @@ class Cohort(Waiting):
     """`versions` of each lane, in order; `running` is the student's newest."""
 
     def __init__(self, prepared: Prepared, versions: dict[str, list[Version]], scored: int = 0) -> None:
-        super().__init__(
-            Trigger(prepared.learner.pipeline.triggers, 0, 0, prepared.learner.bootstrap.x), scored
-        )
+        learner = prepared.learner
+        super().__init__(Trigger.of(learner.pipeline, 0, 0, learner.bootstrap.x), scored)
         self.versions = versions
         self.running: Model = self.newest(STUDENT).model()
 
