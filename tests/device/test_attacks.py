@@ -38,7 +38,7 @@ from tests.device.fleet import (
 # --- arbitrary software
 
 
-def test_unsigned(fleet: Fleet) -> None:
+def test_arbitrary_software_unsigned(fleet: Fleet) -> None:
     for role in trust.ROLES:
         payload = fleet.publish(fleet.repository.version + 1)
         fleet.refuses(
@@ -46,7 +46,7 @@ def test_unsigned(fleet: Fleet) -> None:
         )
 
 
-def test_altered_metadata(fleet: Fleet) -> None:
+def test_arbitrary_software_by_altered_metadata(fleet: Fleet) -> None:
     payload = fleet.publish(3)
     for role in trust.ROLES:
         name = f"{role}.json"
@@ -58,7 +58,7 @@ def test_altered_metadata(fleet: Fleet) -> None:
     fleet.refuses(edited(payload, "targets.json", poison), "unsigned")
 
 
-def test_altered_weights(fleet: Fleet) -> None:
+def test_arbitrary_software_by_altered_weights(fleet: Fleet) -> None:
     payload = fleet.publish(3)
     name = weights_blob(payload)
     changes: list[Callable[[bytes], bytes]] = [
@@ -71,14 +71,14 @@ def test_altered_weights(fleet: Fleet) -> None:
         fleet.refuses(altered(payload, name, change), "altered")
 
 
-def test_altered_graph_beside_the_bundle(fleet: Fleet) -> None:
+def test_arbitrary_software_by_an_altered_graph_beside_the_bundle(fleet: Fleet) -> None:
     content = {**targets(3), "graph.onnx": Target(b"a new graph")}
     payload, apart = bundle(fleet.repository.release(3, content, NOW), content)
     fleet.apart = {piece.sha256: data + b"!" for piece, data in apart.items()}
     fleet.refuses(payload, "altered")
 
 
-def test_signed_with_other_keys(fleet: Fleet, foreign: Keys) -> None:
+def test_arbitrary_software_signed_with_other_keys(fleet: Fleet, foreign: Keys) -> None:
     fleet.refuses(fleet.publish(9, repository=Repository(foreign, SCOPE)), "unsigned")
 
 
@@ -92,16 +92,16 @@ def test_a_foreign_root_in_the_chain(fleet: Fleet, foreign: Keys) -> None:
     fleet.refuses(payload, "unsigned")
 
 
-# --- rollback, freeze, mix-and-match
+# --- rollback
 
 
-def test_an_older_bundle(fleet: Fleet) -> None:
+def test_rollback_to_an_older_bundle(fleet: Fleet) -> None:
     second = Repository(fleet.keys, SCOPE)
     old = fleet.publish(1, repository=second)
     fleet.refuses(old, "older")
 
 
-def test_an_older_version_under_newer_metadata(fleet: Fleet) -> None:
+def test_rollback_to_an_older_version_under_newer_metadata(fleet: Fleet) -> None:
     forgetful = Repository(fleet.keys, SCOPE)
     forgetful.release(1, targets(1), NOW)
     forgetful.renew(NOW)
@@ -110,7 +110,7 @@ def test_an_older_version_under_newer_metadata(fleet: Fleet) -> None:
     fleet.repository = Repository(fleet.keys, SCOPE, trust.unpack_bundle(payload))
 
 
-def test_the_same_version_with_other_weights(fleet: Fleet) -> None:
+def test_rollback_to_the_same_version_with_other_weights(fleet: Fleet) -> None:
     forgetful = Repository(fleet.keys, SCOPE)
     for version in (1, 2):
         forgetful.release(version, targets(version, b"other weights"), NOW)
@@ -119,11 +119,14 @@ def test_the_same_version_with_other_weights(fleet: Fleet) -> None:
     fleet.repository = Repository(fleet.keys, SCOPE, trust.unpack_bundle(payload))
 
 
-def test_expired(fleet: Fleet) -> None:
+# --- freeze
+
+
+def test_freeze(fleet: Fleet) -> None:
     fleet.refuses(fleet.publish(3, now=NOW - 31 * DAY), "expired")
 
 
-def test_expired_by_the_callers_clock(fleet: Fleet) -> None:
+def test_freeze_by_the_callers_clock(fleet: Fleet) -> None:
     fleet.refuses(fleet.publish(3), "expired", now=NOW + 31 * DAY)
 
 
@@ -135,6 +138,9 @@ def test_a_device_that_restarts_with_expired_metadata_runs_what_it_has(keys: Key
     assert fleet.runs() == 1
 
 
+# --- mix-and-match
+
+
 def test_mix_and_match(fleet: Fleet) -> None:
     """Trap: refresh is not transactional; timestamp and snapshot of a refused bundle must not stick."""
     old, new = trust.unpack_bundle(fleet.publish(3)), trust.unpack_bundle(fleet.publish(4))
@@ -142,6 +148,9 @@ def test_mix_and_match(fleet: Fleet) -> None:
         mixed = trust.pack_bundle({**new, f"{role}.json": old[f"{role}.json"]})
         fleet.refuses(mixed, "older")
     assert fleet.apply(trust.pack_bundle(old)) is not None  # still acceptable: nothing advanced
+
+
+# --- clocks
 
 
 def test_a_clock_set_back_does_not_thaw_stale_metadata(fleet: Fleet) -> None:
@@ -158,13 +167,15 @@ def test_a_clock_far_ahead_does_not_block_the_device_for_ever(fleet: Fleet) -> N
     assert fleet.apply(payload) is not None
 
 
-# --- wrong recipient
+# --- wrong software
 
 
 @pytest.mark.parametrize(
     "scope", [Scope("office", "north"), Scope("bearing", "all"), Scope("office", "all", "canary")], ids=str
 )
-def test_another_scopes_bundle_with_the_same_keys(fleet: Fleet, tmp_path: Path, scope: Scope) -> None:
+def test_wrong_software_another_scopes_bundle_with_the_same_keys(
+    fleet: Fleet, tmp_path: Path, scope: Scope
+) -> None:
     """Trap: with shared keys TUF itself accepts it, and then refuses the device's own."""
     repository = Repository(fleet.keys, scope)
     for version in range(1, 9):
@@ -175,13 +186,37 @@ def test_another_scopes_bundle_with_the_same_keys(fleet: Fleet, tmp_path: Path, 
     fresh.refuses(payload, "foreign")
 
 
-def test_one_role_of_another_scope_is_enough(fleet: Fleet) -> None:
+def test_wrong_software_one_role_of_another_scope_is_enough(fleet: Fleet) -> None:
     repository = Repository(fleet.keys, Scope("office", "north"))
     for version in range(1, 4):
         foreign = trust.unpack_bundle(fleet.publish(version, repository=repository))
     own = trust.unpack_bundle(fleet.publish(3))
     for role in trust.ROLES:
         fleet.refuses(trust.pack_bundle({**own, f"{role}.json": foreign[f"{role}.json"]}), "foreign")
+
+
+# --- extraneous dependencies
+
+
+def test_extraneous_dependencies(fleet: Fleet) -> None:
+    """What comes along and nobody has signed is not kept, under whatever name."""
+    evil = b"loaded by whoever finds it"
+    beside = {
+        f"blob/{blobs.address(evil)}": evil,
+        f"blob/{blobs.address(GRAPH)}": evil,
+        "blob/../../evil": evil,
+        "evil.json": evil,
+        "9.root.json": evil,
+    }
+    before = set(fleet.disk())
+    entries = trust.unpack_bundle(fleet.publish(3))
+    fleet.refuses(trust.pack_bundle({**entries, "2.root.json": evil}), "malformed")
+    assert fleet.apply(trust.pack_bundle({**beside, **entries})) is not None
+    assert fleet.runs() == 3
+    assert all(evil not in content for content in fleet.disk().values())
+    news = {Path(path).name for path in set(fleet.disk()) - before}
+    assert blobs.address(evil) not in news
+    assert not any("evil" in name for name in news)
 
 
 # --- junk, endless data
@@ -208,16 +243,16 @@ def test_missing_and_broken_entries(fleet: Fleet) -> None:
             fleet.refuses(trust.pack_bundle({**entries, name: junk}), "malformed")
 
 
-def test_endless_bundle(fleet: Fleet) -> None:
+def test_endless_data_as_a_bundle(fleet: Fleet) -> None:
     fleet.refuses(zlib.compress(bytes(50_000_000)), "too_large")
 
 
-def test_endless_metadata(fleet: Fleet) -> None:
+def test_endless_data_in_metadata(fleet: Fleet) -> None:
     padded = altered(fleet.publish(3), "timestamp.json", lambda data: data + b" " * 100_000)
     fleet.refuses(padded, "too_large")
 
 
-def test_an_artifact_beyond_the_limit_is_refused_before_it_is_asked_for(fleet: Fleet) -> None:
+def test_endless_data_an_artifact_beyond_the_limit_is_refused_before_it_is_asked_for(fleet: Fleet) -> None:
     content = {**targets(3), "graph.onnx": Target(bytes(5000))}
     payload, _ = bundle(fleet.repository.release(3, content, NOW), content)
     root = fleet.keys.newest_root

@@ -59,6 +59,20 @@ def test_key_compromise(fleet: Fleet, folder: Path) -> None:
     fleet.refuses(fleet.publish(10**6 + 1, repository=thief), "unsigned")
 
 
+def test_a_withheld_root(fleet: Fleet, folder: Path) -> None:
+    """What a key signs that a device has not been told of is nothing to it, until the root comes."""
+    last = fleet.publish(2)
+    succession.rotate(folder)
+    fleet.repository = with_new_keys(fleet, folder, last)
+    payload = fleet.publish(3)
+    entries = trust.unpack_bundle(payload)
+    withheld = {name: data for name, data in entries.items() if not name.endswith(".root.json")}
+    assert len(withheld) < len(entries)
+    fleet.refuses(trust.pack_bundle(withheld), "unsigned")
+    assert fleet.apply(payload) is not None
+    assert fleet.runs() == 3
+
+
 def test_a_root_key_that_was_lost_is_replaced_by_the_others(folder: Path) -> None:
     _, known = succession.shown(folder)
     lost = known[0]
