@@ -74,13 +74,14 @@ def judge(
     was_right = running[known].argmax(axis=1) == truth[known]
     gain, lower = _gain(right, was_right)
     recall = _recalls(truth[known], right, was_right, classes, settings.n_min)
-    outcome, reason = "passed", f"{gain:+.3f} (at least {lower:+.3f}) on {counted} windows by {basis}"
+    on = f"on {counted} windows by {basis}"
+    outcome, reason = "passed", f"{gain:+.3f} (at least {lower:+.3f}) {on}"
     if not np.isfinite(candidate).all():
         outcome, reason = "rejected", "the candidate gives NaN or infinity"
     elif size > settings.max_bytes:
         outcome, reason = "rejected", f"{size} bytes encoded, {settings.max_bytes} are allowed"
     elif lower <= -settings.delta:
-        outcome, reason = "rejected", f"not shown to be no worse: {reason}"
+        outcome, reason = "rejected", f"{_worse(lower, settings.delta)}: {gain:+.3f} {on}"
     elif worse := [name for name, (now, before) in recall.items() if now < before - settings.recall_drop]:
         outcome, reason = (
             "rejected",
@@ -121,8 +122,8 @@ def judge_old(
     seen = replace(verdict, old={"windows": len(truth), "gain": gain, "lower": lower})
     if not verdict.passed or lower > -settings.old_drop:
         return seen
-    told = f"{gain:+.3f} (at least {lower:+.3f}) on {len(truth)} windows"
-    return replace(seen, outcome="rejected", reason=f"not shown to keep what old regimes need: {told}")
+    worse = f"in old regimes {_worse(lower, settings.old_drop)}"
+    return replace(seen, outcome="rejected", reason=f"{worse}: {gain:+.3f} on {len(truth)} windows")
 
 
 def judge_teacher(
@@ -146,6 +147,10 @@ def judge_teacher(
         "gain": gain,
         "lower": lower,
     }
+
+
+def _worse(lower: float, allowed: float) -> str:
+    return f"it may be worse by {-lower:.3f}, {allowed:g} is allowed"
 
 
 def _gain(right: NDArray[np.bool_], was_right: NDArray[np.bool_]) -> tuple[float, float]:

@@ -62,6 +62,8 @@ def test_judge_lower_bound_is_the_paired_one_by_hand():
     expected = 0.02 - Z95 * np.sqrt(((differences - 0.02) ** 2).sum() / 99) / 10
     assert verdict.gain == pytest.approx(0.02)
     assert verdict.lower == pytest.approx(expected)
+    assert verdict.outcome == "rejected"  # better on these windows, and yet
+    assert verdict.reason == "it may be worse by 0.019, 0.01 is allowed: +0.020 on 100 windows by teacher"
 
 
 def test_judge_goes_by_labels_where_there_are_enough():
