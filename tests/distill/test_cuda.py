@@ -12,17 +12,13 @@ from iot_stream.distill.engine import CPU, LARGE, Engine
 from iot_stream.distill.losses import Parts
 from iot_stream.distill.models import build
 from iot_stream.distill.trainer import Trained, distil, predict, train_supervised
-from tests.distill.test_trainer import tones
+from tests.distill.test_trainer import Crash, Kept, student, tones
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 CUDA = Hardware(device="cuda", precision="float32")
 TRAIN = TrainSettings(steps=40, batch=32, rate=1e-2, device="cuda", precision="float32")
 DISTILL = DistillSettings(steps=60, batch=32, rate=2e-2, device="cuda", precision="float32")
-
-
-def student(seed: int = 0) -> nn.Module:
-    return build("mobilenet1d", 32, 2, 3, seed=seed, stem_stride=1, widths=[8])
 
 
 def doubting(seed: int = 0) -> nn.Module:
@@ -107,26 +103,14 @@ def test_a_student_there_learns_what_it_learns_here(
 def test_a_training_that_was_cut_off_goes_on_to_the_same_weights(make: object) -> None:
     assert callable(make)
 
-    class Kept:
-        content: bytes | None = None
-
-        def load(self) -> bytes | None:
-            return self.content
-
-        def save(self, content: bytes) -> None:
-            self.content = content
-
-    class CrashError(Exception):
-        pass
-
     def crash(done: int, _: int, __: Parts) -> None:
         if done == 17:
-            raise CrashError
+            raise Crash
 
     x, y = tones(200, 1)
     whole, kept = make(), Kept()
     expected = train_supervised(whole, x, y, TRAIN, 0)
-    with pytest.raises(CrashError):
+    with pytest.raises(Crash):
         train_supervised(make(), x, y, TRAIN, 0, crash, checkpoints=Checkpoints(kept, 0))
     again = make()
     found = train_supervised(again, x, y, TRAIN, 0, checkpoints=Checkpoints(kept, 0))

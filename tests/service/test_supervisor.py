@@ -31,6 +31,12 @@ def _parts(parent: int) -> dict[str, int]:
     return found
 
 
+def _ran(part: str, path: Path) -> "subprocess.CompletedProcess[str]":
+    """To its end."""
+    command = [sys.executable, "-m", CHILD, part, "--config", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -72,13 +78,7 @@ def test_a_second_publisher_on_the_prefix_refuses_to_start(
     path = write_taught(tmp_path, broker.url, prefix)
     with service(path, tmp_path / "log"), opened(path) as (_, store):
         wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a first version", 60)
-        second = subprocess.run(
-            [sys.executable, "-m", CHILD, "publish", "--config", str(path)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        second = _ran("publish", path)
     assert second.returncode == 3
     assert "a publisher is at work" in second.stderr
 
@@ -100,13 +100,7 @@ def test_a_second_service_on_the_prefix_refuses_and_leaves_the_first_as_it_was(
         with service(path, tmp_path / "log"):
             wait_until(lambda: sum(online for online, _ in parts().values()) == 3, "three parts", 60)
             before = parts()
-            second = subprocess.run(
-                [sys.executable, "-m", CHILD, "serve", "--config", str(path)],
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
+            second = _ran("serve", path)
             assert second.returncode == 3
             assert "a publisher is at work on prefix" in second.stderr
             wait_until(lambda: parts() == before, "each part says again that it is there")
@@ -117,13 +111,7 @@ def test_a_second_service_on_the_prefix_refuses_and_leaves_the_first_as_it_was(
 def test_a_wrong_configuration_ends_at_once_with_its_place(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mqtt://localhost", "p")
     path.write_text(path.read_text().replace("length:", "lenght:"))
-    result = subprocess.run(
-        [sys.executable, "-m", CHILD, "serve", "--config", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = _ran("serve", path)
     assert result.returncode == 2
     assert "is `length` meant?" in result.stderr
     assert f"{path}:" in result.stderr
@@ -150,12 +138,6 @@ def test_no_broker_is_said_with_its_address(tmp_path: Path, part: str) -> None:
     subprocess.run(
         [sys.executable, "-m", CHILD, "keys", "init", "--config", str(path)], check=True, capture_output=True
     )
-    result = subprocess.run(
-        [sys.executable, "-m", CHILD, part, "--config", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = _ran(part, path)
     assert result.returncode == 3
     assert "127.0.0.1:1" in result.stderr
