@@ -54,6 +54,8 @@ DISTILLERS_PROCESS = {
         "distiller",
         "round",
         "learning",
+        "models",
+        "versions",
         "bootstrap",
         "cold_start",
         "watching",

@@ -8,7 +8,7 @@ from iot_stream.clock import wall
 from iot_stream.config import Pipeline
 from iot_stream.distill.student import Packed
 from iot_stream.errors import ModelError
-from iot_stream.service import learning
+from iot_stream.service import versions
 from iot_stream.store import Store
 from iot_stream.store.doubts import Clearing
 from iot_stream.store.registry import Round, Version
@@ -88,7 +88,7 @@ class Chronicle:
             if rejected is not None:
                 report = report | {"candidate": self.store.registry.put_artifact(tx, rejected.weights)}
             if released is not None:
-                version = learning.add_version(
+                version = versions.add_version(
                     self.store, tx, self._name, self.cohort, row.id, released, provenance
                 )
                 report = report | {"version": version.version}
@@ -105,19 +105,19 @@ class Chronicle:
 
     def roll_back(self, number: int, above: int = 0) -> str:
         """A new version with an old one's weights, of a number above `above`."""
-        versions = self.store.registry.versions(self._name, self.cohort)
-        old = next((v for v in versions if v.version == number), None)
+        known = self.store.registry.versions(self._name, self.cohort)
+        old = next((v for v in known if v.version == number), None)
         if old is None:
             of = self._name if self.cohort == "all" else f"cohort {self.cohort} of {self._name}"
             raise ModelError(f"{of} has no version {number}; `iot-stream models list` shows them")
         with self.store.write() as tx:
-            packed = learning.packed_version(self.store, old)
+            packed = versions.packed_version(self.store, old)
             kept = {name: part for name, part in old.provenance.items() if name != "delta"}
             provenance = kept | {
                 "rollback_of": number,
                 "gate": {"reason": f"rolled back to version {number}"},
             }
-            version = learning.add_version(
+            version = versions.add_version(
                 self.store, tx, self._name, self.cohort, old.round, packed, provenance, above
             )
         return f"version {version.version} carries the weights of version {number}"

@@ -9,7 +9,7 @@ from iot_stream.distill.outliers import Found
 from iot_stream.distill.student import Packed
 from iot_stream.errors import ModelError
 from iot_stream.readings import Values
-from iot_stream.service import learning
+from iot_stream.service import versions
 from iot_stream.service.chronicle import Chronicle
 from iot_stream.service.learning import Prepared
 from iot_stream.service.round import Result, Round
@@ -60,7 +60,7 @@ class Cohort:
         try:
             round_ = Round(
                 learner,
-                learning.packed_version(self.chronicle.store, running),
+                versions.packed_version(self.chronicle.store, running),
                 material,
                 since,
                 now,

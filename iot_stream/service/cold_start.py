@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors.numpy
@@ -12,15 +11,13 @@ from iot_stream.distill.teachers import Teacher
 from iot_stream.errors import NotTaughtYet
 from iot_stream.labelling import enough_classes, named
 from iot_stream.service.bootstrap import Bootstrap
-
-if TYPE_CHECKING:
-    from iot_stream.service.learning import Models
+from iot_stream.service.models import Models
 
 KIND = "cold start"
 
 
 def bootstrap(
-    models: "Models", name: str, pipeline: Pipeline, teacher: Teacher, heard: Callable[[], Bootstrap]
+    models: Models, name: str, pipeline: Pipeline, teacher: Teacher, heard: Callable[[], Bootstrap]
 ) -> Bootstrap:
     """As it was when it first was enough, whatever has been heard since; raises NotTaughtYet."""
     key = f"{name}:{KIND}:{pipeline.cut(pipeline.student).id}:{teacher.key}"

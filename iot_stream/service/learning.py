@@ -7,18 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_stream.clock import wall
 from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
 from iot_stream.distill import split, teachers
 from iot_stream.distill import student as students
-from iot_stream.distill.checkpoints import Checkpoints, Keeper
+from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.losses import SOFT, Parts
 from iot_stream.distill.material import Material
 from iot_stream.distill.models import factory
@@ -27,42 +26,16 @@ from iot_stream.distill.teachers import Lessons, Teacher
 from iot_stream.distill.teachers.check import Record
 from iot_stream.errors import ConfigError, ModelError
 from iot_stream.labelling import NO_LABEL, named, spoken
-from iot_stream.readings import Values
 from iot_stream.service import bootstrap as bootstraps
 from iot_stream.service import cold_start
 from iot_stream.service.bootstrap import Bootstrap
+from iot_stream.service.models import Models, keep, unpack
 from iot_stream.service.stages import Learner, Say
 from iot_stream.spec import Spec
-from iot_stream.store import Store
-from iot_stream.store.registry import Version
 
 log = logging.getLogger(__name__)
 
 STATIC, STATIC_ALL = "static", "static_all"
-
-
-class _Kept(msgspec.Struct):
-    """A student's artifacts in one piece, as the registry keeps rivals."""
-
-    graph: bytes
-    spec: bytes
-    weights: bytes
-    encoding: str
-    resume: bytes
-
-
-class Models(Protocol):
-    """Where trained models are kept under the hash of what made them: the registry, or a replay's memory."""
-
-    def model(self, key: str) -> tuple[bytes, dict[str, Any]] | None: ...
-
-    def put_model(self, key: str, kind: str, content: bytes, report: dict[str, Any]) -> None: ...
-
-    def checkpoint(self, key: str) -> Keeper | None:
-        """Where a training of this key outlives the process; None where it need not."""
-        ...
-
-    def drop_checkpoints(self, prefix: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -235,7 +208,7 @@ def _student(
     key = _student_key(pipeline, architecture, material, teacher)
     kept = models.model(key)
     if kept:
-        return _unpack(kept[0]), kept[1]
+        return unpack(kept[0]), kept[1]
     say("distillation", f"{kind} student on {len(material)} windows, {pipeline.distill.first_steps} steps")
     net, trained = architecture.first(material, pipeline.distill, pipeline.seed)
     packed = architecture.pack(net)
@@ -247,7 +220,7 @@ def _student(
         "agreement": agreement,
     }
     say("distillation", f"{kind} student agrees with the teacher on {agreement:.1%} of its windows")
-    models.put_model(key, kind, _keep(packed), report)
+    models.put_model(key, kind, keep(packed), report)
     return packed, report
 
 
@@ -256,17 +229,6 @@ def _student_key(pipeline: Pipeline, architecture: Architecture, material: Mater
     digest.update(repr([teacher, pipeline.distill, pipeline.student, pipeline.seed]).encode())
     digest.update(architecture.spec.encode())
     return digest.hexdigest()
-
-
-def _keep(packed: Packed) -> bytes:
-    return msgspec.msgpack.encode(
-        _Kept(packed.graph, packed.spec, packed.weights, packed.encoding, packed.resume)
-    )
-
-
-def _unpack(content: bytes) -> Packed:
-    kept = msgspec.msgpack.decode(content, type=_Kept)
-    return Packed(kept.graph, kept.spec, kept.weights, kept.encoding, kept.resume)
 
 
 def _before_the_stream(data: Bootstrap, last: int) -> Bootstrap:
@@ -303,87 +265,3 @@ def _every_tenth(say: Say, stage: str) -> Any:
             say(stage, f"step {done} of {steps}" + (f", about {left:.0f} s left" if left >= 1 else ""))
 
     return progress
-
-
-def keep_tuned(models: Models, teacher: Teacher, round_id: str) -> None:
-    """The teacher as a round left it, in place of the last."""
-    models.put_model(_tuned_key(teacher), "tuned teacher", teacher.to_bytes(), {"round": round_id})
-
-
-def tuned(models: Models, teacher: Teacher, pipeline: Pipeline) -> Teacher:
-    """The teacher as the last round left it."""
-    kept = models.model(_tuned_key(teacher))
-    if kept is None:
-        return teacher
-    return teachers.from_bytes(teacher.key, kept[0], teacher.spec, pipeline.teacher, pipeline.train)
-
-
-def _tuned_key(teacher: Teacher) -> str:
-    return f"{teacher.key}:tuned"
-
-
-def packed_version(store: Store, version: Version) -> Packed:
-    """A version's artifacts from the registry."""
-    get = store.registry.artifact
-    return Packed(
-        get(version.graph), get(version.spec), get(version.weights), version.encoding, get(version.resume)
-    )
-
-
-def another_form(store: Store, version: Version, learner: Learner) -> str:
-    """Why a version cannot be trained on under this configuration; "" where it can."""
-    before, now = Spec.decode(store.registry.artifact(version.spec)), learner.architecture.spec
-    if before.classes != now.classes:
-        return f"the classes are now {', '.join(now.classes)}, and were {', '.join(before.classes)}"
-    if before.cut != now.cut:
-        return "the student's channels or windows are others now"
-    if before.masks != now.masks or not before.of_one_bootstrap(now):
-        return "the bootstrap that the student's inputs are normalised by is another now"
-    network = repr(learner.pipeline.student)
-    if version.provenance.get("network", network) != network:
-        return f"the student's network is now {network}"
-    return ""
-
-
-def add_version(
-    store: Store,
-    tx: Any,
-    pipeline: str,
-    cohort: str,
-    round_id: str,
-    packed: Packed,
-    provenance: dict[str, Any],
-    above: int = 0,
-) -> Version:
-    """The next version of a cohort, numbered above all that there were and above `above`, within a
-    transaction: artifacts and row together, or neither."""
-    released = store.registry.released(pipeline, cohort, "stable", 1)
-    number = max(store.registry.highest(pipeline, cohort), *released, above) + 1
-    put = store.registry.put_artifact
-    if packed.delta:
-        change: dict[str, Any] = {"artifact": put(tx, packed.delta), "base": packed.base}
-        change |= {"accuracy_change": packed.accuracy_change}
-        provenance = provenance | {"delta": change}
-    version = Version(
-        pipeline,
-        cohort,
-        number,
-        round_id,
-        wall(),
-        put(tx, packed.graph),
-        put(tx, packed.spec),
-        put(tx, packed.weights),
-        packed.encoding,
-        put(tx, packed.resume),
-        provenance,
-    )
-    store.registry.add_version(tx, version)
-    return version
-
-
-def logits_bytes(logits: Values) -> list[bytes]:
-    return [row.tobytes() for row in np.ascontiguousarray(logits, np.float32)]
-
-
-def logits_of(rows: list[bytes], classes: int) -> NDArray[np.float32]:
-    return np.frombuffer(b"".join(rows), np.float32).reshape(len(rows), classes)

@@ -16,7 +16,7 @@ from iot_stream.distill.material import Material
 from iot_stream.distill.outliers import Found
 from iot_stream.distill.student import Packed
 from iot_stream.errors import IotStreamError, ModelError, NotTaughtYet, TeacherAway
-from iot_stream.service import bootstrap, learning, round
+from iot_stream.service import bootstrap, learning, models, round, versions
 from iot_stream.service.bootstrap import Bootstrap
 from iot_stream.service.chronicle import Chronicle, Listeners
 from iot_stream.service.cohort import Begun, Cohort
@@ -92,7 +92,7 @@ class Rounds:
         )
         for name in dict.fromkeys((ALL, *registry.cohorts(self._name))):
             self._open(name, self._prepared.first)
-        teacher = learning.tuned(registry, self._prepared.teacher, self._pipeline)
+        teacher = models.tuned(registry, self._prepared.teacher, self._pipeline)
         # Devices have their first student by now; the rivals are wanted for scoring only.
         rivals = learning.rivals(registry, self._prepared, say)
         watching = self._watching if self._pipeline.triggers.drift else None
@@ -124,7 +124,7 @@ class Rounds:
         newest = cohort.chronicle.newest
         if newest is None:
             return "nothing to compare with"
-        return learning.another_form(self._store, newest, self._prepared.learner)
+        return versions.another_form(self._store, newest, self._prepared.learner)
 
     # --- between the rounds -----------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Rounds:
                 parent = self._members.of(next(device for device, to in moves.items() if to == name))
                 running = self._cohorts[parent].chronicle.newest
                 assert running is not None, "every cohort has a version"
-                packed = learning.packed_version(self._store, running)
+                packed = versions.packed_version(self._store, running)
                 self._open(name, packed, f"version {running.version} of {parent}")
         if moves:
             self._members.assign(moves)
@@ -252,7 +252,7 @@ class Rounds:
         tuned = next((each for each in taught.values() if each is not teacher), None)
         # Where one cohort's round holds the teacher, it is as it was for all.
         if tuned is not None and len(taught) == 1:
-            learning.keep_tuned(self._store.registry, tuned, begun[0].row.id)
+            models.keep_tuned(self._store.registry, tuned, begun[0].row.id)
             self._scoring.teacher = tuned
         return [
             each.cohort.end(each, result, found, self._scoring.excluded)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iot_stream import labelling
 from iot_stream.config import Pipeline
@@ -14,8 +15,8 @@ from iot_stream.device.model import Model
 from iot_stream.distill import sampler
 from iot_stream.distill.material import Material
 from iot_stream.distill.teachers import Teacher
+from iot_stream.readings import Values
 from iot_stream.service import learning
-from iot_stream.service.learning import logits_bytes, logits_of
 from iot_stream.service.watching import Watching
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
@@ -86,7 +87,7 @@ class Scoring:
             )
             rows += [
                 (self._name, label, device, end, start, arrived, content)
-                for device, end, start, arrived, content in zip(*columns, logits_bytes(logits), strict=True)
+                for device, end, start, arrived, content in zip(*columns, _bytes_of(logits), strict=True)
             ]
         with self._store.write() as tx:
             self._store.registry.add_outputs(tx, rows)
@@ -113,7 +114,7 @@ class Scoring:
         keys = zip(windows.devices.tolist(), windows.starts.tolist(), strict=True)
         found = np.array([place.get(key, -1) for key in keys], np.int64)
         windows = windows.rows(found >= 0)
-        logits = logits_of([said[i][4] for i in found[found >= 0]], len(classes))
+        logits = _logits_of([said[i][4] for i in found[found >= 0]], len(classes))
         heard = labelling.spoken(logits)
         windows, logits = windows.rows(heard), logits[heard]
         keep = self._store.scope.allowed(self._name, windows.devices, windows.starts, windows.ends)
@@ -136,3 +137,11 @@ class Scoring:
         keys = zip(material.devices.tolist(), material.starts.tolist(), strict=True)
         found = np.array([place.get(key, -1) for key in keys], np.int64)
         return replace(material.rows(found >= 0), teacher_x=windows.x[found[found >= 0]])
+
+
+def _bytes_of(logits: Values) -> list[bytes]:
+    return [row.tobytes() for row in np.ascontiguousarray(logits, np.float32)]
+
+
+def _logits_of(rows: list[bytes], classes: int) -> NDArray[np.float32]:
+    return np.frombuffer(b"".join(rows), np.float32).reshape(len(rows), classes)

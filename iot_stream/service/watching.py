@@ -9,7 +9,7 @@ from iot_stream.config import Pipeline
 from iot_stream.device.model import Model
 from iot_stream.distill.drift import Fresh
 from iot_stream.readings import Values
-from iot_stream.service import learning
+from iot_stream.service import versions
 from iot_stream.service.members import Members
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
@@ -73,7 +73,7 @@ class Watching:
         assert version is not None, "the bootstrap has released one"
         number, model = self._models.get(cohort, (0, None))
         if model is None or number != version.version:
-            model = learning.packed_version(self._store, version).model()
+            model = versions.packed_version(self._store, version).model()
             self._models[cohort] = version.version, model
         return model
 

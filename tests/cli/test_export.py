@@ -14,7 +14,7 @@ from iot_stream.cli import main
 from iot_stream.config import load
 from iot_stream.distill.models import build
 from iot_stream.distill.student import Architecture
-from iot_stream.service.learning import add_version
+from iot_stream.service.versions import add_version
 from iot_stream.spec import Spec
 from tests.export.compiled import needs_gcc
 from tests.service.running import NAME, opened, write_config

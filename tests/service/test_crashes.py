@@ -10,7 +10,7 @@ import pytest
 from iot_stream.cut import Cut
 from iot_stream.evaluate import live
 from iot_stream.service import broker as brokers
-from iot_stream.service.learning import packed_version
+from iot_stream.service.versions import packed_version
 from iot_stream.store import Store
 from iot_stream.store.journal import WindowSet
 from iot_stream.windows import Windower

@@ -17,7 +17,7 @@ from iot_stream.config.learning import SearchSettings
 from iot_stream.distill import checkpoints
 from iot_stream.distill.material import Material
 from iot_stream.errors import ConfigError, ModelError
-from iot_stream.service import learning, round, stages
+from iot_stream.service import learning, round, stages, versions
 from iot_stream.service.learning import Prepared
 from iot_stream.store import Store
 from tests.service.running import NAME, write_config
@@ -285,11 +285,11 @@ def test_a_version_of_other_classes_or_channels_is_not_trained_on(
     store: Store, pipeline: Pipeline, prepared: Prepared
 ) -> None:
     with store.write() as tx:
-        version = learning.add_version(
+        version = versions.add_version(
             store, tx, NAME, "all", "r", prepared.first, {"network": repr(pipeline.student)}
         )
     learner = prepared.learner
-    assert learning.another_form(store, version, learner) == ""
+    assert versions.another_form(store, version, learner) == ""
     spec = learner.architecture.spec
     classes = tuple(f"other {name}" for name in spec.classes)
     renamed = dataclasses.replace(
@@ -298,8 +298,8 @@ def test_a_version_of_other_classes_or_channels_is_not_trained_on(
             learner.architecture, spec=msgspec.structs.replace(spec, classes=classes)
         ),
     )
-    assert "the classes are now other" in learning.another_form(store, version, renamed)
+    assert "the classes are now other" in versions.another_form(store, version, renamed)
     other = msgspec.structs.replace(
         pipeline, student=Network("mlp", options=(("activation", "relu"), ("hidden", [5])))
     )
-    assert "network" in learning.another_form(store, version, dataclasses.replace(learner, pipeline=other))
+    assert "network" in versions.another_form(store, version, dataclasses.replace(learner, pipeline=other))

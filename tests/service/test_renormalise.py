@@ -14,7 +14,7 @@ from iot_stream.device.health import Rules
 from iot_stream.device.predicting import Predictor
 from iot_stream.distill.material import Material
 from iot_stream.distill.student import Packed
-from iot_stream.service import learning, round
+from iot_stream.service import learning, round, versions
 from iot_stream.service.learning import Prepared
 from iot_stream.spec import Spec
 from iot_stream.store import Store
@@ -171,7 +171,7 @@ def test_a_restart_trains_on_what_was_renormalised_and_not_on_another_bootstrap(
     for name, spec in (("renormalised", stretched.candidate.spec), ("other", other.encode())):
         packed = dataclasses.replace(first, spec=spec)
         with store.write() as tx:
-            version = learning.add_version(store, tx, NAME, "all", "r", packed, {})
-        told[name] = learning.another_form(store, version, learner)
+            version = versions.add_version(store, tx, NAME, "all", "r", packed, {})
+        told[name] = versions.another_form(store, version, learner)
     assert told["renormalised"] == ""
     assert "bootstrap" in told["other"]

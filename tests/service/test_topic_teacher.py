@@ -13,7 +13,7 @@ from iot_stream.config import load
 from iot_stream.distill.student import Packed
 from iot_stream.formats.zigbee2mqtt import encode
 from iot_stream.mqtt import Connection
-from iot_stream.service import learning
+from iot_stream.service import versions
 from iot_stream.service.broker import Broker
 from iot_stream.store import Store
 from tests.service.running import opened, service
@@ -99,7 +99,7 @@ def accuracy(store: Store, version: int, first: int) -> float:
 
 def packed(store: Store, version: int) -> Packed:
     (found,) = [v for v in store.registry.versions("office") if v.version == version]
-    return learning.packed_version(store, found)
+    return versions.packed_version(store, found)
 
 
 def test_a_person_detector_teaches_climate_sensors(broker: Broker, prefix: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from iot_stream.clock import SECOND
 from iot_stream.config import Pipeline, load
 from iot_stream.distill.material import Material
-from iot_stream.service import learning
+from iot_stream.service import learning, versions
 from iot_stream.service.holding import Holding
 from iot_stream.service.learning import Prepared
 from iot_stream.service.members import Members
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Store:
 def prepared(store: Store, pipeline: Pipeline) -> Prepared:
     found = learning.prepare(store.registry, NAME, pipeline, Path(), lambda *_: None)
     with store.write() as tx:
-        learning.add_version(store, tx, NAME, "all", "round", found.first, {})
+        versions.add_version(store, tx, NAME, "all", "round", found.first, {})
     return found
 
 
@@ -79,7 +79,7 @@ def test_each_cohort_is_shown_its_own(store: Store, pipeline: Pipeline, prepared
     watching, members = Watching(store, NAME, pipeline), Members(store, NAME, pipeline.cohorts)
     members.assign({"b": "north"})
     with store.write() as tx:
-        learning.add_version(store, tx, NAME, "north", "round", prepared.first, {})
+        versions.add_version(store, tx, NAME, "north", "round", prepared.first, {})
     each = windows(prepared, slice(0, 10), "ab")
     watching.cut(each)
     watching.heard(each, prepared.learner.bootstrap.logits[:10])
