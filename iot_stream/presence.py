@@ -44,8 +44,10 @@ class Presence:
     def say_offline(self, connection: Connection) -> None:
         """Before a clean disconnection, which the Last Will does not cover; not if it never was online: then
         another one may be."""
-        if not self._said:
-            return
+        if self._said:
+            self._say_offline(connection)
+
+    def _say_offline(self, connection: Connection) -> None:
         info = connection.publish(self.topic, self.payload(online=False), retain=True)
         if connection.connected:
             info.wait_for_publish(2)
@@ -92,6 +94,7 @@ class Presence:
                 other = self._foreign(message)
                 if other and other.online:
                     return other
+            self._say_offline(connection)  # in its place: it is gone
             return None
         finally:
             connection.stop()

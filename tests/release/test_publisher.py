@@ -18,6 +18,7 @@ from iot_stream.clock import wall
 from iot_stream.config import Config, Pipeline, Task, Window
 from iot_stream.errors import BrokerError
 from iot_stream.mqtt import Connection
+from iot_stream.presence import Presence
 from iot_stream.release import succession
 from iot_stream.release.keys import Keys
 from iot_stream.release.publisher import Publisher
@@ -198,6 +199,9 @@ def test_one_that_died_with_the_broker_does_not_hinder_the_next(
     topic = topics.SERVICE.of(prefix=prefix, part="publisher")
     dead = topics.encode(topics.Service(True, "dead", "here", wall()))
     with listening(broker.url, prefix) as listener:
+        listener.connection.publish_and_wait(topic, dead, retain=True)
+        assert Presence(prefix, "publisher").other(listener.connection.address) is None
+        wait_until(lambda: not topics.decode(topics.Service, listener.retained[topic]).online, "said of it")
         listener.connection.publish_and_wait(topic, dead, retain=True)
         with publishing(config(broker.url, prefix, tmp_path), store, tmp_path):
             wait_until(lambda: listener.retained[topic] != dead, "the next one is at work", 30)
