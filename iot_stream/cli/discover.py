@@ -2,16 +2,20 @@
 
 import logging
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 
 import click
+import msgspec
 
 from iot_stream.address import Address, Broker
 from iot_stream.cli.common import many, until_stopped
 from iot_stream.errors import DataError
 from iot_stream.ingest.discover import recognise
-from iot_stream.ingest.discover.heard import Ear
+from iot_stream.ingest.discover.heard import Ear, Topic
 from iot_stream.ingest.discover.listening import listen
-from iot_stream.ingest.discover.printing import block
+from iot_stream.ingest.discover.printing import block, comment
+from iot_stream.topics import SERVICE, Service, decode
 
 
 @click.command()
@@ -48,6 +52,8 @@ def discover(
         click.echo(
             f"    # {ear.beyond} messages on further topics were passed over; say --filter to part them"
         )
+    if taken := at_work(ear.topics):
+        click.echo(f"    # iot-stream is at work there, with prefix {', '.join(map(comment, taken))}")
     click.echo(block(recognise(ear.topics)), nl=False)
 
 
@@ -70,6 +76,18 @@ def listened(address: Address, filters: tuple[str, ...], seconds: float, stoppin
             "--seconds, and see whether the user may read these topics",
         )
     return ear
+
+
+def at_work(heard: Sequence[Topic]) -> list[str]:
+    """Prefixes of the services that say so, or said so before they were killed together with the broker."""
+    found = set()
+    for topic in heard:
+        levels = SERVICE.levels(topic.name)
+        for payload in topic.payloads if levels else ():
+            with suppress(msgspec.DecodeError):
+                told: Service = decode(Service, payload)
+                found |= {levels["prefix"]} if levels and told.online else set()
+    return sorted(found)
 
 
 def _heard(ear: Ear) -> str:

@@ -10,11 +10,12 @@ from iot_stream.ingest.discover import Speaker
 from iot_stream.ingest.discover.printing import scalar, speaker
 from iot_stream.units import Rate
 
+USUAL_PREFIX = "iot"
 TEMPLATE = """\
 # Written by `iot-stream init`. Every setting is explained in docs/configuration.md.
 broker: {broker}
 store: sqlite:store                  # a folder; relative to where iot-stream is started
-pipelines:
+{apart}pipelines:
   {pipeline}:
 {sources}    window:
       length: {length}                     # readings in a window, which a model sees at once
@@ -50,6 +51,7 @@ RATE = """\
 
 def written(
     access: Broker,
+    prefix: str,
     pipeline: str,
     spoken: str,
     named: list[str],
@@ -74,7 +76,8 @@ def written(
         rate="" if rate == "none" else RATE.format(rate=rate),
         classes=", ".join(scalar(each) for each in classes or ["usual", "other"]),
         unnamed="" if classes else "   # stand-ins: name your classes before anything is learnt",
-        prefix="iot",
+        prefix=prefix,
+        apart="" if prefix == USUAL_PREFIX else f"prefix: {scalar(prefix)}\n",
         labels=f"    labels: {speaker(labelling.source)}\n" if labelling else LABELS,
         teacher=_taught_by(teaching, classes) or NETWORK.format(arch="mlp" if small else "resnet1d"),
         recordings="" if teaching else RECORDINGS,

@@ -1,5 +1,6 @@
 """A first configuration, by a few questions."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 
 from iot_stream.address import Broker
 from iot_stream.cli.common import config_option, many, until_stopped
-from iot_stream.cli.discover import listened
-from iot_stream.cli.first import class_names, save, written
+from iot_stream.cli.discover import at_work, listened
+from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
 from iot_stream.ingest.discover import Findings, Speaker, recognise, speaker_on
@@ -52,6 +53,7 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
 @click.option(
     "--channels", default="", help="Channels, as co2,humidity or co2=$.air.co2.  [default: all found]"
 )
+@click.option("--prefix", default="", help="First level of the service's own topics.  [default: iot]")
 @click.option("--pipeline", default="main", show_default=True, help="Name of the pipeline.")
 @click.option(
     "--classes", default="", help="What is to be told apart, as empty,occupied; can be named later."
@@ -74,6 +76,7 @@ def init(
     dialect: str,
     topic: str,
     channels: str,
+    prefix: str,
     pipeline: str,
     classes: str,
     length: int | None,
@@ -100,6 +103,7 @@ def init(
         access, heard = _listened(access, password, ask, filters or ("#",), seconds)
     if not heard and not access.user:
         access = _with_login(access, "", password, ask)
+    prefix = _prefix(at_work(heard), prefix, ask)
     findings = recognise(heard)
     if heard and (missing := not_tried(findings.untried)):
         click.echo(missing, err=True)
@@ -117,10 +121,19 @@ def init(
     named = _names(ask("What is to be told apart (classes), or none yet", classes, usual_classes))
     size = _whole(ask("Readings in a window", str(length or ""), "64"))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
-    text = written(access, pipeline, spoken, named, size, grid, teaching, labelling)
+    text = written(access, prefix, pipeline, spoken, named, size, grid, teaching, labelling)
     save(path, text)
     click.echo(NEXT.format(path=path))
     click.echo(NO_RECORDINGS.format(topic=teaching.source.topic) if teaching else FILL_IN)
+
+
+def _prefix(taken: Sequence[str], given: str, ask: Ask) -> str:
+    """Of a service's topics: each on a broker has its own."""
+    if USUAL_PREFIX not in taken:
+        return given or USUAL_PREFIX
+    free = next(name for n in itertools.count(2) if (name := f"{USUAL_PREFIX}{n}") not in taken)
+    click.echo(f"An iot-stream service is at work there, with prefix {USUAL_PREFIX}; two need two prefixes.")
+    return ask(f"Prefix of this one, or {USUAL_PREFIX} if it is the same", given, free)
 
 
 def _with_login(access: Broker, user: str, password: str, ask: Ask) -> Broker:

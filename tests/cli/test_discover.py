@@ -18,6 +18,7 @@ import pytest
 from iot_stream.address import Broker as BrokerSettings
 from iot_stream.config import load
 from iot_stream.mqtt import Connection
+from iot_stream.presence import Presence
 from iot_stream.service.broker import Broker
 from tests.cli.test_commands import run
 
@@ -246,6 +247,29 @@ def test_the_rate_is_that_of_the_sensors(broker: Broker, prefix: str, tmp_path: 
         said = run("init", "--yes", "--config", str(path), *heard, "--teacher", f"{prefix}/score/m1").stdout
     assert f"1. {prefix}/sensor/{{device}} (json, 1 device): value" in said
     assert int(load(path).pipelines["main"].window.rate or 0) == 10**8
+
+
+def test_a_service_at_work_is_noticed(
+    broker: Broker, prefix: str, sensors: list[str], tmp_path: Path
+) -> None:
+    """Another on its prefix would not start. Of one that has ended, the prefix is free."""
+    path = tmp_path / "iot-stream.yml"
+    filters = [f"--filter={each}" for each in (f"{prefix}/#", "iot/service/+", "iot2/service/+")]
+    heard = ["--broker", broker.url, "--seconds", "1", *filters]
+    said = {}
+    for name, online in (("iot", True), ("iot2", False)):
+        presence = Presence(name, "collector")
+        said[presence.topic] = presence.payload(online=online)
+    with saying(broker, prefix, said):
+        assert "# iot-stream is at work there, with prefix iot\n" in run("discover", *heard).stdout
+        out = run("init", "--yes", "--config", str(path), "--listen", *heard).stdout
+        assert "An iot-stream service is at work there, with prefix iot" in out
+        assert load(path).prefix == "iot2"
+        same = ["--force", "--prefix", "iot"]
+        run("init", "--yes", "--config", str(path), "--listen", *heard, *same)
+        assert load(path).prefix == "iot"
+    assert "at work" not in run("init", "--yes", "--force", "--config", str(path), "--listen", *heard).stdout
+    assert (load(path).prefix, len(sensors)) == ("iot", 3)
 
 
 def test_init_asks(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
