@@ -131,18 +131,18 @@ def until_stopped() -> threading.Event:
     return stopping
 
 
-def until_part_stopped(supervised: bool) -> threading.Event:
+def until_part_stopped(supervised: bool, interrupted: Callable[[], object] = lambda: None) -> threading.Event:
     """As `until_stopped`, and by the end of standard input when supervised; the part ends in seconds.
 
-    What it has not finished by then (a training step, an export) is cut off: the next start goes on
-    from the store as after any crash.
+    What it has not finished by then (a training step, an export) is cut off, which `interrupted` may write
+    down: the next start goes on from the store as after any crash.
     """
     stopping = until_stopped()
     if supervised:
         # Ctrl-C reaches the whole group; the supervisor decides when its parts end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_watch_parent, args=(stopping,), name="parent", daemon=True).start()
-    threading.Thread(target=_cut_off, args=(stopping,), name="cut-off", daemon=True).start()
+    threading.Thread(target=_cut_off, args=(stopping, interrupted), name="cut-off", daemon=True).start()
     return stopping
 
 
@@ -152,7 +152,10 @@ def _watch_parent(stopping: threading.Event) -> None:
     stopping.set()
 
 
-def _cut_off(stopping: threading.Event) -> None:
+def _cut_off(stopping: threading.Event, interrupted: Callable[[], object]) -> None:
     stopping.wait()
     threading.Event().wait(GRACE_S)
-    os._exit(0)
+    try:
+        interrupted()
+    finally:
+        os._exit(0)

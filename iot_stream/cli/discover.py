@@ -2,16 +2,20 @@
 
 import logging
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 
 import click
+import msgspec
 
 from iot_stream.address import Address, Broker
 from iot_stream.cli.common import many, until_stopped
 from iot_stream.errors import DataError
-from iot_stream.ingest.discover import Findings, recognise
-from iot_stream.ingest.discover.heard import Ear
+from iot_stream.ingest.discover import recognise
+from iot_stream.ingest.discover.heard import Ear, Topic
 from iot_stream.ingest.discover.listening import listen
-from iot_stream.ingest.discover.printing import block
+from iot_stream.ingest.discover.printing import block, comment
+from iot_stream.topics import SERVICE, Service, decode
 
 
 @click.command()
@@ -42,18 +46,18 @@ def discover(
     """
     logging.getLogger("iot_stream.mqtt").setLevel(logging.WARNING)
     address = Broker(url=broker, user=user, password=password, ca=ca, cert=cert, key=key).address()
-    ear, findings = listened(address, filters or ("#",), seconds, until_stopped())
+    ear = listened(address, filters or ("#",), seconds, until_stopped())
     click.echo(f"    # heard on {address}: {_heard(ear)}")
     if ear.beyond:
         click.echo(
             f"    # {ear.beyond} messages on further topics were passed over; say --filter to part them"
         )
-    click.echo(block(findings), nl=False)
+    if taken := at_work(ear.topics):
+        click.echo(f"    # iot-stream is at work there, with prefix {', '.join(map(comment, taken))}")
+    click.echo(block(recognise(ear.topics)), nl=False)
 
 
-def listened(
-    address: Address, filters: tuple[str, ...], seconds: float, stopping: threading.Event
-) -> tuple[Ear, Findings]:
+def listened(address: Address, filters: tuple[str, ...], seconds: float, stopping: threading.Event) -> Ear:
     """Raises ConfigError, BrokerError, and DataError where there was silence."""
     click.echo(f"listening to {address} for {seconds:g} s …", err=True)
     ear, said = Ear(), 0
@@ -71,7 +75,19 @@ def listened(
             f"nothing was said on {', '.join(filters)} of {address} in {seconds:g} s; listen for longer with "
             "--seconds, and see whether the user may read these topics",
         )
-    return ear, recognise(ear.topics)
+    return ear
+
+
+def at_work(heard: Sequence[Topic]) -> list[str]:
+    """Prefixes of the services that say so, or said so before they were killed together with the broker."""
+    found = set()
+    for topic in heard:
+        levels = SERVICE.levels(topic.name)
+        for payload in topic.payloads if levels else ():
+            with suppress(msgspec.DecodeError):
+                told: Service = decode(Service, payload)
+                found |= {levels["prefix"]} if levels and told.online else set()
+    return sorted(found)
 
 
 def _heard(ear: Ear) -> str:

@@ -1,6 +1,7 @@
 """A first configuration, by a few questions."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,52 +11,24 @@ import numpy as np
 
 from iot_stream.address import Broker
 from iot_stream.cli.common import config_option, many, until_stopped
-from iot_stream.cli.discover import listened
-from iot_stream.config import load
+from iot_stream.cli.discover import at_work, listened
+from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
-from iot_stream.ingest.discover import Findings
-from iot_stream.ingest.discover.printing import block, not_tried, rate_of, scalar, written_rate
-from iot_stream.units import Rate
+from iot_stream.ingest.discover import Findings, Speaker, recognise, speaker_on
+from iot_stream.ingest.discover.heard import Topic
+from iot_stream.ingest.discover.printing import NAMED, block, not_tried, rate_of, scalar, told, written_rate
 
-TEMPLATE = """\
-# Written by `iot-stream init`. Every setting is explained in docs/configuration.md.
-broker: {broker}
-store: sqlite:store                  # a folder; relative to where iot-stream is started
-pipelines:
-  {pipeline}:
-{sources}    window:
-      length: {length}                     # readings in a window, which a model sees at once
-      # hop: {hop}                       # from one window to the next; left out: no overlap
-{rate}    task: {{classify: [{classes}]}}{unnamed}
-    # What is true is told on {prefix}/{pipeline}/device/{{device}}/label, or on a topic of yours;
-    # until: the end, where it was so for a while:
-    # labels: {{topic: "room/{{device}}/state", value: $.value, time: $.time, until: $.until}}
-    teacher: {{arch: {teacher}}}           # learns from `recordings`, see below
-    # No recordings, but a topic that tells what is true, at once or late? Then that is the teacher:
-    # teacher: {{topic: "room/{{device}}/state", value: $.value, time: $.time}}
-    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
-    student: {{arch: {student}}}
-    # triggers: {{every: 1 day}}         # a round of learning; left out: on command only
-    # recordings:                      # what the teacher learns from, once
-    #   files: labelled/*.csv
-    #   time: time
-    #   channels: {{…}}                  # channel: column
-    #   label: state
-    #   bootstrap: {{teacher: {{}}, student: {{}}}}
-"""
-RATE = """\
-      rate: {rate}                    # resampled to an even grid
-      fill: hold                     # between readings the last one holds; or linear
-"""
 NEXT = """\
 {path} is written. Next:
   iot-stream config check --config {path}    what it means
   iot-stream keys init --config {path}       keys that sign models
   iot-stream serve --config {path}           collector, distiller, publisher
-  iot-stream windows stats --config {path}   what became of the readings
+  iot-stream windows stats --config {path}   what became of the readings"""
+FILL_IN = """\
 The teacher learns from `recordings`: fill that part in. Is there a topic that tells what is true, at once or
-late? Then no recordings are needed: `teacher: {{topic: …}}` and `labels:`, as the file says."""
+late? Then no recordings are needed: `teacher: {topic: …}` and `labels:`, as the file says."""
+NO_RECORDINGS = "No recordings are needed: the first student comes once {topic} has told two classes."
 
 Ask = Callable[[str, str, str], str]  # question, what the option says, default
 
@@ -73,11 +46,14 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
 )
 @click.option("--filter", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
 @click.option("--sources", default="", help="Which of the sources that were found, as 1,3.  [default: all]")
+@click.option("--teacher", default="", help="Topic that tells classes and teaches; no sensor is on it.")
+@click.option("--labels", default="", help="Topic that tells what is true; no sensor is on it.")
 @click.option("--format", "dialect", default="", help="Format of readings, where none is found by listening.")
 @click.option("--topic", default="", help="Topic of readings, where none is found by listening.")
 @click.option(
     "--channels", default="", help="Channels, as co2,humidity or co2=$.air.co2.  [default: all found]"
 )
+@click.option("--prefix", default="", help="First level of the service's own topics.  [default: iot]")
 @click.option("--pipeline", default="main", show_default=True, help="Name of the pipeline.")
 @click.option(
     "--classes", default="", help="What is to be told apart, as empty,occupied; can be named later."
@@ -95,9 +71,12 @@ def init(
     seconds: float,
     filters: tuple[str, ...],
     sources: str,
+    teacher: str,
+    labels: str,
     dialect: str,
     topic: str,
     channels: str,
+    prefix: str,
     pipeline: str,
     classes: str,
     length: int | None,
@@ -119,24 +98,42 @@ def init(
     access.address()  # a wrong one is refused before anything is asked of it
     if listen is None:
         listen = not yes and click.confirm("Listen there now, to find sensors?", default=True)
-    findings = None
+    heard: Sequence[Topic] = ()
     if listen:
-        access, findings = _listened(access, password, ask, filters or ("#",), seconds)
-    if not findings and not access.user:
+        access, heard = _listened(access, password, ask, filters or ("#",), seconds)
+    if not heard and not access.user:
         access = _with_login(access, "", password, ask)
-    if findings and (missing := not_tried(findings.untried)):
+    prefix = _prefix(at_work(heard), prefix, ask)
+    findings = recognise(heard)
+    if heard and (missing := not_tried(findings.untried)):
         click.echo(missing, err=True)
-    if findings and any(finding.guess.sure for finding in findings.found):
+    teacher = _teacher(findings, teacher, ask)
+    teaching = speaker_on(teacher, findings, heard) if teacher else None
+    labelling = speaker_on(labels, findings, heard) if labels else None
+    findings = _without((teaching, labelling), findings, heard)
+    if findings.sources:
         findings = _chosen(findings, sources, channels, ask)
+        _warn_of_strangers(teaching, findings)
         spoken, usual = block(findings), _usual_rate(findings)
     else:
         spoken, usual = _source(dialect, topic, channels, ask), "none"
-    named = _names(ask("What is to be told apart (classes), or none yet", classes, "none"))
+    usual_classes = ",".join(class_names(teaching) or class_names(labelling)) or "none"
+    named = _names(ask("What is to be told apart (classes), or none yet", classes, usual_classes))
     size = _whole(ask("Readings in a window", str(length or ""), "64"))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
-    text = _written(access, pipeline, spoken, named, size, grid)
-    _save(path, text)
+    text = written(access, prefix, pipeline, spoken, named, size, grid, teaching, labelling)
+    save(path, text)
     click.echo(NEXT.format(path=path))
+    click.echo(NO_RECORDINGS.format(topic=teaching.source.topic) if teaching else FILL_IN)
+
+
+def _prefix(taken: Sequence[str], given: str, ask: Ask) -> str:
+    """Of a service's topics: each on a broker has its own."""
+    if USUAL_PREFIX not in taken:
+        return given or USUAL_PREFIX
+    free = next(name for n in itertools.count(2) if (name := f"{USUAL_PREFIX}{n}") not in taken)
+    click.echo(f"An iot-stream service is at work there, with prefix {USUAL_PREFIX}; two need two prefixes.")
+    return ask(f"Prefix of this one, or {USUAL_PREFIX} if it is the same", given, free)
 
 
 def _with_login(access: Broker, user: str, password: str, ask: Ask) -> Broker:
@@ -148,13 +145,13 @@ def _with_login(access: Broker, user: str, password: str, ask: Ask) -> Broker:
 
 def _listened(
     access: Broker, password: str, ask: Ask, filters: tuple[str, ...], seconds: float
-) -> tuple[Broker, Findings | None]:
-    """What is found, and the login that it takes, which is asked for where there is no way without."""
+) -> tuple[Broker, Sequence[Topic]]:
+    """What is heard, and the login that it takes, which is asked for where there is no way without."""
     try:
-        return access, listened(access.address(), filters, seconds, until_stopped())[1]
+        return access, listened(access.address(), filters, seconds, until_stopped()).topics
     except DataError as error:
         click.echo(error.detail, err=True)
-        return access, None
+        return access, ()
     except BrokerError as error:
         if access.user:
             raise
@@ -165,9 +162,43 @@ def _listened(
     return _listened(login, password, ask, filters, seconds)
 
 
+def _teacher(findings: Findings, given: str, ask: Ask) -> str:
+    """The topic that teaches, or nothing."""
+    if not findings.found:
+        return given
+    for finding in findings.teachers:
+        click.echo(f"  {finding.source.topic} tells classes: {told(finding)}")
+    changing = [finding.source.topic for finding in findings.teachers if len(finding.guess.classes) > 1]
+    usual = changing[0] if len(changing) == 1 else "none"
+    named = ask("Topic that tells the classes, and teaches, or none", given, usual)
+    return "" if named == "none" else named
+
+
+def _without(speakers: Sequence[Speaker | None], findings: Findings, heard: Sequence[Topic]) -> Findings:
+    """What else speaks: a model that saw its teacher's word would learn to repeat it; raises ConfigError."""
+    apart = {topic.name for speaker in speakers if speaker for topic in speaker.topics}
+    if not apart:
+        return findings
+    left = recognise([topic for topic in heard if topic.name not in apart])
+    if findings.sources and not left.sources:
+        raise ConfigError(
+            "the topic that teaches or labels is that of all sensors too; name the one that does"
+        )
+    return left
+
+
+def _warn_of_strangers(teaching: Speaker | None, findings: Findings) -> None:
+    known = {device for finding in findings.found for device in finding.devices}
+    if teaching and teaching.devices and known.isdisjoint(teaching.devices):
+        click.echo(
+            f"{', '.join(teaching.devices)}: no sensor is called so; say under `teacher` whom it teaches, as "
+            f"devices: {{{scalar(teaching.devices[0])}: [{', '.join(map(scalar, sorted(known)[:NAMED]))}]}}"
+        )
+
+
 def _chosen(findings: Findings, sources: str, channels: str, ask: Ask) -> Findings:
     """The sources and channels that are wanted; raises ConfigError."""
-    sure = [finding for finding in findings.found if finding.guess.sure]
+    sure = findings.sources
     for number, finding in enumerate(sure, 1):
         source = finding.source
         click.echo(
@@ -218,29 +249,6 @@ def _usual_rate(findings: Findings) -> str:
     return written_rate(float(np.min(rates)), 2) if rates else "none"
 
 
-def _written(access: Broker, pipeline: str, spoken: str, named: list[str], length: int, rate: str) -> str:
-    if rate != "none":
-        Rate.parse(rate)
-    broker = scalar(access.url)
-    if access.user:
-        broker = f"{{url: {broker}, user: {scalar(access.user)}, password: {scalar(access.password)}}}"
-    classes = [] if named == ["none"] else named
-    small = length < 32
-    return TEMPLATE.format(
-        broker=broker,
-        pipeline=scalar(pipeline),
-        sources=spoken,
-        length=length,
-        hop=max(1, length // 2),
-        rate="" if rate == "none" else RATE.format(rate=rate),
-        classes=", ".join(scalar(each) for each in classes or ["usual", "other"]),
-        unnamed="" if classes else "   # stand-ins: name your classes before anything is learnt",
-        prefix="iot",
-        teacher="mlp" if small else "resnet1d",
-        student="mlp" if small else "mobilenet1d",
-    )
-
-
 def _whole(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise ConfigError(f"{text!r} is no number of readings; write 64, say")
@@ -249,18 +257,3 @@ def _whole(text: str) -> int:
 
 def _names(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
-
-
-def _save(path: Path, text: str) -> None:
-    """Only what is a configuration is left behind."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(text, "utf-8")
-        load(draft)
-        draft.replace(path)
-    except ConfigError as error:
-        raise ConfigError(f"{path} is not written, for it would not do: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; is its folder there?") from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -89,7 +89,8 @@ def distill(path: Path, supervised: bool, once: bool) -> None:
     from iot_stream.service.distiller import Distiller
 
     config, store = opened(path)
-    Distiller(config.as_part("distiller"), store, path.parent).run(until_part_stopped(supervised), once)
+    distiller = Distiller(config.as_part("distiller"), store, path.parent)
+    distiller.run(until_part_stopped(supervised, distiller.interrupted), once)
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """Stored windows."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -12,8 +13,14 @@ from iot_stream.config import Pipeline
 from iot_stream.export.windows_file import Shape, write
 from iot_stream.store import Store
 from iot_stream.store.batches import batches
+from iot_stream.store.inspection import Labelled
 
 WORDS = 1_000_000  # windows that are looked at, the newest
+NO_DEVICE = "there is no window of this device; is the sensor's name another?"
+NO_MOMENT = (
+    "none ends while they hold; compare the times: is a clock or a `zone` wrong, or do labels tell a moment, "
+    "which a window must end at, without the end (`until`) of the time that they are true for?"
+)
 
 
 @click.group()
@@ -25,7 +32,7 @@ def windows() -> None:
 @config_option
 @pipeline_option
 def stats(path: Path, pipeline: str | None) -> None:
-    """Readings and windows of each device, and what was wrong with its input."""
+    """Readings, windows and labels of each device, and what was wrong with its input."""
     config, store = opened(path)
     name, settings = pick(config, pipeline)
     roles = {settings.cut(settings.teacher).id: "teacher", settings.cut(settings.student).id: "student"}
@@ -44,16 +51,29 @@ def stats(path: Path, pipeline: str | None) -> None:
         span = f"{iso(sent.begin)} … {iso(sent.end)}"
         click.echo(f"{sent.device:20} {'seen':8} {sent.windows:>9}  {span}  {went}")
     words = _words(store, name, settings) if settings.teacher.topic else None
-    for cut, device, count, first, last in store.journal.window_stats(name):
+    stored = store.journal.window_stats(name)
+    for cut, device, count, first, last in stored:
         role = roles.get(cut, "former")
         told = f"  {words[device]} with a word" if words is not None and role == "teacher" else ""
         click.echo(f"{device:20} {role:8} {count:>9}  {iso(first)} … {iso(last)}{told}")
+    seen = settings.cut(settings.student).id
+    _say_labels(store.inspection.labelled(name, seen), {device for cut, device, *_ in stored if cut == seen})
     for device, reason, count in store.faults.counters(name):
         click.echo(f"{device:20} {reason:12} {count:>5}  {meaning(reason)}")
     for held in store.scope.holds(name):
         click.echo(
             f"{held.device or '(all)':20} held since {iso(held.since)}, not learnt from: {held.reason}"
         )
+
+
+def _say_labels(labels: Iterable[Labelled], known: set[str]) -> None:
+    """`known`: devices that have windows."""
+    for told in labels:
+        joined = f"{told.met} joined a window"
+        if not told.met:
+            joined = f"none joined a window: {NO_MOMENT if told.device in known else NO_DEVICE}"
+        span = f"{iso(told.begin)} … {iso(told.end)}"
+        click.echo(f"{told.device:20} {'labels':8} {told.came:>9}  {span}  {joined}")
 
 
 def _words(store: Store, name: str, pipeline: Pipeline) -> Counter[str]:

@@ -97,11 +97,9 @@ class Chronicle:
             self.tell(outcome, row.id)
 
     def interrupted(self) -> None:
-        """Rounds that this process had begun when it last ended."""
-        for before in self.rounds:
-            if before.ended is None:
-                with self.store.write() as tx:
-                    self.store.registry.save_round(tx, before._replace(ended=wall(), outcome="interrupted"))
+        """Rounds of the pipeline that were under way when a process ended, or are now that this one does."""
+        with self.store.write() as tx:
+            self.store.registry.interrupt_rounds(tx, self._name, wall())
 
     def roll_back(self, number: int, above: int = 0) -> str:
         """A new version with an old one's weights, of a number above `above`."""

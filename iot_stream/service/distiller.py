@@ -36,6 +36,11 @@ class Distiller:
         with machines.joined(pipeline.cohorts for pipeline in self._config.pipelines.values()):
             self._run(stopping, once)
 
+    def interrupted(self) -> None:
+        """When the process ends in the midst of a round; from any thread."""
+        for pipeline in self._pipelines:
+            pipeline.interrupted()
+
     def _run(self, stopping: threading.Event, once: bool) -> None:
         self._connection.start()
         self._presence.say_online(self._connection)

@@ -84,8 +84,8 @@ class Rounds:
     def prepare(self) -> None:
         """Teacher, first student and rivals; the first student is released as it is where nothing runs yet,
         or what runs has another form than is configured now."""
+        self.interrupted()
         registry, every = self._store.registry, self._chronicle(ALL)
-        every.interrupted()
         say = partial(every.progress, every.round_id)
         self._prepared = learning.prepare(
             registry, self._name, self._pipeline, self._folder, say, self._heard
@@ -104,6 +104,10 @@ class Rounds:
             cohort.go_on()
         say("bootstrap", topics.READY)
 
+    def interrupted(self) -> None:
+        """Rounds that nobody will end are written down as such."""
+        self._chronicle(ALL).interrupted()
+
     def _heard(self) -> Bootstrap:
         student, teacher = (
             newest(self._store, self._name, self._pipeline, self._pipeline.cut(network))
@@ -120,7 +124,6 @@ class Rounds:
 
     def _why_anew(self, cohort: Cohort) -> str:
         assert self._prepared is not None
-        cohort.chronicle.interrupted()
         newest = cohort.chronicle.newest
         if newest is None:
             return "nothing to compare with"

@@ -50,6 +50,16 @@ class Event(NamedTuple):
     report: str
 
 
+class Labelled(NamedTuple):
+    """A device's labels: how many `came`, from when till when, and how many `met` a window."""
+
+    device: str
+    came: int
+    begin: int
+    end: int
+    met: int
+
+
 class Spoken(NamedTuple):
     """Of a device's newest predictions: `due`, those that should have met a window of the service by now,
     how many of them `met` one, and their mean certainty; and the `last` of all."""
@@ -239,3 +249,16 @@ class Inspection:
             pipeline, device, until, limit,
         )  # fmt: skip
         return [label for row in reversed(rows) if (label := Label(*row)).end >= since]
+
+    def labelled(self, pipeline: str, cut: str) -> list[Labelled]:
+        """Of each device that has labels. A label meets a window that ends while it holds; windows are found
+        by their beginning, which is not further before that than the longest of them."""
+        rows = self._store.read(
+            'SELECT l.device, count(*), min(l.start), max(l."end"), sum(CASE WHEN EXISTS ('
+            " SELECT 1 FROM windows w WHERE w.pipeline = l.pipeline AND w.cut = ? AND w.device = l.device"
+            ' AND w."end" BETWEEN l.start AND l."end" AND w.start BETWEEN l.start - ('
+            ' SELECT max("end" - start) FROM windows WHERE pipeline = ? AND cut = ?) AND l."end"'
+            ") THEN 1 ELSE 0 END) FROM labels l WHERE l.pipeline = ? GROUP BY l.device ORDER BY l.device",
+            cut, pipeline, cut, pipeline,
+        )  # fmt: skip
+        return [Labelled(*row) for row in rows]

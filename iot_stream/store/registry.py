@@ -127,6 +127,13 @@ class Registry:
             (*round_[:-1], json.dumps(round_.report)),
         )
 
+    def interrupt_rounds(self, tx: Transaction, pipeline: str, at: int) -> None:
+        """Those under way have ended then, and came to nothing."""
+        tx.execute(
+            "UPDATE rounds SET ended = ?, outcome = 'interrupted' WHERE pipeline = ? AND ended IS NULL",
+            (at, pipeline),
+        )
+
     def rounds(self, pipeline: str, cohort: str | None = None) -> list[Round]:
         """Of one cohort or all, in order of their beginning."""
         rows = self._store.read(

@@ -1,37 +1,62 @@
 """`iot-stream discover` and `iot-stream init`: bounded, clear when there is silence, never overwriting."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from iot_stream.address import Broker as BrokerSettings
 from iot_stream.config import load
 from iot_stream.mqtt import Connection
+from iot_stream.presence import Presence
 from iot_stream.service.broker import Broker
 from tests.cli.test_commands import run
 
 READING = json.dumps({"co2": 812, "temp": 21.5, "ts": "2024-03-01T08:00:00Z", "rssi": -60}).encode()
 
 
+@contextmanager
+def saying(broker: Broker, prefix: str, said: Mapping[str, bytes]) -> Iterator[None]:
+    """Retained on the broker for a while."""
+    speaker = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-{uuid4().hex}", lambda _: None)
+    speaker.start()
+    for topic, payload in said.items():
+        speaker.publish_and_wait(topic, payload, retain=True)
+    yield
+    for topic in said:
+        speaker.publish_and_wait(topic, b"", retain=True)
+    speaker.stop()
+
+
 @pytest.fixture
 def sensors(broker: Broker, prefix: str) -> Iterator[list[str]]:
     """Topics of three rooms, whose newest readings are retained."""
     topics = [f"{prefix}/room{i}/air" for i in range(3)]
-    speaker = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-rooms", lambda _: None)
-    speaker.start()
-    for topic in topics:
-        speaker.publish_and_wait(topic, READING, retain=True)
-    yield topics
-    for topic in topics:
-        speaker.publish_and_wait(topic, b"", retain=True)
-    speaker.stop()
+    with saying(broker, prefix, dict.fromkeys(topics, READING)):
+        yield topics
+
+
+@pytest.fixture
+def judged(broker: Broker, prefix: str) -> Iterator[str]:
+    """The root of a line's topics: what three machines measure, and a verdict on each."""
+    said = {}
+    for i, verdict in enumerate(("good", "bad", "good")):
+        time = f"2024-03-01T08:00:0{i}Z"
+        said[f"{prefix}/sensor/m{i}"] = json.dumps({"time": time, "x": 0.5 + i, "value": i}).encode()
+        said[f"{prefix}/verdict/m{i}"] = json.dumps({"time": time, "verdict": verdict}).encode()
+        said[f"{prefix}/score/m{i}"] = json.dumps({"time": time, "value": i}).encode()
+    with saying(broker, prefix, said):
+        yield prefix
 
 
 def test_retained_readings_are_found(broker: Broker, prefix: str, sensors: list[str]) -> None:
@@ -147,9 +172,109 @@ def test_init_takes_what_it_hears(broker: Broker, prefix: str, sensors: list[str
     run("config", "check", "--config", str(path))
 
 
+def test_what_tells_classes_is_no_sensor(broker: Broker, judged: str) -> None:
+    out = run("discover", "--broker", broker.url, "--seconds", "1", "--filter", f"{judged}/#").stdout
+    assert f'- topic: "{judged}/verdict' not in out
+    assert f'{{topic: "{judged}/verdict/{{device}}", value: $.verdict, time: $.time}}  # bad, good' in out
+
+
+def test_init_takes_the_verdict_for_the_teacher(broker: Broker, judged: str, tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1", "--filter", f"{judged}/#"]
+    said = run("init", "--yes", "--config", str(path), *heard).stdout
+    assert f"{judged}/verdict/{{device}} tells classes: bad, good; 3 devices" in said
+    assert "No recordings are needed" in said
+    pipeline = load(path).pipelines["main"]
+    teacher = pipeline.teacher.topic
+    assert teacher is not None
+    assert (teacher.topic, teacher.value, teacher.time) == (
+        f"{judged}/verdict/{{device}}",
+        "$.verdict",
+        "$.time",
+    )
+    assert pipeline.classes == ("bad", "good")
+    assert not any("verdict" in source.topic for source in pipeline.sources[:-1])
+    run("config", "check", "--config", str(path))
+
+
+@pytest.mark.parametrize("role", ["--teacher", "--labels"])
+@pytest.mark.parametrize("named", ["score/m1", "score/{device}", "score/+"])
+def test_a_named_topic_is_no_device_and_no_channel(
+    broker: Broker, judged: str, tmp_path: Path, role: str, named: str
+) -> None:
+    """It tells numbers, as a sensor does: only the person can know."""
+    path = tmp_path / "iot-stream.yml"
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1", "--filter", f"{judged}/sensor/#"]
+    heard += ["--filter", f"{judged}/score/{'m1' if named.endswith('m1') else '#'}"]
+    run("init", "--yes", "--config", str(path), *heard, role, f"{judged}/{named}")
+    pipeline = load(path).pipelines["main"]
+    told = pipeline.teacher.topic if role == "--teacher" else pipeline.labels
+    assert told is not None
+    assert (told.topic, told.value, told.time) == (f"{judged}/score/{{device}}", "$.value", "$.time")
+    source = pipeline.sources[0]
+    assert (source.topic, set(source.channels)) == (f"{judged}/sensor/{{device}}", {"x", "value"})
+    assert set(pipeline.cut(pipeline.student).inputs) == {"x", "value"}
+
+
+@contextmanager
+def scored(broker: Broker, prefix: str) -> Iterator[None]:
+    """Ten readings a second of a machine, and a score that looks like them, one a second."""
+    speaker = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-line", lambda _: None)
+    done = threading.Event()
+
+    def speak() -> None:
+        for i in itertools.takewhile(lambda _: not done.wait(0.005), itertools.count()):
+            told = {"time": 1_700_000_000 + i / 10, "value": i % 20 // 10}
+            speaker.publish(f"{prefix}/sensor/m1", json.dumps(told).encode())
+            if not i % 10:
+                speaker.publish(f"{prefix}/score/m1", json.dumps(told).encode())
+
+    speaking = threading.Thread(target=speak)
+    speaker.start()
+    speaking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        speaking.join(10)
+        speaker.stop()
+
+
+def test_the_rate_is_that_of_the_sensors(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1.5", "--filter", f"{prefix}/#"]
+    with scored(broker, prefix):
+        said = run("init", "--yes", "--config", str(path), *heard, "--teacher", f"{prefix}/score/m1").stdout
+    assert f"1. {prefix}/sensor/{{device}} (json, 1 device): value" in said
+    assert int(load(path).pipelines["main"].window.rate or 0) == 10**8
+
+
+def test_a_service_at_work_is_noticed(
+    broker: Broker, prefix: str, sensors: list[str], tmp_path: Path
+) -> None:
+    """Another on its prefix would not start. Of one that has ended, the prefix is free."""
+    path = tmp_path / "iot-stream.yml"
+    filters = [f"--filter={each}" for each in (f"{prefix}/#", "iot/service/+", "iot2/service/+")]
+    heard = ["--broker", broker.url, "--seconds", "1", *filters]
+    said = {}
+    for name, online in (("iot", True), ("iot2", False)):
+        presence = Presence(name, "collector")
+        said[presence.topic] = presence.payload(online=online)
+    with saying(broker, prefix, said):
+        assert "# iot-stream is at work there, with prefix iot\n" in run("discover", *heard).stdout
+        out = run("init", "--yes", "--config", str(path), "--listen", *heard).stdout
+        assert "An iot-stream service is at work there, with prefix iot" in out
+        assert load(path).prefix == "iot2"
+        same = ["--force", "--prefix", "iot"]
+        run("init", "--yes", "--config", str(path), "--listen", *heard, *same)
+        assert load(path).prefix == "iot"
+    assert "at work" not in run("init", "--yes", "--force", "--config", str(path), "--listen", *heard).stdout
+    assert (load(path).prefix, len(sensors)) == ("iot", 3)
+
+
 def test_init_asks(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
-    answers = [broker.url, "y", "1", "temp,co2", "empty,occupied", "16", "2/min"]
+    answers = [broker.url, "y", "none", "1", "temp,co2", "empty,occupied", "16", "2/min"]
     heard = ["--seconds", "1", "--filter", f"{prefix}/#"]
     asked = subprocess.run(
         [sys.executable, "-m", "iot_stream.cli", "init", "--config", str(path), *heard],

@@ -238,6 +238,34 @@ def test_what_iot_stream_says_of_itself_is_no_sensor() -> None:
     assert (findings.found, findings.unknown) == ([], [])
 
 
+def test_topics_that_tell_classes_alone_may_teach() -> None:
+    said: list[tuple[str, object]] = []
+    for i in range(4):
+        for name in ("m1", "m2"):
+            at = 1_700_000_000 + i
+            said += [
+                (f"line/sensor/{name}", {"time": at, "x": i}),
+                (f"line/verdict/{name}", {"time": at, "verdict": ["ok", "ng"][i % 2], "seq": i}),
+                (f"line/{name}/door", {"open": i > 2}),
+                (f"yard/{name}/gate", b"OPEN" if i else b"CLOSED"),
+                (f"line/{name}/status", {"state": "online"}),
+                (f"line/note/{name}/text", f"note {i} of {name}".encode()),
+            ]
+    findings = listened(said)
+    assert {f.source.topic for f in findings.sources} == {"line/sensor/{device}"}
+    told = {f.source.topic: (f.source.channels["teacher"], f.guess.classes) for f in findings.teachers}
+    assert told == {
+        "line/verdict/{device}": ("$.verdict", ("ng", "ok")),
+        "line/{device}/door": ("$.open", ("false", "true")),
+        "yard/{device}/{channel}": ("gate", ("CLOSED", "OPEN")),
+    }
+    printed = block(findings)
+    assert (
+        '{topic: "yard/{device}/{channel}", format: topic_per_channel, value: gate}  # CLOSED, OPEN; 2'
+        in printed
+    )
+
+
 # --- whatever comes
 
 letters = st.characters(exclude_characters="+#\x00", exclude_categories=["Cs"])

@@ -262,6 +262,30 @@ def test_two_devices_with_one_client_id(
     assert said.endswith("; does another one run under the same name?")
 
 
+# --- labels
+
+
+def test_labels_that_meet_no_window(site: Site) -> None:
+    """Of a device that is called otherwise, of another time; and some that do."""
+    site.hears_telemetry(400, 401, 402)
+    site.cuts()
+    hour = 3600 * SECOND
+    for device, begin in (("d", START), ("D", START), ("d", START + hour)):
+        until = begin + 10 * SECOND
+        site.hears(f"/office/device/{device}/label", {"time": begin, "until": until, "value": "empty"})
+    assert "D labels 1" in site.stats("D", "labels")
+    assert "none joined a window: there is no window of this device" in site.stats("D", "labels")
+    assert site.stats("d", "labels").startswith("d labels 2 ")
+    assert site.stats("d", "labels").endswith(" 1 joined a window")
+
+
+def test_labels_of_another_time(site: Site) -> None:
+    site.hears_telemetry(400, 401, 402)
+    site.cuts()
+    site.hears("/office/device/d/label", {"time": START + SECOND // 2, "value": "empty"})
+    assert "none joined a window: none ends while they hold; compare the times" in site.stats("d", "labels")
+
+
 # --- a device that reboots, and counts from zero
 
 

@@ -10,7 +10,16 @@ from iot_stream import topics
 from iot_stream.address import Broker as BrokerSettings
 from iot_stream.mqtt import Connection, Message
 from iot_stream.service.broker import Broker
-from tests.service.running import NAME, opened, service, write_config, write_taught
+from tests.service.running import (
+    NAME,
+    fleet,
+    kill_service,
+    opened,
+    service,
+    start_service,
+    write_config,
+    write_taught,
+)
 from tests.waiting import wait_until
 
 CHILD = "iot_stream.cli"
@@ -106,6 +115,33 @@ def test_a_second_service_on_the_prefix_refuses_and_leaves_the_first_as_it_was(
             wait_until(lambda: parts() == before, "each part says again that it is there")
     finally:
         listener.stop()
+
+
+@pytest.mark.slow
+def test_a_round_that_is_cut_off_is_written_down_as_interrupted(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
+    """When the service is stopped, at once; when it is killed, at the next start."""
+    endless = {"first_steps": 200, "steps": 10_000_000}
+    path = write_taught(tmp_path, broker.url, prefix, distill=endless)
+    with opened(path) as (_, store), fleet(path, tmp_path, "--devices", "3", "--seconds", "600"):
+
+        def under_way(number: int) -> None:
+            wait_until(lambda: len(outcomes()) == number and outcomes()[-1] == "running", "a round", 60)
+
+        def outcomes() -> list[str]:
+            return [each.outcome for each in store.registry.rounds(NAME) if each.trigger != "bootstrap"]
+
+        with service(path, tmp_path / "log"):
+            under_way(1)
+        assert outcomes() == ["interrupted"]
+        assert store.registry.rounds(NAME)[-1].ended is not None
+        serving = start_service(path, tmp_path / "log")
+        under_way(2)
+        kill_service(serving)
+        assert outcomes() == ["interrupted", "running"]
+        with service(path, tmp_path / "log"):
+            wait_until(lambda: outcomes()[:2] == ["interrupted"] * 2, "that the next start says so", 60)
 
 
 def test_a_wrong_configuration_ends_at_once_with_its_place(tmp_path: Path) -> None:

@@ -134,6 +134,23 @@ def test_what_was_said_of_a_time_is_found_oldest_first(store: Store) -> None:
     assert ask.predictions(NAME, "fan", 3, 7, 3) == []
 
 
+def test_labels_are_counted_with_those_that_meet_a_window(store: Store) -> None:
+    """Windows of ten, hop five, and one that a pause made long: 0…9, 5…14, 10…19, 15…60."""
+    starts, ends = np.array([0, 5, 10, 15]), np.array([9, 14, 19, 60])
+    x = np.zeros((4, 10, 1), np.float32)
+    with store.write() as tx:
+        for device in ("pump", "fan"):
+            store.journal.add_windows(tx, NAME, "cut", device, Windows(starts, ends, x), START)
+        store.journal.add_windows(tx, NAME, "other", "pump", Windows(starts + 1, ends + 1, x), START)
+        for start, end in [(0, 8), (0, 9), (9, 9), (10, 13), (10, 14), (20, 59), (59, 70), (61, 90)]:
+            store.journal.add_label(tx, NAME, Label("pump", start, end, 1), START)
+        store.journal.add_label(tx, NAME, Label("pmup", 0, 90, 1), START)
+    ask = store.inspection
+    assert ask.labelled(NAME, "cut") == [("pmup", 1, 0, 90, 0), ("pump", 8, 0, 90, 4)]
+    assert ask.labelled(NAME, "former") == [("pmup", 1, 0, 90, 0), ("pump", 8, 0, 90, 0)]
+    assert ask.labelled("another", "cut") == []
+
+
 def test_the_newest_decisions_are_told(store: Store) -> None:
     with store.write() as tx:
         for stage in range(3):

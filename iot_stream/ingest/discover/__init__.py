@@ -6,13 +6,16 @@ have left. What it guesses counts only when the dialect's own decoder reads what
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from iot_stream import topics as table
+from iot_stream.formats.source import Source
 from iot_stream.ingest.discover import binary, dialects, fields, lines
 from iot_stream.ingest.discover.announced import Announced, announced
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.libraries import untried
 from iot_stream.ingest.discover.proof import Finding, Guess, prove
+from iot_stream.ingest.discover.verdicts import taught, verdicts
 
 Recogniser = Callable[[Sequence[Topic]], Iterator[Guess]]
 
@@ -26,6 +29,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     dialects.tasmota,
     dialects.senml,
     binary.frames,
+    verdicts,
     fields.fields,
     lines.csv_lines,
     lines.values,
@@ -46,6 +50,16 @@ class Findings:
     cut: bool = False
     untried: Sequence[str] = ()
 
+    @property
+    def sources(self) -> list[Finding]:
+        """Those to take."""
+        return [finding for finding in self.found if finding.guess.sure]
+
+    @property
+    def teachers(self) -> list[Finding]:
+        """What tells classes, and measures nothing."""
+        return [finding for finding in self.found if finding.guess.classes]
+
 
 def recognise(heard: Sequence[Topic]) -> Findings:
     """Sources for what was heard; never raises for what is in it."""
@@ -63,6 +77,37 @@ def recognise(heard: Sequence[Topic]) -> Findings:
                 taken = {topic.name for topic in guess.topics}
                 left = [topic for topic in left if topic.name not in taken]
     return Findings(found, [*left, *unsayable], said, False, untried())
+
+
+class Speaker(NamedTuple):
+    """Who tells `classes`, as far as they were heard, of `devices`, on `topics`, which are no sensor's.
+
+    The first channel of `source` says where in a message.
+    """
+
+    source: Source
+    topics: Sequence[Topic] = ()
+    classes: tuple[str, ...] = ()
+    devices: Sequence[str] = ()
+
+
+def speaker_on(named: str, findings: Findings, heard: Sequence[Topic]) -> Speaker:
+    """Of the topic that somebody names: a template, or one of the topics, whether it was heard or not."""
+
+    def meant(topic: Topic) -> bool:
+        return table.match(named, topic.name) is not None
+
+    known = (
+        each for each in findings.teachers if each.source.topic == named or any(map(meant, each.guess.topics))
+    )
+    own = next((each.guess.topics for each in known), None) or [topic for topic in heard if meant(topic)]
+    proved = (finding for guess in taught(own) if (finding := prove(guess, own)))
+    found = next(proved, None) or next(iter(recognise(own).found), None)
+    if found is None:
+        return Speaker(
+            Source(topic=named, format="json", channels={"teacher": "$.value"}, time="$.time"), own
+        )
+    return Speaker(found.source, own, found.guess.classes, found.devices)
 
 
 def _is_aside(topic: Topic) -> bool:

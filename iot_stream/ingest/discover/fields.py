@@ -90,14 +90,14 @@ def _shape(name: str, messages: list[Any]) -> tuple[Shape, Fields] | None:
     ]
     found: Fields = {}
     for item in items[:MOST_ITEMS]:
-        for path, value in _leafs(item, "$", DEEPEST):
+        for path, value in leafs(item, "$", DEEPEST):
             if path in found or len(found) < MOST_FIELDS:
                 found.setdefault(path, []).append(value)
     lists = {path for path, values in found.items() if all(isinstance(value, list) for value in values)}
-    time = _time(found)
-    labels = [path for path in _by_names(found, LABELS) if len(set(map(str, found[path]))) > 1]
-    whose = [*_by_names(found, DEVICES), *labels]
-    device = next((path for path in whose if _names_devices(found[path])), "")
+    time = time_of(found)
+    labels = [path for path in by_names(found, LABELS) if len(set(map(str, found[path]))) > 1]
+    whose = [*by_names(found, DEVICES), *labels]
+    device = next((path for path in whose if names_devices(found[path])), "")
     numbers = [
         path
         for path, values in found.items()
@@ -123,12 +123,9 @@ def _readings(messages: list[Any]) -> str:
         return "$"
     for path, value in _lists(messages[0], "$", 3):
         if value and all(isinstance(item, dict) for item in value):
-            outside = {p for p, told in _leafs(messages[0], "$", DEEPEST) if isinstance(told, float)}
+            outside = {p for p, told in leafs(messages[0], "$", DEEPEST) if isinstance(told, float)}
             inside = {
-                p
-                for item in value
-                for p, told in _leafs(item, "$", DEEPEST)
-                if _known(told) and _counts(told)
+                p for item in value for p, told in leafs(item, "$", DEEPEST) if _known(told) and _counts(told)
             }
             if any(not measures_nothing(p) for p in inside) and all(measures_nothing(p) for p in outside):
                 return path
@@ -144,12 +141,12 @@ def _lists(value: Any, path: str, deeper: int) -> Iterator[tuple[str, list[Any]]
                 yield from _lists(inner, path + step, deeper - 1)
 
 
-def _leafs(value: Any, path: str, deeper: int) -> Iterator[tuple[str, Any]]:
+def leafs(value: Any, path: str, deeper: int) -> Iterator[tuple[str, Any]]:
     """Fields by path; lists of numbers or times whole, but for short ones, number by number."""
     if isinstance(value, dict):
         for key, inner in value.items() if deeper else ():
             if step := _step(key):
-                yield from _leafs(inner, path + step, deeper - 1)
+                yield from leafs(inner, path + step, deeper - 1)
     elif isinstance(value, list):
         if value and all(isinstance(each, int | float | str | None) for each in value):
             yield path, value
@@ -181,14 +178,14 @@ def _counts(value: Any) -> bool:
     return number == number or not _known(value)
 
 
-def _by_names(found: Iterable[str], names: Sequence[str]) -> list[str]:
+def by_names(found: Iterable[str], names: Sequence[str]) -> list[str]:
     """Paths whose last name is one of these, in their order, the outermost first."""
     named = [(names.index(last), path) for path in found if (last := pieces(path)[-1]) in names]
     return [path for _, path in sorted(named, key=lambda pair: (pair[0], len(pair[1])))]
 
 
-def _time(found: Fields) -> str:
-    for path in _by_names(found, TIMES):
+def time_of(found: Fields) -> str:
+    for path in by_names(found, TIMES):
         if all(_moments(value) for value in found[path]):
             return path
     texts = (path for path, values in found.items() if all(isinstance(v, str) and ":" in v for v in values))
@@ -199,7 +196,7 @@ def _moments(value: Any) -> bool:
     return all(map(is_moment, value)) if isinstance(value, list) else is_moment(value)
 
 
-def _names_devices(values: list[Any]) -> bool:
+def names_devices(values: list[Any]) -> bool:
     """Few texts, or few whole numbers, not one that counts messages."""
     if not all(
         isinstance(value, str | int) and not isinstance(value, bool) and value != "" for value in values

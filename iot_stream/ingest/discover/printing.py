@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from iot_stream.config.network import TopicTeacher
+from iot_stream.formats.source import Source
 from iot_stream.ingest.discover import MOST_SOURCES, Findings
 from iot_stream.ingest.discover.announced import Announced
 from iot_stream.ingest.discover.heard import Topic
@@ -19,8 +21,8 @@ RESERVED = frozenset(("yes", "no", "on", "off", "true", "false", "null", "none")
 
 def block(findings: Findings) -> str:
     """Valid YAML; indented to stand under a pipeline. Empty where nothing is sure."""
-    sure = [finding for finding in findings.found if finding.guess.sure]
-    guesses = [finding for finding in findings.found if not finding.guess.sure]
+    sure = findings.sources
+    guesses = [each for each in findings.found if not each.guess.sure and not each.guess.classes]
     lines = ["sources:"] if sure else ["# sources:"]
     for finding in sure:
         lines += _source(finding, findings.announced)
@@ -61,15 +63,35 @@ def _source(finding: Finding, announced: Announced) -> Iterator[str]:
 
 
 def _heard(finding: Finding) -> str:
-    devices = finding.devices
-    named = ", ".join(devices[:NAMED]) + (", …" if len(devices) > NAMED else "")
-    whose = f"{len(devices)} devices" if len(devices) > 1 else "1 device"
     time = "some times are told" if len(finding.stamped) > 1 else "times are told"
     time = "times are of arrival" if finding.stamped == {True} else time
     return (
-        f"{finding.source.format}: {whose} ({named}), {rate(finding.rates)}; {time}; "
+        f"{finding.source.format}: {_whose(finding)}; {time}; "
         f"{finding.decoded} of its {finding.messages} messages gave readings"
     )
+
+
+def told(finding: Finding) -> str:
+    """The classes that somebody tells, and of what."""
+    return f"{', '.join(finding.guess.classes)}; {_whose(finding)}"
+
+
+def _whose(finding: Finding) -> str:
+    devices = finding.devices
+    named = ", ".join(devices[:NAMED]) + (", …" if len(devices) > NAMED else "")
+    whose = f"{len(devices)} devices" if len(devices) > 1 else "1 device"
+    return f"{whose} ({named}), {rate(finding.rates)}"
+
+
+def speaker(source: Source) -> str:
+    """What tells classes, as a pipeline's `teacher`, or its `labels`."""
+    told = {"topic": source.topic, "format": source.format, "device": source.device}
+    told |= {"value": next(iter(source.channels.values()), "$.value"), "time": source.time}
+    usual = TopicTeacher(topic="")
+    written = (
+        f"{name}: {scalar(each)}" for name, each in told.items() if each and each != getattr(usual, name)
+    )
+    return f"{{{', '.join(written)}}}"
 
 
 def _measured(finding: Finding, name: str, unit: str) -> str:
@@ -113,6 +135,10 @@ def not_tried(names: Sequence[str]) -> str:
 def _rest(findings: Findings) -> Iterator[str]:
     if said := not_tried(findings.untried):
         yield said
+    if findings.teachers:
+        yield "tells classes, which no model is to see; may teach (`teacher`) or label (`labels`):"
+    for each in findings.teachers:
+        yield f"  {comment(f'{speaker(each.source)}  # {told(each)}')}"
     silent = findings.announced.silent(
         [topic for each in findings.found for topic in each.guess.topics] + findings.unknown
     )

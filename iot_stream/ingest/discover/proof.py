@@ -23,7 +23,8 @@ MOST_CHANNELS = 500
 
 class Guess(NamedTuple):
     """A source that may read `topics`. Without channels they are all that its decoder finds. `units` by where
-    a value is; `part` is put before channels' names; what is not `sure` is printed as a comment."""
+    a value is; `part` is put before channels' names; what is not `sure` is printed as a comment.
+    `classes`: words of topics that measure nothing, and may teach."""
 
     source: Source
     topics: Sequence[Topic]
@@ -32,6 +33,7 @@ class Guess(NamedTuple):
     left_out: tuple[str, ...] = ()
     part: str = ""
     sure: bool = True
+    classes: tuple[str, ...] = ()
 
 
 @dataclass

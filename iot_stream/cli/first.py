@@ -1,0 +1,120 @@
+"""The text of a first configuration."""
+
+from pathlib import Path
+
+from iot_stream.address import Broker
+from iot_stream.config import load
+from iot_stream.errors import ConfigError
+from iot_stream.formats.values import STATES
+from iot_stream.ingest.discover import Speaker
+from iot_stream.ingest.discover.printing import scalar, speaker
+from iot_stream.units import Rate
+
+USUAL_PREFIX = "iot"
+TEMPLATE = """\
+# Written by `iot-stream init`. Every setting is explained in docs/configuration.md.
+broker: {broker}
+store: sqlite:store                  # a folder; relative to where iot-stream is started
+{apart}pipelines:
+  {pipeline}:
+{sources}    window:
+      length: {length}                     # readings in a window, which a model sees at once
+      # hop: {hop}                       # from one window to the next; left out: no overlap
+{rate}    task: {{classify: [{classes}]}}{unnamed}
+    # What is true is told on {prefix}/{pipeline}/device/{{device}}/label, or on a topic of yours;
+    # until: the end, where it was so for a while:
+{labels}{teacher}    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
+    student: {{arch: {student}}}
+    # triggers: {{every: 1 day}}         # a round of learning; left out: on command only
+{recordings}"""
+LABELS = """\
+    # labels: {topic: "room/{device}/state", value: $.value, time: $.time, until: $.until}
+"""
+NETWORK = """\
+    teacher: {{arch: {arch}}}           # learns from `recordings`, see below
+    # No recordings, but a topic that tells what is true, at once or late? Then that is the teacher:
+    # teacher: {{topic: "room/{{device}}/state", value: $.value, time: $.time}}
+"""
+RECORDINGS = """\
+    # recordings:                      # what the teacher learns from, once
+    #   files: labelled/*.csv
+    #   time: time
+    #   channels: {…}                  # channel: column
+    #   label: state
+    #   bootstrap: {teacher: {}, student: {}}
+"""
+RATE = """\
+      rate: {rate}                    # resampled to an even grid
+      fill: hold                     # between readings the last one holds; or linear
+"""
+
+
+def written(
+    access: Broker,
+    prefix: str,
+    pipeline: str,
+    spoken: str,
+    named: list[str],
+    length: int,
+    rate: str,
+    teaching: Speaker | None,
+    labelling: Speaker | None,
+) -> str:
+    if rate != "none":
+        Rate.parse(rate)
+    broker = scalar(access.url)
+    if access.user:
+        broker = f"{{url: {broker}, user: {scalar(access.user)}, password: {scalar(access.password)}}}"
+    classes = [] if named == ["none"] else named
+    small = length < 32
+    return TEMPLATE.format(
+        broker=broker,
+        pipeline=scalar(pipeline),
+        sources=spoken,
+        length=length,
+        hop=max(1, length // 2),
+        rate="" if rate == "none" else RATE.format(rate=rate),
+        classes=", ".join(scalar(each) for each in classes or ["usual", "other"]),
+        unnamed="" if classes else "   # stand-ins: name your classes before anything is learnt",
+        prefix=prefix,
+        apart="" if prefix == USUAL_PREFIX else f"prefix: {scalar(prefix)}\n",
+        labels=f"    labels: {speaker(labelling.source)}\n" if labelling else LABELS,
+        teacher=_taught_by(teaching, classes) or NETWORK.format(arch="mlp" if small else "resnet1d"),
+        recordings="" if teaching else RECORDINGS,
+        student="mlp" if small else "mobilenet1d",
+    )
+
+
+def class_names(speaker: Speaker | None) -> tuple[str, ...]:
+    """The names of classes that were heard; true, on and their like are none."""
+    words = speaker.classes if speaker else ()
+    unfit = len(words) < 2 or any("," in word for word in words)
+    return () if unfit or all(word.lower() in STATES for word in words) else words
+
+
+def _taught_by(teaching: Speaker | None, classes: list[str]) -> str:
+    if not teaching:
+        return ""
+    strange = [word for word in class_names(teaching) if classes and word not in classes]
+    words = ", ".join(f"{scalar(word)}: …" for word in strange)
+    note = (
+        f"    # its words are not the classes; say in it which they mean: values: {{{words}}}\n"
+        if strange
+        else ""
+    )
+    return f"{note}    teacher: {speaker(teaching.source)}\n"
+
+
+def save(path: Path, text: str) -> None:
+    """Only what is a configuration is left behind."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(text, "utf-8")
+        load(draft)
+        draft.replace(path)
+    except ConfigError as error:
+        raise ConfigError(f"{path} is not written, for it would not do: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; is its folder there?") from error
+    finally:
+        draft.unlink(missing_ok=True)

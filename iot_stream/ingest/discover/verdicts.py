@@ -1,0 +1,119 @@
+"""Topics that tell classes, not measures: whoever speaks there may teach, or label."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from iot_stream.formats.source import Source
+from iot_stream.formats.trees import if_number
+from iot_stream.formats.values import STATES, UNKNOWN
+from iot_stream.ingest.discover.fields import DEEPEST, FEW, Fields, by_names, leafs, names_devices, time_of
+from iot_stream.ingest.discover.heard import Topic
+from iot_stream.ingest.discover.names import DEVICES, measures_nothing
+from iot_stream.ingest.discover.proof import Guess
+from iot_stream.ingest.discover.templates import alike, without_device
+
+LONGEST = 40  # letters of a class
+OF_PRESENCE = frozenset(("online", "offline", "connected", "disconnected"))  # says how the device is
+
+
+class _Told(NamedTuple):
+    """Where classes are; alike ones are of one teacher. `value` is empty where the payload is the class."""
+
+    value: str
+    time: str = ""
+    device: str = ""
+
+
+def verdicts(topics: Sequence[Topic]) -> Iterator[Guess]:
+    """Of topics that tell nothing but classes."""
+    return _guesses(topics, beside_numbers=False)
+
+
+def taught(topics: Sequence[Topic]) -> Iterator[Guess]:
+    """Of topics of which somebody knows that they teach: numbers may stand beside the classes."""
+    return _guesses(topics, beside_numbers=True)
+
+
+def _guesses(topics: Sequence[Topic], *, beside_numbers: bool) -> Iterator[Guess]:
+    groups: dict[_Told, list[Topic]] = defaultdict(list)
+    said: dict[str, list[str]] = {}
+    for topic in topics:
+        if found := _classes(topic, beside_numbers):
+            told, said[topic.name] = found
+            groups[told].append(topic)
+    for told, own in groups.items():
+        for each in alike(own):
+            words = [word for topic in each.topics for word in said[topic.name]]
+            source = _source(told, each.template, each.topics)
+            if source and (beside_numbers or _few(words)):
+                yield _guess(source, each.topics, words)
+
+
+def _few(words: Sequence[str]) -> bool:
+    """Whether they come again: what is said but once may be any text."""
+    return len(set(words)) <= FEW and len(set(words)) < len(words)
+
+
+def _guess(source: Source, topics: Sequence[Topic], words: Sequence[str]) -> Guess:
+    classes = tuple(sorted(set(words), key=lambda word: (STATES.get(word.lower(), 0), word)))
+    numbered = {word: float(i) for i, word in enumerate(classes)}
+    return Guess(msgspec.structs.replace(source, values=numbered), topics, sure=False, classes=classes)
+
+
+def _source(told: _Told, template: str, topics: Sequence[Topic]) -> Source | None:
+    if told.value:
+        if told.device:
+            template = topics[0].name if len(topics) == 1 else without_device(template)
+        channels = {"teacher": told.value}
+        return Source(topic=template, format="json", device=told.device, time=told.time, channels=channels)
+    levels = template.split("/")
+    fixed = [i for i, level in enumerate(levels) if level != "+" and not level.startswith("{")]
+    if not fixed:
+        return None
+    last = fixed[-1]
+    topic = "/".join([*levels[:last], "{channel}", *levels[last + 1 :]])
+    return Source(topic=topic, format="topic_per_channel", channels={"teacher": levels[last]})
+
+
+def _classes(topic: Topic, beside_numbers: bool) -> tuple[_Told, list[str]] | None:
+    """Where a topic has its classes, and all that it said; None where it measures, or tells of a device."""
+    messages = topic.objects()
+    if not messages:
+        texts = [text.strip().strip('"') for text in topic.texts()]
+        texts = [text for text in texts if text.lower() not in UNKNOWN]
+        fits = texts and all(map(_is_class, texts)) and not measures_nothing(topic.levels[-1])
+        return (_Told(""), texts) if fits else None
+    if len(messages) < len(list(topic.payloads)):
+        return None
+    found: Fields = {}
+    for message in messages:
+        for path, value in leafs(message, "$", DEEPEST):
+            found.setdefault(path, []).append(value)
+    time = time_of(found)
+    device = next((path for path in by_names(found, DEVICES) if names_devices(found[path])), "")
+    told = {
+        path: [value for value in values if value is not None]
+        for path, values in found.items()
+        if path not in (time, device) and not measures_nothing(path)
+    }
+    named = {path: values for path, values in told.items() if values and all(map(_is_class, values))}
+    if not named or (len(named) < len(told) and not beside_numbers):
+        return None
+    value = max(named, key=lambda path: len(set(named[path])) > 1)  # rather what changes
+    return _Told(value, time, device), [_word(each) for each in named[value]]
+
+
+def _is_class(value: Any) -> bool:
+    if isinstance(value, bool):
+        return True
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= LONGEST:
+        return False
+    number = if_number(value, {})
+    return value.lower() in STATES or (number != number and value.lower() not in UNKNOWN | OF_PRESENCE)
+
+
+def _word(value: str | bool) -> str:
+    return value if isinstance(value, str) else str(value).lower()
