@@ -23,7 +23,7 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "iot_stream.cli", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert result.returncode == code, result.stderr
