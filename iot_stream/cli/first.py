@@ -85,9 +85,8 @@ def written(
     )
 
 
-def class_names(speaker: Speaker | None) -> tuple[str, ...]:
-    """The names of classes that were heard; true, on and their like are none."""
-    words = speaker.classes if speaker else ()
+def class_names(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of classes among words that were heard; true, on and their like are none."""
     unfit = len(words) < 2 or any("," in word for word in words)
     return () if unfit or all(word.lower() in STATES for word in words) else words
 
@@ -95,7 +94,7 @@ def class_names(speaker: Speaker | None) -> tuple[str, ...]:
 def _taught_by(teaching: Speaker | None, classes: list[str]) -> str:
     if not teaching:
         return ""
-    strange = [word for word in class_names(teaching) if classes and word not in classes]
+    strange = [word for word in class_names(teaching.classes) if classes and word not in classes]
     words = ", ".join(f"{scalar(word)}: …" for word in strange)
     note = (
         f"    # its words are not the classes; say in it which they mean: values: {{{words}}}\n"

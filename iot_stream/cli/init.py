@@ -117,7 +117,7 @@ def init(
         spoken, usual = block(findings), _usual_rate(findings)
     else:
         spoken, usual = _source(dialect, topic, channels, ask), "none"
-    usual_classes = ",".join(class_names(teaching) or class_names(labelling)) or "none"
+    usual_classes = ",".join(_class_names(teaching) or _class_names(labelling)) or "none"
     named = _names(ask("What is to be told apart (classes), or none yet", classes, usual_classes))
     size = _whole(ask("Readings in a window", str(length or ""), "64"))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
@@ -168,10 +168,15 @@ def _teacher(findings: Findings, given: str, ask: Ask) -> str:
         return given
     for finding in findings.teachers:
         click.echo(f"  {finding.source.topic} tells classes: {told(finding)}")
-    changing = [finding.source.topic for finding in findings.teachers if len(finding.guess.classes) > 1]
-    usual = changing[0] if len(changing) == 1 else "none"
+    # What is on and off may as well be one more thing that a model shall see: for the person to say.
+    naming = [each.source.topic for each in findings.teachers if class_names(each.guess.classes)]
+    usual = naming[0] if len(naming) == 1 else "none"
     named = ask("Topic that tells the classes, and teaches, or none", given, usual)
     return "" if named == "none" else named
+
+
+def _class_names(speaker: Speaker | None) -> tuple[str, ...]:
+    return class_names(speaker.classes) if speaker else ()
 
 
 def _without(speakers: Sequence[Speaker | None], findings: Findings, heard: Sequence[Topic]) -> Findings:
