@@ -42,10 +42,12 @@ def check(path: Path) -> None:
         for role, network in (("teacher", pipeline.teacher), ("student", pipeline.student)):
             click.echo(f"  {role}  {_model(pipeline, network)}")
         triggers = pipeline.triggers
+        needed = pipeline.gate.n_min
         reasons = [f"every {int(triggers.every) / 1e9:g} s"] if triggers.every else []
         reasons += [f"{triggers.windows} new windows"] if triggers.windows else []
-        click.echo(f"  rounds   {' or '.join(reasons) or 'on command only'} ({pipeline.clock} clock)")
-        needed = pipeline.gate.n_min
+        fewest = f", once {triggers.at_least or 2 * needed} new windows have come"
+        why = " or ".join(reasons) + fewest if reasons else "on command only: `iot-stream rounds start`"
+        click.echo(f"  rounds   {why} ({pipeline.clock} clock)")
         if pipeline.gate.block is None:
             click.echo(
                 f"  gate     {needed} windows judge, at most half of the new ones: {2 * needed} a round"

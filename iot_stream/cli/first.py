@@ -25,7 +25,7 @@ store: sqlite:store                  # a folder; relative to where iot-stream is
     # until: the end, where it was so for a while:
 {labels}{teacher}    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
     student: {{arch: {student}}}
-    # triggers: {{every: 1 day}}         # a round of learning; left out: on command only
+    triggers: {{every: 1 h}}           # a round of learning; left out: by `iot-stream rounds start` only
 {recordings}"""
 LABELS = """\
     # labels: {topic: "room/{device}/state", value: $.value, time: $.time, until: $.until}

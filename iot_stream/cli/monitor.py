@@ -1,6 +1,9 @@
 """Watch the service, in the terminal or through a pipe."""
 
+import os
+import select
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from iot_stream.store import Store
 from iot_stream.store.sqlite import FILE
 from iot_stream.watch.monitor import Monitor, Seen
 
+LOOK_S = 0.5
+
 
 @click.command()
 @config_option
@@ -26,7 +31,7 @@ def monitor(path: Path, lines: bool, as_json: bool) -> None:
 
     A page in a terminal: q quits, p pauses, n shows the next pipeline. It needs the store, and rich:
     `pip install 'iot-stream[monitor]'`. Without them, or where the output is no terminal, a line for each
-    message about models, rounds, devices and parts. Ctrl-C ends.
+    message about models, rounds, devices and parts. Ctrl-C ends, and so does who reads the pipe.
 
     \b
     iot-stream monitor --json | jq 'select(.kind == "round")'
@@ -37,12 +42,29 @@ def monitor(path: Path, lines: bool, as_json: bool) -> None:
 
         run(config.as_part("monitor"), Store(config.store_place), stopping)
         return
-    watcher = Monitor(config.as_part("monitor"), _json if as_json else _line)
+    say = _json if as_json else _line
+
+    def told(message: Message, seen: Seen) -> None:
+        with suppress(BrokenPipeError):
+            say(message, seen)
+
+    watcher = Monitor(config.as_part("monitor"), told)
     watcher.start()
     try:
-        stopping.wait()
+        while not (stopping.wait(LOOK_S) or _unread()):
+            pass
     finally:
         watcher.stop()
+
+
+def _unread() -> bool:
+    """Whether who read the pipe has gone, as `head` does; what is left to say goes nowhere then."""
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)  # errors are told unasked
+    gone = bool(reader.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone
 
 
 def _page_possible(config: Config) -> bool:

@@ -68,7 +68,9 @@ def judge(
             "held", f"{counted} windows to judge by, {settings.n_min} are needed", basis, counted, seen
         )
     if not enough_classes(truth, settings.n_min):
-        reason = "hardly more than one class among the windows to judge by"
+        shares = zip(classes, np.bincount(truth[known], minlength=len(classes)).tolist(), strict=True)
+        most = ", ".join(f"{n} {name}" for name, n in sorted(shares, key=lambda each: -each[1])[:2])
+        reason = f"hardly more than one class among the windows to judge by: {most}"
         return Verdict("held", reason, basis, counted, seen)
     right = candidate[known].argmax(axis=1) == truth[known]
     was_right = running[known].argmax(axis=1) == truth[known]

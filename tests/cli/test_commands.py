@@ -123,6 +123,24 @@ def test_distill_once_runs_a_round_and_ends(served: Path) -> None:
 
 
 @pytest.mark.slow
+def test_monitor_ends_when_nobody_reads_on(served: Path) -> None:
+    """As with `| head -1`."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "iot_stream.cli", "monitor", "--json", "--config", str(served)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert json.loads(process.stdout.readline())["kind"]
+    process.stdout.close()
+    assert process.wait(60) == 0
+    with process.stderr as said:
+        assert said.read() == ""
+
+
+@pytest.mark.slow
 def test_monitor_shows_what_is_retained_and_ends_at_once_on_ctrl_c(served: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "iot_stream.cli", "monitor", "--config", str(served)],

@@ -106,6 +106,7 @@ def test_judge_holds_on_a_one_class_night():
     verdict = _judge(night, 1 - night, night)
     assert verdict.outcome == "held"
     assert "one class" in verdict.reason
+    assert verdict.reason.split(": ")[1].startswith("500 ")
 
 
 def test_judge_holds_when_a_second_class_is_a_rare_error_of_the_teacher():
