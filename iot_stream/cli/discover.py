@@ -66,7 +66,7 @@ def listened(address: Address, filters: tuple[str, ...], seconds: float, stoppin
         nonlocal said
         if len(ear.topics) > said:
             said = len(ear.topics)
-            click.echo(f"heard {_heard(ear)}", err=True)
+            click.echo(f"heard {_heard(ear)} so far", err=True)
 
     listen(ear, address, filters, seconds, stopping, progress)
     if not ear.topics:
