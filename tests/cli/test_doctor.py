@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections import namedtuple
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ from iot_stream.service.doctor.findings import Finding
 from iot_stream.store import Store
 from iot_stream.store.migrations import STEPS
 from tests.brokers import Caller, Guarded
+from tests.service.running import NAME
+from tests.streams import START
+from tests.watch import stores
+from tests.watch.dashboard.windows import cut
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="it looks at a mosquitto")
 PIPELINE = {
@@ -377,6 +382,21 @@ def test_readings_that_are_old_or_from_the_future(tmp_path: Path, age_s: int, st
     assert newest.found.startswith(found)
     assert fleet._newest("pumps", wall() - age_s * SECOND, live=False).state == "ok"
     assert fleet._newest("pumps", 0, live=False).state == "warn"
+
+
+def test_predictions_that_no_window_meets(tmp_path: Path) -> None:
+    config = stores.configured(tmp_path)
+    with closing(Store(config.store_place)) as store:
+        for device, late in (("apart", 3_000_000), ("well", 0)):
+            stores.join(store, device, 1)
+            for number in range(20):
+                end = START + number * SECOND
+                cut(store, config, device, end)
+                stores.speak(store, device, end + late, None, student=1)
+        (found,) = fleet._unmet(NAME, config.pipelines[NAME], store)
+    assert (found.name, found.state) == (f"predictions.{NAME}", "warn")
+    assert found.found.startswith("of apart no prediction is at a window's end")
+    assert "`rate`" in found.remedy
 
 
 # --- the configuration

@@ -10,7 +10,7 @@ from iot_stream import topics
 from iot_stream.artifact import trust
 from iot_stream.artifact.trust import Scope
 from iot_stream.clock import SECOND, iso, wall
-from iot_stream.config import Config
+from iot_stream.config import Config, Pipeline
 from iot_stream.errors import BrokerError, ConfigError, IotStreamError, Refused
 from iot_stream.mqtt import Connection, Message
 from iot_stream.release.keys import Keys
@@ -21,6 +21,8 @@ from iot_stream.store.sqlite import FILE
 PARTS = ("collector", "distiller", "publisher")
 AHEAD, STALE = 60 * SECOND, 3600 * SECOND
 PATIENCE_S = 5.0
+LOOKED_AT, NAMED = 50, 5  # devices
+ENOUGH = 10  # predictions
 
 
 def check(config: Config, _: Path) -> Iterator[Finding]:
@@ -115,6 +117,8 @@ def _readings(config: Config) -> Iterator[Finding]:
     try:
         for name, pipeline in config.pipelines.items():
             yield _newest(name, store.journal.now(name), live=pipeline.clock == "wall")
+            if pipeline.upload is None:  # else devices send few of the windows that they predict
+                yield from _unmet(name, pipeline, store)
     finally:
         store.close()
 
@@ -131,3 +135,21 @@ def _newest(pipeline: str, newest: int, *, live: bool) -> Finding:
         told = f"the newest is of {iso(newest)}"
         return warn(name, told, "do devices publish? see `iot-stream monitor`, `iot-stream quarantine`")
     return ok(name, f"the newest is of {iso(newest)}")
+
+
+def _unmet(name: str, pipeline: Pipeline, store: Store) -> Iterator[Finding]:
+    """Devices of which no prediction ends where a window of the service does, so that none is ever judged."""
+    cut = pipeline.cut(pipeline.student).id
+    spoken = {
+        each.device: store.inspection.spoken(name, cut, each.device)
+        for each in store.registry.devices(name)[:LOOKED_AT]
+        if each.version
+    }
+    unmet = [device for device, each in spoken.items() if each.due >= ENOUGH and not each.met]
+    if unmet:
+        told = f"of {', '.join(unmet[:NAMED])} no prediction is at a window's end, so that none is judged"
+        remedy = (
+            "where readings tell no time, give `window` a `rate`; else `iot-stream device add` anew, for the "
+            "device cuts otherwise than the service"
+        )
+        yield warn(f"predictions.{name}", told, remedy)
