@@ -1,5 +1,6 @@
 """The text of a first configuration."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from iot_stream.address import Broker
@@ -58,8 +59,10 @@ def written(
     length: int,
     rate: str,
     teaching: Speaker | None,
+    whom: Mapping[str, Sequence[str]],
     labelling: Speaker | None,
 ) -> str:
+    """`whom`: device → those that it teaches, where they are not called alike."""
     if rate != "none":
         Rate.parse(rate)
     broker = scalar(access.url)
@@ -79,7 +82,7 @@ def written(
         prefix=prefix,
         apart="" if prefix == USUAL_PREFIX else f"prefix: {scalar(prefix)}\n",
         labels=f"    labels: {speaker(labelling.source)}\n" if labelling else LABELS,
-        teacher=_taught_by(teaching, classes) or NETWORK.format(arch="mlp" if small else "resnet1d"),
+        teacher=_taught_by(teaching, whom, classes) or NETWORK.format(arch="mlp" if small else "resnet1d"),
         recordings="" if teaching else RECORDINGS,
         student="mlp" if small else "mobilenet1d",
     )
@@ -91,7 +94,7 @@ def class_names(words: tuple[str, ...]) -> tuple[str, ...]:
     return () if unfit or all(word.lower() in STATES for word in words) else words
 
 
-def _taught_by(teaching: Speaker | None, classes: list[str]) -> str:
+def _taught_by(teaching: Speaker | None, whom: Mapping[str, Sequence[str]], classes: list[str]) -> str:
     if not teaching:
         return ""
     strange = [word for word in class_names(teaching.classes) if classes and word not in classes]
@@ -101,7 +104,7 @@ def _taught_by(teaching: Speaker | None, classes: list[str]) -> str:
         if strange
         else ""
     )
-    return f"{note}    teacher: {speaker(teaching.source)}\n"
+    return f"{note}    teacher: {speaker(teaching.source, whom)}\n"
 
 
 def save(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from iot_stream.cli.discover import at_work, listened
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
-from iot_stream.ingest.discover import Findings, Speaker, recognise, speaker_on
+from iot_stream.ingest.discover import Findings, Speaker, beside, recognise, speaker_on
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.printing import NAMED, block, not_tried, rate_of, scalar, told, written_rate
 
@@ -113,7 +113,6 @@ def init(
     findings = _without((teaching, labelling), findings, heard)
     if findings.sources:
         findings = _chosen(findings, sources, channels, ask)
-        _warn_of_strangers(teaching, findings)
         spoken, usual = block(findings), _usual_rate(findings)
     else:
         spoken, usual = _source(dialect, topic, channels, ask), "none"
@@ -121,7 +120,8 @@ def init(
     named = _names(ask("What is to be told apart (classes), or none yet", classes, usual_classes))
     size = _whole(ask("Readings in a window", str(length or ""), "64"))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
-    text = written(access, prefix, pipeline, spoken, named, size, grid, teaching, labelling)
+    whom = _whom(teaching, findings)
+    text = written(access, prefix, pipeline, spoken, named, size, grid, teaching, whom, labelling)
     save(path, text)
     click.echo(NEXT.format(path=path))
     click.echo(NO_RECORDINGS.format(topic=teaching.source.topic) if teaching else FILL_IN)
@@ -168,6 +168,8 @@ def _teacher(findings: Findings, given: str, ask: Ask) -> str:
         return given
     for finding in findings.teachers:
         click.echo(f"  {finding.source.topic} tells classes: {told(finding)}")
+    for topic, words in itertools.islice(beside(findings).items(), NAMED):
+        click.echo(f"  {topic} tells classes beside what it measures: {', '.join(words)}")
     # What is on and off may as well be one more thing that a model shall see: for the person to say.
     naming = [each.source.topic for each in findings.teachers if class_names(each.guess.classes)]
     usual = naming[0] if len(naming) == 1 else "none"
@@ -192,13 +194,21 @@ def _without(speakers: Sequence[Speaker | None], findings: Findings, heard: Sequ
     return left
 
 
-def _warn_of_strangers(teaching: Speaker | None, findings: Findings) -> None:
-    known = {device for finding in findings.found for device in finding.devices}
-    if teaching and teaching.devices and known.isdisjoint(teaching.devices):
-        click.echo(
-            f"{', '.join(teaching.devices)}: no sensor is called so; say under `teacher` whom it teaches, as "
-            f"devices: {{{scalar(teaching.devices[0])}: [{', '.join(map(scalar, sorted(known)[:NAMED]))}]}}"
-        )
+def _whom(teaching: Speaker | None, findings: Findings) -> dict[str, list[str]]:
+    """Whom it teaches, where no sensor is called as it is: one teaches them all, several a person must tell
+    apart."""
+    known = sorted({device for finding in findings.found for device in finding.devices})
+    if not teaching or not teaching.devices or set(known) & set(teaching.devices):
+        return {}
+    first, *others = teaching.devices
+    written = f"devices: {{{scalar(first)}: [{', '.join(map(scalar, known[:NAMED]))}]}}"
+    if others:
+        named = ", ".join(teaching.devices)
+        click.echo(f"{named}: no sensor is called so; say under `teacher` whom they teach, as {written}")
+        return {}
+    if known:
+        click.echo(f"{first} teaches {', '.join(known[:NAMED])}: `devices` under `teacher` says so")
+    return {first: known} if known else {}
 
 
 def _chosen(findings: Findings, sources: str, channels: str, ask: Ask) -> Findings:

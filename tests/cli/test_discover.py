@@ -249,6 +249,28 @@ def test_the_rate_is_that_of_the_sensors(broker: Broker, prefix: str, tmp_path: 
     assert int(load(path).pipelines["main"].window.rate or 0) == 10**8
 
 
+def test_the_one_that_teaches_teaches_all_sensors(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    """Zigbee2MQTT's devices are called as a person calls them: a teacher is none of its pupils."""
+    path, base = tmp_path / "iot-stream.yml", f"{prefix}/zigbee2mqtt"
+    common = {"battery": 88, "linkquality": 120, "last_seen": 1_772_438_400_000}
+    said = {
+        f"{base}/living room/climate": json.dumps({"temperature": 21.3, "humidity": 44.1, **common}).encode(),
+        f"{base}/living room/presence": json.dumps({"occupancy": True, **common}).encode(),
+    }
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1", "--filter", f"{base}/#"]
+    with saying(broker, prefix, said):
+        named = ["--teacher", f"{base}/living room/presence"]
+        out = run("init", "--yes", "--config", str(path), *heard, *named).stdout
+    assert "teaches" in out
+    pipeline = load(path).pipelines["main"]
+    teacher = pipeline.teacher.topic
+    assert teacher is not None
+    assert teacher.value == "$.occupancy"
+    ((_, pupils),) = teacher.devices.items()
+    assert [name.endswith("climate") for name in pupils] == [True]
+    assert "occupancy" not in pipeline.cut(pipeline.student).inputs
+
+
 def test_a_service_at_work_is_noticed(
     broker: Broker, prefix: str, sensors: list[str], tmp_path: Path
 ) -> None:

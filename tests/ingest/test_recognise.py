@@ -15,7 +15,7 @@ from iot_stream.clock import SECOND, wall
 from iot_stream.config import load
 from iot_stream.formats import sparkplug_payload as sparkplug
 from iot_stream.formats.source import Source
-from iot_stream.ingest.discover import MOST_SOURCES, Findings, heard, recognise
+from iot_stream.ingest.discover import MOST_SOURCES, Findings, beside, heard, recognise
 from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.printing import block
 
@@ -264,6 +264,20 @@ def test_topics_that_tell_classes_alone_may_teach() -> None:
         '{topic: "yard/{device}/{channel}", format: topic_per_channel, value: gate}  # CLOSED, OPEN; 2'
         in printed
     )
+
+
+def test_a_sensor_that_tells_classes_beside_what_it_measures_may_teach_the_others() -> None:
+    said: list[tuple[str, object]] = []
+    for i in range(6):
+        told = {"battery": 88, "linkquality": 120, "last_seen": 1_772_438_400_000 + 1000 * i}
+        said += [
+            ("zigbee2mqtt/hall/climate", {"temperature": 20 + i, **told}),
+            ("zigbee2mqtt/hall/presence", {"occupancy": i > 2, "illuminance": 140 + i, **told}),
+            ("zigbee2mqtt/hall/door", {"contact": True, **told}),
+        ]
+    assert beside(listened(said)) == {"zigbee2mqtt/hall/presence": ("false", "true")}
+    alone = [each for each in said if each[0].endswith("presence")]
+    assert beside(listened(alone)) == {}
 
 
 # --- whatever comes

@@ -6,12 +6,14 @@ have left. What it guesses counts only when the dialect's own decoder reads what
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from iot_stream import topics as table
 from iot_stream.formats.source import Source
 from iot_stream.ingest.discover import binary, dialects, fields, lines
 from iot_stream.ingest.discover.announced import Announced, announced
+from iot_stream.ingest.discover.fields import FEW
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.libraries import untried
 from iot_stream.ingest.discover.proof import Finding, Guess, prove
@@ -77,6 +79,15 @@ def recognise(heard: Sequence[Topic]) -> Findings:
                 taken = {topic.name for topic in guess.topics}
                 left = [topic for topic in left if topic.name not in taken]
     return Findings(found, [*left, *unsayable], said, False, untried())
+
+
+def beside(findings: Findings) -> dict[str, tuple[str, ...]]:
+    """Topic → the classes that a sensor tells there beside what it measures; where all do, nothing: none is
+    left to be taught then."""
+    sensors = [topic for finding in findings.sources for topic in finding.guess.topics]
+    told = {topic.name: guess.classes for topic in sensors for guess in islice(taught([topic]), 1)}
+    changing = {name: classes for name, classes in told.items() if 1 < len(classes) <= FEW}
+    return changing if len(changing) < len(sensors) else {}
 
 
 class Speaker(NamedTuple):

@@ -1,7 +1,7 @@
 """Findings as a block `sources:` for a pipeline, with what was heard as comments."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -83,15 +83,17 @@ def _whose(finding: Finding) -> str:
     return f"{whose} ({named}), {rate(finding.rates)}"
 
 
-def speaker(source: Source) -> str:
-    """What tells classes, as a pipeline's `teacher`, or its `labels`."""
+def speaker(source: Source, whom: Mapping[str, Sequence[str]] | None = None) -> str:
+    """What tells classes, as a pipeline's `teacher` or `labels`; `whom`: device → those that it teaches."""
     told = {"topic": source.topic, "format": source.format, "device": source.device}
     told |= {"value": next(iter(source.channels.values()), "$.value"), "time": source.time}
     usual = TopicTeacher(topic="")
     written = (
         f"{name}: {scalar(each)}" for name, each in told.items() if each and each != getattr(usual, name)
     )
-    return f"{{{', '.join(written)}}}"
+    taught = [f"{scalar(each)}: [{', '.join(map(scalar, own))}]" for each, own in (whom or {}).items()]
+    devices = [f"devices: {{{', '.join(taught)}}}"] if taught else []
+    return f"{{{', '.join([*written, *devices])}}}"
 
 
 def _measured(finding: Finding, name: str, unit: str) -> str:
