@@ -1,7 +1,7 @@
 """Which part of the service runs where: a retained message with a Last Will.
 
-What is retained may be of a part that died together with the broker, whose Last Will nobody heard. A part
-that runs says so again whenever another speaks on its topic, so that one can ask.
+What is retained may be of a part that died together with the broker, whose Last Will nobody heard. So a
+publisher that runs says so again whenever another speaks on its topic: one can ask.
 """
 
 import os

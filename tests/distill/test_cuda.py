@@ -95,7 +95,7 @@ def test_a_student_there_learns_what_it_learns_here(
         distil(net, x, said, said.argmax(axis=1), settings, 0, anchor=anchor, features=features)
         outcomes.append(float((predict(net, x).argmax(axis=1) == said.argmax(axis=1)).mean()))
     here, there = outcomes
-    assert here > 0.75
+    assert here > (0.9 if features is None else 0.75)  # made-up features are no help
     assert there == pytest.approx(here, abs=0.05)
 
 
