@@ -660,8 +660,8 @@ def test_the_whole_loop_runs_with_logins_over_tls(tmp_path: Path) -> None:
     path = path.with_name("logged_in.yml")
     broker.start()
     try:
-        store = Store(load(path).store_place)
-        with service(path, tmp_path / "service.log"):
+        store, log = Store(load(path).store_place), tmp_path / "service.log"
+        with service(path, log):
             wait_until(lambda: store.registry.release(NAME, "all", "stable") is not None, "a version", 90)
             with fleet(path, tmp_path, "--devices", str(len(devices)), "--seconds", "60") as running:
                 wait_until(
@@ -671,13 +671,15 @@ def test_the_whole_loop_runs_with_logins_over_tls(tmp_path: Path) -> None:
                 )
                 assert running.poll() is None, (tmp_path / "simulator.log").read_text()
                 wait_until(lambda: sum(store.journal.readings(NAME).values()) > 0, "readings are stored", 30)
+                # The last to be there, for it loads torch first; the version was in the store before.
+                wait_until(lambda: "distiller: at work" in log.read_text(), "the distiller", 60)
                 found = list(examine(load(path), path))
                 assert [each for each in found if each.state == "fail"] == []
                 assert {"parts.collector", "broker.login.publisher"} <= {each.name for each in found}
-        log = (tmp_path / "service.log").read_text()
+        said = log.read_text()
         passwords = [json.loads(f.read_text())["password"] for f in broker.logins.rglob("*.json")]
-        assert not any(password in log for password in passwords)
-        assert "refuses a subscription" not in log
+        assert not any(password in said for password in passwords)
+        assert "refuses a subscription" not in said
         store.close()
     finally:
         broker.stop()

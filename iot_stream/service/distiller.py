@@ -25,6 +25,7 @@ class Distiller:
             f"{config.prefix}-distiller-{self._presence.instance}",
             lambda _: None,
             will=self._presence.will,
+            on_connect=lambda: self._presence.say_online(self._connection),
         )
         self._pipelines = [
             Rounds(config, store, name, pipeline, folder, self._connection)
@@ -43,7 +44,6 @@ class Distiller:
 
     def _run(self, stopping: threading.Event, once: bool) -> None:
         self._connection.start()
-        self._presence.say_online(self._connection)
         log.info("distiller: at work at %s", self._config.address)
         try:
             while not stopping.is_set():

@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from iot_stream import topics
 from iot_stream.address import Broker as BrokerSettings
 from iot_stream.mqtt import Connection, Message
-from iot_stream.service.broker import Broker
+from iot_stream.service import broker as brokers
+from iot_stream.service.broker import Broker, find_mosquitto
 from tests.service.running import (
     NAME,
     fleet,
@@ -23,6 +26,7 @@ from tests.service.running import (
 from tests.waiting import wait_until
 
 CHILD = "iot_stream.cli"
+Said = dict[str, tuple[bool, str]]  # topic → whether it is there, and which instance
 
 
 def _parts(parent: int) -> dict[str, int]:
@@ -51,6 +55,27 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@contextmanager
+def _presences(broker: Broker, prefix: str) -> Iterator[Callable[[], Said]]:
+    said: Said = {}
+
+    def hear(message: Message) -> None:
+        each = topics.decode(topics.Service, message.payload)
+        said[message.topic] = (each.online, each.instance)
+
+    listener = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-listener", hear)
+    listener.subscribe(topics.SERVICE.pattern(prefix=prefix))
+    listener.start()
+    try:
+        yield lambda: dict(said)
+    finally:
+        listener.stop()
+
+
+def _online(parts: Said) -> int:
+    return sum(online for online, _ in parts.values())
 
 
 def test_a_part_that_crashes_is_started_again_and_the_others_go_on(
@@ -96,25 +121,34 @@ def test_a_second_service_on_the_prefix_refuses_and_leaves_the_first_as_it_was(
     tmp_path: Path, broker: Broker, prefix: str
 ) -> None:
     path = write_taught(tmp_path, broker.url, prefix)
-    heard: list[Message] = []
-    listener = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-listener", heard.append)
-    listener.subscribe(topics.SERVICE.pattern(prefix=prefix))
+    with _presences(broker, prefix) as parts, service(path, tmp_path / "log"):
+        wait_until(lambda: _online(parts()) == 3, "three parts", 60)
+        before = parts()
+        second = _ran("serve", path)
+        assert second.returncode == 3
+        assert "a publisher is at work on prefix" in second.stderr
+        wait_until(lambda: parts() == before, "each part says again that it is there")
 
-    def parts() -> dict[str, tuple[bool, str]]:
-        said = {m.topic: topics.decode(topics.Service, m.payload) for m in heard}
-        return {topic: (each.online, each.instance) for topic, each in said.items()}
 
-    listener.start()
-    try:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "embedded",
+        pytest.param("mosquitto", marks=pytest.mark.skipif(find_mosquitto() is None, reason="none is here")),
+    ],
+)
+def test_each_part_says_that_it_is_there_to_a_broker_that_comes_back(
+    kind: brokers.Kind, tmp_path: Path, prefix: str
+) -> None:
+    with brokers.start(tmp_path / "broker", kind=kind) as broker:
+        path = write_taught(tmp_path, broker.url, prefix)
         with service(path, tmp_path / "log"):
-            wait_until(lambda: sum(online for online, _ in parts().values()) == 3, "three parts", 60)
-            before = parts()
-            second = _ran("serve", path)
-            assert second.returncode == 3
-            assert "a publisher is at work on prefix" in second.stderr
-            wait_until(lambda: parts() == before, "each part says again that it is there")
-    finally:
-        listener.stop()
+            with _presences(broker, prefix) as parts:
+                wait_until(lambda: _online(parts()) == 3, "three parts", 60)
+                before = parts()
+            broker.restart()
+            with _presences(broker, prefix) as parts:
+                wait_until(lambda: parts() == before, "the same three", 60)
 
 
 @pytest.mark.slow
