@@ -23,7 +23,7 @@ store: sqlite:store                  # a folder; relative to where iot-stream is
       # hop: {hop}                       # from one window to the next; left out: no overlap
 {rate}    task: {{classify: [{classes}]}}{unnamed}
     # What is true is told on {prefix}/{pipeline}/device/{{device}}/label, or on a topic of yours;
-    # until: the end, where it was so for a while:
+    # until: the end, where it was so for a while; where nothing tells one, hold: 10 min:
 {labels}{teacher}    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
     student: {{arch: {student}}}
     triggers: {{every: 1 h}}           # a round of learning; left out: by `iot-stream rounds start` only

@@ -31,6 +31,10 @@ class Labels(Settings, frozen=True):
     time: Annotated[str, Meta(description="Path of the moment, or the beginning")] = "$.time"
     until: Annotated[str, Meta(description="Path of the end of an interval")] = "$.until"
     zone: Annotated[str, Meta(description="Time zone of times that name none")] = "UTC"
+    hold: Annotated[
+        Duration | None,
+        Meta(description="A label without an end holds so long, or until the next; left out: its moment"),
+    ] = None
 
 
 class Window(Settings, frozen=True):

@@ -341,6 +341,7 @@ def label_reader(pipeline: Pipeline) -> Callable[[str, bytes], Label]:
     settings = pipeline.labels or Labels(topic="")
     classes = pipeline.classes
     value, time, until = (Path(path) for path in (settings.value, settings.time, settings.until))
+    hold = int(settings.hold or 0)
 
     def plain(device: str, payload: bytes) -> Label:
         try:
@@ -353,7 +354,7 @@ def label_reader(pipeline: Pipeline) -> Callable[[str, bytes], Label]:
         message = parse_json(payload, f"label of {device}")
         start = parse_time(time.find(message), settings.zone)
         last = until.find(message)
-        end = start if last is None else parse_time(last, settings.zone)
+        end = start + hold if last is None else parse_time(last, settings.zone)
         return _label(device, classes, value.find(message), start, end)
 
     return by_paths if pipeline.labels else plain

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iot_stream import topics
-from iot_stream.clock import wall
+from iot_stream.clock import SECOND, wall
 from iot_stream.config import Config, load
 from iot_stream.errors import ConfigError
 from iot_stream.formats.telemetry import encode
@@ -155,6 +155,17 @@ def test_labels_by_paths(desk: Desk) -> None:
     assert desk.store.journal.labels("rig") == [
         Label("pump", moment, moment, 1),
         Label("pump", moment + 10**9, moment + 2 * 10**9, 0),
+    ]
+
+
+def test_a_label_without_an_end_holds_as_long_as_is_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, CONFIG.replace("until: $.to", "until: $.to, hold: 10 min"))
+    moment = 1_423_072_260
+    desk.take("truth/pump", {"state": "bad", "from": moment})
+    desk.take("truth/pump", {"state": "ok", "from": moment + 60, "to": moment + 90})
+    assert desk.store.journal.labels("rig") == [
+        Label("pump", moment * SECOND, (moment + 600) * SECOND, 1),
+        Label("pump", (moment + 60) * SECOND, (moment + 90) * SECOND, 0),
     ]
 
 
