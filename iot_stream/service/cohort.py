@@ -25,11 +25,12 @@ class Cohort:
         self._known: int | None = None  # end of the newest window that the last round knew
         self.trigger = Trigger.of(prepared.learner.pipeline, 0, 0, prepared.learner.bootstrap.x)
 
-    def go_on(self) -> None:
-        """Where the trigger stood when the last process ended; `scored` is what it was then."""
+    def go_on(self, learnt: int) -> None:
+        """Where the trigger stood when the last process ended; `scored` is what it was then. `learnt`: so
+        many of the windows taught the first version, and are no reason for a round."""
         rounds, learner = self.chronicle.rounds, self._prepared.learner
         last = rounds[-1].stream_started if rounds else 0
-        seen = self.scored if last else 0
+        seen = self.scored if last else learnt
         self.trigger = Trigger.of(learner.pipeline, last, seen, learner.bootstrap.x)
         for before in rounds:
             if cost := before.report.get("cost"):

@@ -40,13 +40,15 @@ STATIC, STATIC_ALL = "static", "static_all"
 
 @dataclass(frozen=True)
 class Prepared:
-    """`everything` is all that the teacher was trained on: what the rival static-all learns from."""
+    """`everything` is all that the teacher was trained on: what the rival static-all learns from. `cold`: the
+    first student comes from what devices have said, not from recordings."""
 
     learner: Learner
     teacher: Teacher
     first: Packed
     everything: Material
     report: dict[str, Any]
+    cold: bool
 
 
 def prepare(
@@ -104,6 +106,7 @@ def prepare(
         first,
         all_of_it,
         report,
+        cold=not recorded,
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -100,8 +101,10 @@ class Rounds:
         self._counted = dict(self._scoring.scored)
         for device, count in self._counted.items():
             self._cohorts[self._members.of(device)].scored += count
+        first = self._prepared.learner.bootstrap.devices if self._prepared.cold else ()
+        learnt = Counter(self._members.of(device) for device in first)
         for cohort in self._cohorts.values():
-            cohort.go_on()
+            cohort.go_on(learnt[cohort.name])
         say("bootstrap", topics.READY)
 
     def interrupted(self) -> None:

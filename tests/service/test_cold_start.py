@@ -1,9 +1,10 @@
 """A first student without recordings, once enough was taught; a teacher that is away for a while."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from iot_stream.service import bootstrap, learning
 from iot_stream.service.bootstrap import Bootstrap
 from iot_stream.service.broker import Broker
 from iot_stream.service.distiller import Distiller
+from iot_stream.service.rounds import Rounds
 from iot_stream.store import Store
 from tests.waiting import wait_until
 
@@ -116,8 +118,8 @@ def test_replay_says_that_a_recording_is_needed(store: Store, path: Path) -> Non
         learning.prepare(store.registry, NAME, load(path).pipelines[NAME], path.parent, lambda *_: None)
 
 
-@pytest.mark.slow
-def test_windows_wait_for_a_teacher_that_is_away(store: Store, path: Path) -> None:
+def listening(path: Path, store: Store) -> Callable[[int, int], None]:
+    """A collector by hand, that is told the readings from one number to another, a second apart."""
     config = load(path)
     intake = Intake(config, store)
     cutters = [
@@ -134,6 +136,37 @@ def test_windows_wait_for_a_teacher_that_is_away(store: Store, path: Path) -> No
         for cutter in cutters:
             with store.write() as tx:
                 cutter.advance(tx)
+
+    return hear
+
+
+@pytest.mark.slow
+def test_what_taught_the_first_student_is_no_reason_for_a_round(store: Store, path: Path) -> None:
+    config, hear = load(path), listening(path, store)
+
+    def rounds() -> Rounds:
+        nobody = SimpleNamespace(publish=lambda *_: None)
+        return Rounds(config, store, NAME, config.pipelines[NAME], path.parent, nobody)
+
+    def look(distiller: Rounds) -> list[str]:
+        assert distiller.ready()
+        distiller.score()
+        distiller.step()
+        return [each.trigger for each in store.registry.rounds(NAME)]
+
+    hear(0, 200)
+    distiller = rounds()
+    assert look(distiller) == look(distiller) == ["bootstrap"]
+    hear(200, 300)
+    assert look(distiller) == ["bootstrap"]  # 120 more are needed: twice `gate.n_min`
+    assert look(rounds()) == ["bootstrap"]
+    hear(300, 330)
+    assert look(rounds()) == ["bootstrap", "period"]
+
+
+@pytest.mark.slow
+def test_windows_wait_for_a_teacher_that_is_away(store: Store, path: Path) -> None:
+    config, hear = load(path), listening(path, store)
 
     def spoken() -> int:
         versions = store.registry.versions(NAME)
