@@ -10,117 +10,97 @@ import { Updater } from "tuf-js";
 import { DownloadHTTPError } from "tuf-js/dist/error.js"; // how a fetcher says that there is no newer root
 
 const KB = 1024;
-const MAX_BUNDLE = 256 * KB;
-const MAX_ARTIFACT = 64 * KB * KB;
-const ROLES = ["timestamp", "snapshot", "targets"];
-const TARGETS = { graph: "graph.onnx", spec: "spec.json", weights: "weights.int8" };
-const LIMITS = {
+const config = {
   maxRootRotations: 32, rootMaxLength: 32 * KB,
   timestampMaxLength: 8 * KB, snapshotMaxLength: 8 * KB, targetsMaxLength: 64 * KB,
 };
 
 export const sha256 = (content) => createHash("sha256").update(content).digest("hex");
 
-/** Why a release is not taken: a reason that the protocol names, and a detail for a person. */
-export class Refused extends Error {
-  constructor(reason, detail, offered = 0) {
-    super(`${reason}: ${detail}`);
-    Object.assign(this, { reason, detail, offered });
-  }
-}
+export const refused = (reason, detail, offered) => Object.assign(new Error(detail), { reason, offered });
 
-/** The entries of a bundle, name → bytes. Bounded, for a small message can inflate to gigabytes. */
-export function unpack(payload) {
-  try {
-    const { buffer, engine } = inflateSync(payload, { maxOutputLength: MAX_BUNDLE, info: true });
-    const entries = new Map(Object.entries(decode(buffer)));
-    if (engine.bytesWritten !== payload.length) throw new Error("something is appended");
-    for (const content of entries.values())
-      if (!(content instanceof Uint8Array)) throw new Error("not a map of names to bytes");
-    return entries;
-  } catch (error) {
-    throw new Refused(error.code === "ERR_BUFFER_TOO_LARGE" ? "too_large" : "malformed", error.message);
-  }
+// tuf-js puts most of what it finds into texts, so texts are what there is to go by.
+const TEXTS = {
+  too_large: /too large|larger than/, expired: /is expired/, unsigned: /was signed by/,
+  altered: /Expected (hash|length)/, older: /less than|match|Expected version/,
+};
+
+/** The protocol's reason for an error. */
+export function reasonOf({ reason, syscall, message }) {
+  const found = Object.keys(TEXTS).find((name) => TEXTS[name].test(message));
+  return reason ?? (syscall ? "disk" : found ?? "malformed");
 }
 
 /**
- * TUF's client workflow on a bundle's entries. `trusted`: the metadata (file name → text) that the last good
- * bundle of this scope left, {} for none. `root`: what the device was set up with. `floor`: the latest time (ms)
- * at which it took a bundle, so that a clock set back makes nothing fresh again. Returns the metadata of now.
+ * What a bundle offers, if it can be believed. `known`: what the last good bundle of this scope offered;
+ * `root`: what the device was set up with; `floor`: the latest time (ms) at which it took a bundle, so that
+ * a clock set back makes nothing fresh again.
  */
-export async function verify(entries, scope, trusted, root, floor) {
-  for (const role of ROLES) {
+export async function offerOf(payload, scope, known, root, floor) {
+  // A small message can inflate to gigabytes.
+  const { buffer, engine } = inflateSync(payload, { maxOutputLength: 256 * KB, info: true });
+  if (engine.bytesWritten !== payload.length) throw new Error("something is appended");
+  const entries = decode(buffer);
+  if (!Object.values(entries).every(Buffer.isBuffer)) throw new Error("not a map of names to bytes");
+  for (const role of ["timestamp", "snapshot", "targets"]) {
     // Before the signatures, because another cohort's bundle would also look older or altered.
-    const { signed } = JSON.parse(Buffer.from(entries.get(`${role}.json`)).toString());
-    if (!equal(signed.scope, scope)) throw new Refused("foreign", `${role}: ${JSON.stringify(signed.scope)}`);
+    const { signed } = JSON.parse(entries[`${role}.json`]);
+    if (!equal(signed.scope, scope)) throw refused("foreign", `${role}: ${JSON.stringify(signed.scope)}`);
   }
-  const folder = fs.mkdtempSync(join(tmpdir(), "iot-stream-")); // tuf-js works on files; these are a copy
+  const metadata = await refreshed(entries, known?.metadata ?? { "root.json": root });
+  for (const [name, text] of Object.entries(metadata))
+    if (!(Date.parse(JSON.parse(text).signed.expires) > floor)) throw refused("expired", name);
+  const offer = { ...releaseOf(JSON.parse(metadata["targets.json"]).signed), metadata, entries };
+  // Numbers may not fall, unless the online key that signed what is known has been replaced since.
+  const isOlder = offer.version <= known?.version && offer.id !== known.id;
+  const signatures = known ? JSON.parse(known.metadata["targets.json"]).signatures : [];
+  const { keyids } = JSON.parse(metadata["root.json"]).signed.roles.targets;
+  if (isOlder && signatures.some(({ keyid }) => keyids.includes(keyid)))
+    throw refused("older", `version ${offer.version}, known is ${known.version}`, offer.version);
+  return offer;
+}
+
+/** TUF's client workflow on a bundle's entries: from trusted metadata (file name → text) to that of now. */
+async function refreshed(entries, trusted) {
+  const metadataDir = fs.mkdtempSync(join(tmpdir(), "iot-stream-")); // a copy, for tuf-js works on files
   const downloadBytes = async (url, limit) => {
-    const content = entries.get(url.split("/").pop());
+    const content = entries[url.split("/").pop()];
     if (!content) throw new DownloadHTTPError(`the bundle has no ${url}`, 404);
-    if (content.length > limit) throw new Refused("too_large", url);
-    return Buffer.from(content);
+    if (content.length > limit) throw new Error(`${url} is too large`);
+    return content;
   };
   try {
-    for (const [name, text] of Object.entries({ "root.json": root, ...trusted }))
-      fs.writeFileSync(join(folder, name), text);
-    const options = { metadataDir: folder, metadataBaseUrl: "bundle:/", config: LIMITS, fetcher: { downloadBytes } };
-    await new Updater(options).refresh();
-    const names = ["root", ...ROLES].map((role) => `${role}.json`);
-    const metadata = Object.fromEntries(names.map((name) => [name, fs.readFileSync(join(folder, name), "utf8")]));
-    for (const [name, text] of Object.entries(metadata))
-      if (Date.parse(JSON.parse(text).signed.expires) <= floor) throw new Refused("expired", name);
-    return metadata;
-  } catch (error) {
-    throw error instanceof Refused ? error : new Refused(reasonOf(error.message), error.message);
+    for (const [name, text] of Object.entries(trusted)) fs.writeFileSync(join(metadataDir, name), text);
+    await new Updater({ metadataDir, metadataBaseUrl: "tuf:", config, fetcher: { downloadBytes } }).refresh();
+    const read = (name) => [name, fs.readFileSync(join(metadataDir, name), "utf8")];
+    return Object.fromEntries(fs.readdirSync(metadataDir).map(read));
   } finally {
-    fs.rmSync(folder, { recursive: true });
+    fs.rmSync(metadataDir, { recursive: true });
   }
 }
 
-// tuf-js puts what went wrong with snapshot and targets into a text, so texts are what there is to go by.
-function reasonOf(message) {
-  if (/too_large/.test(message)) return "too_large";
-  if (/is expired/.test(message)) return "expired";
-  if (/was signed by/.test(message)) return "unsigned";
-  if (/Expected (hash|length)/.test(message)) return "altered";
-  return /less than|match|Expected version/.test(message) ? "older" : "malformed";
-}
-
-/** What verified metadata vouches for; `entries` of the bundle, in which the weights may have come. */
-export function releaseOf(metadata, entries = new Map()) {
-  const { signed } = JSON.parse(metadata["targets.json"]);
-  if (!signed.targets[TARGETS.weights]) throw new Refused("unsupported", "no weights in int8");
-  const targets = {};
-  for (const [key, name] of Object.entries(TARGETS)) {
-    const { hashes: { sha256: sha }, length, custom } = signed.targets[name];
+/** What verified targets vouch for. */
+function releaseOf({ targets: signed, version: signings }) {
+  if (!signed["weights.int8"]) throw refused("unsupported", "no weights in int8");
+  const targets = ["graph.onnx", "spec.json", "weights.int8"].map((name) => {
+    const { hashes: { sha256: sha }, length, custom } = signed[name];
     const pieces = (custom?.chunks ?? sha).split(" ");
     // They become topics and names of files: nothing but hexadecimal digits.
     if (![sha, ...pieces].every((hash) => /^[0-9a-f]{64}$/.test(hash))) throw new Error(`${name}: no hash`);
-    if (length > MAX_ARTIFACT) throw new Refused("too_large", `${name}: ${length} bytes`);
-    targets[key] = { sha, length, pieces };
-  }
-  const { version, percent = "100", first = "[]", never = "[]" } = signed.targets[TARGETS.weights].custom;
-  const audience = { percent: Number(percent), first: JSON.parse(first), never: JSON.parse(never) };
-  if (!(Number(version) >= 1 && audience.percent >= 0 && audience.percent <= 100))
-    throw new Error(`version ${version} for ${percent} percent`);
-  return { metadata, entries, targets, audience, version: Number(version), signings: signed.version };
+    if (length > 64 * KB * KB) throw new Error(`${name} is too large: ${length} bytes`);
+    return { sha, length, pieces };
+  });
+  const { version: number, percent: share = 100, first = "[]", never = "[]" } = signed["weights.int8"].custom;
+  const [version, percent] = [number, share].map(Number);
+  const audience = { percent, first: [...JSON.parse(first)], never: [...JSON.parse(never)] };
+  if (!(version >= 1 && percent >= 0 && percent <= 100)) throw new Error(`version ${number} for ${share} %`);
+  const id = [version, ...targets.map(({ sha }) => sha)].join();
+  return { id, version, targets, audience, signings };
 }
 
 /** Whether a release is meant for a device: "Slots". */
 export function meantFor(device, { version, audience: { percent, first, never } }) {
-  if (percent === 0 || percent === 100) return percent === 100;
-  if (never.includes(device)) return false;
-  return first.includes(device) || parseInt(sha256(`${device}${version}`).slice(0, 8), 16) / 2 ** 32 < percent / 100;
+  const place = parseInt(sha256(`${device}${version}`).slice(0, 8), 16) / 2 ** 32;
+  const isIn = first.includes(device) || place < percent / 100;
+  return percent === 100 || (percent > 0 && !never.includes(device) && isIn);
 }
-
-/** Numbers may not fall, unless the online key that signed what is known has been replaced since. */
-export function checkVersion(offered, known) {
-  const { keyids } = JSON.parse(offered.metadata["root.json"]).signed.roles.targets;
-  const { signatures } = JSON.parse(known.metadata["targets.json"]);
-  const same = offered.version === known.version && equal(hashes(offered), hashes(known));
-  if (same || offered.version > known.version || !signatures.some(({ keyid }) => keyids.includes(keyid))) return;
-  throw new Refused("older", `version ${offered.version}, known is ${known.version}`, offered.version);
-}
-
-export const hashes = ({ targets }) => Object.values(targets).map(({ sha }) => sha);

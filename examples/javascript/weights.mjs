@@ -2,28 +2,22 @@
 export function tensorsOf(content) {
   const start = 8 + Number(content.readBigUInt64LE(0));
   const { __metadata__, ...found } = JSON.parse(content.subarray(8, start));
-  const bytesOf = ({ data_offsets: [from, to], dtype, shape }) => {
+  const isInt = (name) => name !== "selftest" && found[name]?.shape.length > 1;
+  const read = (name, int) => {
+    const { data_offsets: [from, to], dtype, shape } = found[name];
     const bytes = content.subarray(start + from, start + to);
-    const count = shape.reduce((product, size) => product * size, 1);
-    if (bytes.length !== count * { F32: 4, I8: 1 }[dtype]) throw new Error(`${dtype} of ${shape} in ${bytes.length}`);
-    return bytes;
+    const length = shape.reduce((product, size) => product * size, 1);
+    const fits = dtype === (int ? "I8" : "F32") && bytes.length === length * (int ? 1 : 4);
+    if (!fits) throw new Error(`${name}: ${dtype} of ${shape} in ${bytes.length} bytes`);
+    return Float32Array.from({ length }, (_, i) => (int ? bytes.readInt8(i) : bytes.readFloatLE(4 * i)));
   };
-  const floats = (tensor) => {
-    const bytes = bytesOf(tensor);
-    return Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(4 * i));
-  };
-  const tensors = {};
-  for (const [name, tensor] of Object.entries(found)) {
-    if (name.endsWith(":scale") && found[name.slice(0, -6)]) continue;
-    if (name !== "selftest" && (tensor.dtype === "I8") !== tensor.shape.length > 1) throw new Error(`${name}: encoding`);
-    let values;
-    if (tensor.dtype === "I8") {
-      const [scale, steps] = [floats(found[`${name}:scale`]), new Int8Array(bytesOf(tensor))];
-      // One scale for each row of the first axis.
-      values = Float32Array.from(steps, (step, i) => step * scale[Math.floor((i * scale.length) / steps.length)]);
-    } else values = floats(tensor);
-    if (!values.every(Number.isFinite)) throw new Error(`${name} is not finite`);
-    tensors[name] = { shape: tensor.shape, values };
-  }
-  return tensors;
+  const names = Object.keys(found).filter((name) => !(name.endsWith(":scale") && isInt(name.slice(0, -6))));
+  return Object.fromEntries(names.map((name) => {
+    const scale = isInt(name) ? read(`${name}:scale`, false) : [1]; // one for each index of the first axis
+    const steps = read(name, isInt(name));
+    const values = steps.map((step, i) => step * scale[Math.floor((i * scale.length) / steps.length)]);
+    const isOdd = name.endsWith(":scale") || (isInt(name) && scale.length !== found[name].shape[0]);
+    if (isOdd || !values.every(Number.isFinite)) throw new Error(`${name}: not finite, or scales do not fit`);
+    return [name, { shape: found[name].shape, values }];
+  }));
 }

@@ -295,14 +295,17 @@ def test_it_takes_a_canary_that_is_meant_for_it_and_goes_back(site: Site) -> Non
 
 
 def test_a_release_in_pieces(site: Site) -> None:
-    site.add(1, spec=SPEC + b" " * 30_000)
+    spec = SPEC + b" " * 30_000
+    site.add(1, spec=spec)
     listener = site.publishes()
     wait_until(lambda: bool(listener.bundle(site.prefix)), "a release in whole messages")
     device = site.device(listener, max_packet=5_000)
     device.applies(1, 0)
     pieces = [levels for topic in listener.retained if (levels := topics.BLOB.levels(topic))]
     assert max(int(levels["n"]) for levels in pieces) > 4
-    assert not list((site.folder / "device-state" / "piece").iterdir())
+    kept = {path.name for path in (site.folder / "device-state" / "blob").iterdir()}
+    weights = encodings.encode("int8", tiny.weights(1), np.zeros((3, 2), np.float32))
+    assert kept == {address_of(content) for content in (GRAPH, spec, weights)}  # and no piece any more
 
 
 def test_it_follows_the_cohort_that_it_is_told(site: Site) -> None:
