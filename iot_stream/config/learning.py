@@ -91,7 +91,7 @@ class DistillSettings(Hardware, frozen=True, forbid_unknown_fields=True, kw_only
         ),
     ] = 0.0
     ema: Annotated[float, Meta(ge=0, lt=1, description="Decay of the moving average of weights; 0: off")] = (
-        0.9
+        0.0
     )
     pull: Annotated[
         float, Meta(ge=0, le=1, description="ρ: a round starts at (1 − ρ)·released + ρ·first student")

@@ -206,9 +206,13 @@ class Round:
             verdict, trained = taken.choice.verdict, taken.trained
             losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())
             self.say("distillation", f"{trained.steps} steps: {losses}")
-            mean = f"mean with {taken.averaged} past students"
-            anew = ", inputs normalised anew" if taken.renormalised else ""
-            self.say("fusion", f"moving average {settings.ema}, pull {settings.pull}, {mean}{anew}")
+            fused = {
+                f"moving average {settings.ema:g}": settings.ema,
+                f"pull {settings.pull:g}": settings.pull,
+                f"mean with {taken.averaged} past students": taken.averaged,
+                "inputs normalised anew": taken.renormalised,
+            }
+            self.say("fusion", ", ".join(told for told, done in fused.items() if done) or "none")
             new = self._spoken_of.ends > self._since
             heard = judged if self._training else self._stream
             doubt = stages.doubt(

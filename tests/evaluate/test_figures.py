@@ -204,13 +204,13 @@ def test_stages_are_what_each_gained_where_it_was_judged() -> None:
         a_round("released", 0.5, 0.6, 0.7),
         a_round("rejected", 0.7, 0.8, 0.6),
         a_round("held", 0.0, 0.1, 0.2),  # nothing was compared
-        a_round("released", 0.0, None, 0.2),  # nothing was averaged, so there is no fusion to tell apart
+        a_round("released", 0.0, None, 0.2),  # nothing was fused: the candidate is what was distilled
     ]
     found = of(stream, a_course(stream, rounds=rounds, teacher=[0, 0, 1, 1], static=[1, 0, 1, 1]))["stages"]
     assert found == {
         "training": {"before": 0.75, "after": 0.75},
         "first_distillation": {"before": 0.75, "after": 0.5},
-        "distillation": {"before": 0.6, "after": 0.7},
+        "distillation": {"before": 0.4, "after": 0.53333},
         "fusion": {"before": 0.7, "after": 0.65},
     }
 

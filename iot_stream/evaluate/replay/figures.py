@@ -207,27 +207,33 @@ def _round(done: Done) -> dict[str, Any]:
 
 def _stages(stream: Stream, courses: Sequence[Course]) -> dict[str, dict[str, float | None]]:
     """What each stage gained: training and the first distillation on the stream (from the commonest class), a
-    round's distillation and fusion on what the gates judged by, means over rounds and seeds."""
+    round's distillation and fusion on what the gates judged by, means over rounds and seeds; None for a stage
+    that no round had."""
     counts = np.bincount(stream.truth[stream.truth >= 0])
     commonest = _short(counts.max() / counts.sum())
     teacher, first = (
         [metrics.accuracy(*_spoken(stream, course.said[rival])) for course in courses]
         for rival in ("teacher", "static")
     )
+    reports = [done.report for course in courses for done in course.rounds]
     rounds = [
-        (done.report["gate"]["running"], before, done.report["gate"]["candidate"])
-        for course in courses
-        for done in course.rounds
-        if (before := done.report["distillation"]["accuracy_before_fusion"]) is not None
-        and done.report["gate"]["outcome"] != "held"
+        (gate["running"], report["distillation"]["accuracy_before_fusion"], gate["candidate"])
+        for report in reports
+        if (gate := report["gate"])["outcome"] != "held"
     ]
-    running, distilled, fused = np.mean(rounds, axis=0).tolist() if rounds else (None, None, None)
+    fused = [each for each in rounds if each[1] is not None]
+    distilled = [(running, candidate if before is None else before) for running, before, candidate in rounds]
     return {
         "training": {"before": commonest, "after": _middle(teacher)},
         "first_distillation": {"before": commonest, "after": _middle(first)},
-        "distillation": {"before": _middle([running]), "after": _middle([distilled])},
-        "fusion": {"before": _middle([distilled]), "after": _middle([fused])},
+        "distillation": _before_and_after(distilled),
+        "fusion": _before_and_after([(before, after) for _, before, after in fused]),
     }
+
+
+def _before_and_after(pairs: Sequence[tuple[float, float]]) -> dict[str, float | None]:
+    before, after = np.mean(pairs, axis=0).tolist() if pairs else (None, None)
+    return {"before": _middle([before]), "after": _middle([after])}
 
 
 def _spoken(stream: Stream, said: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

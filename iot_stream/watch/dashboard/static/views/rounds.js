@@ -109,11 +109,15 @@ const cost = ({ cost: spent }) => spent && h("section", {}, h("h2", {}, "Cost"),
   ["explaining", spent.explain_seconds == null ? null : duration(spent.explain_seconds)],
 ]));
 
+const fused = ({ ema, pull, averaged }) => [
+  ema && `moving average ${ema}`, pull && `pull ${pull}`, averaged && `mean with ${averaged} past students`,
+].filter(Boolean).join(", ") || "none";
+
 const distilled = ({ distillation, fusion, encoding }) => distillation && h("section", {}, h("h2", {}, "Distilled"), facts([
   ["steps", count(distillation.steps)],
   ["losses", Object.entries(distillation.losses ?? {}).map(([name, value]) => `${name} ${value.toPrecision(4)}`).join(", ")],
   ["before fusion", distillation.accuracy_before_fusion == null ? null : `${percent(distillation.accuracy_before_fusion)} right`],
-  ["fusion", fusion && `moving average ${fusion.ema}, pull ${fusion.pull}, mean with ${fusion.averaged} past students`],
+  ["fusion", fusion && fused(fusion)],
   ["encoding", encoding && `${encoding.name}, ${count(encoding.bytes)} bytes`],
 ]), fusion?.search?.length > 0 && folded("search", "What the search tried", tree(fusion.search)));
 
