@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from iot_stream.service.broker import free_port
 from iot_stream.store import Store
@@ -21,6 +21,7 @@ from tests.waiting import wait_until
 
 TOKEN = "shown-once"
 DEVICES = 4
+PATIENCE_MS = 60_000  # a busy machine takes long, and how long is not what is tested
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCENARIO = {
     "world": "features",
@@ -89,6 +90,7 @@ def _whole(store: Store, devices: int) -> bool:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     assert CHROMIUM
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -104,6 +106,7 @@ class Looking:
     wrong: list[str] = field(default_factory=list)
 
     def watch(self) -> "Looking":
+        self.page.set_default_timeout(PATIENCE_MS)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         return self

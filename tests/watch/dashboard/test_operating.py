@@ -17,7 +17,6 @@ from tests.watch.dashboard.live import Looking, Site, site
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PHONE = 360
-SLOW_MS = 60_000
 DEVICE = "machine-01"
 
 
@@ -42,10 +41,10 @@ def do(looking: Looking, button: Locator, *, verb: str = "", reason: str = "") -
         if reason:
             page.fill("dialog #reason", reason)
         page.locator("dialog").get_by_role("button", name=verb, exact=True).click()
-    page.locator("#token, .toast").first.wait_for(timeout=SLOW_MS)
+    page.locator("#token, .toast").first.wait_for()
     if page.locator("#token").count():
         looking.give_token()
-    page.locator(".toast").wait_for(timeout=SLOW_MS)
+    page.locator(".toast").wait_for()
 
 
 def explained(each: Round) -> bool:
@@ -63,7 +62,7 @@ def test_a_round_is_watched_and_explains_itself(looking: Looking, live: Site) ->
     page = looking.show("rounds")
     rows = page.locator("tbody tr")
     before = rows.first.locator("a").first.text_content()
-    expect(rows.first).not_to_contain_text(before or "", timeout=SLOW_MS)  # live, without a reload
+    expect(rows.first).not_to_contain_text(before or "")  # live, without a reload
     rounds = live.store.registry.rounds(NAME)
     ended, report = next((each.id, each.report) for each in reversed(rounds) if explained(each))
     page.get_by_role("link", name=ended).first.click()
@@ -85,7 +84,7 @@ def test_a_round_is_asked_for(looking: Looking, live: Site) -> None:
     assert [tuple(row) for row in asked] == [("dashboard", "distil")]
     rounds = live.store.registry.rounds
     wait_until(lambda: any(each.trigger == "command" for each in rounds(NAME)), "such a round", 60)
-    expect(page.locator("tbody tr").filter(has_text="command").first).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator("tbody tr").filter(has_text="command").first).to_be_visible()
 
 
 def test_learning_is_paused_and_goes_on(looking: Looking, live: Site) -> None:
@@ -183,7 +182,7 @@ def test_a_rollout_is_paused_resumed_advanced_and_called_off(staged: Site, looki
     assert [each.state for each in rollouts.of(NAME) if each.version == first] == [DONE]
     expect(page.locator("tbody tr").filter(has_text="it is fine").first).to_contain_text("dashboard")
     wait_until(lambda: state() == RUNNING, "the next rollout", 90)
-    expect(current).to_have_text("60 %", timeout=SLOW_MS)
+    expect(current).to_have_text("60 %")
     do(looking, page.get_by_role("button", name="Abort"), verb="Abort", reason="changed my mind")
     expect(outcome(page)).to_contain_text("is called off")
     assert ABORTED in [each.state for each in rollouts.of(NAME)]
@@ -197,7 +196,7 @@ def test_a_device_is_seen_live(looking: Looking, live: Site) -> None:
     expect(page.locator(".badge.is-online")).to_be_visible()
     readout = page.locator(".plots .readout").first
     before = readout.text_content()
-    expect(readout).not_to_have_text(before or "", timeout=SLOW_MS)
+    expect(readout).not_to_have_text(before or "")
     known = live.store.registry.device(NAME, DEVICE)
     assert known
     expect(page.locator(".tiles dd").first).to_have_text(re.compile(r"^\d+$"))
