@@ -20,6 +20,7 @@ from iot_stream.cli import main
 from iot_stream.clock import SECOND, wall
 from iot_stream.config import Config, load
 from iot_stream.mqtt import Connection
+from iot_stream.presence import Presence
 from iot_stream.release.keys import Keys
 from iot_stream.service import doctor
 from iot_stream.service.broker import Broker, find_mosquitto, start
@@ -356,6 +357,23 @@ def test_parts_that_run_and_parts_that_do_not(broker: Broker, tmp_path: Path, pr
     assert found["parts.distiller"].found.startswith("ended at 20")
     retain(config, {topics.SERVICE.of(prefix=prefix, part=part): b"" for part in ("distiller", "odd")})
     assert looked(fleet.check, path)["parts.distiller"].found == "was never there"
+
+
+def test_parts_that_began_before_the_configuration_changed(
+    broker: Broker, tmp_path: Path, prefix: str
+) -> None:
+    path = written(tmp_path, broker.url, prefix=prefix)
+    config = load(path)
+    presences = {part: Presence(prefix, part) for part in ("collector", "distiller", "publisher")}
+    os.utime(path, ns=(wall(), wall()))
+    presences["publisher"] = Presence(prefix, "publisher")  # started anew
+    said = {each.topic: each.payload(online=True) for each in presences.values()}  # the others, but again
+    retain(config, said)
+    found = looked(fleet.check, path)
+    states_ = {part: found[f"parts.{part}"].state for part in presences}
+    assert states_ == {"collector": "warn", "distiller": "warn", "publisher": "ok"}
+    assert "as iot-stream.yml was then: it was changed 20" in found["parts.collector"].found
+    assert "restart the service" in found["parts.collector"].remedy
 
 
 def test_a_bundle_that_devices_would_refuse_is_found(broker: Broker, tmp_path: Path, prefix: str) -> None:
