@@ -28,10 +28,12 @@ class Presence:
         self.topic = topics.SERVICE.of(prefix=prefix, part=part)
         self.instance = f"{os.getpid()}-{secrets.token_hex(4)}"
         self.fault = ""  # why it holds its work back, while it does
+        self._began = wall()
         self._said = False
 
     def payload(self, *, online: bool) -> bytes:
-        return topics.encode(topics.Service(online, self.instance, socket.gethostname(), wall(), self.fault))
+        since = self._began if online else wall()  # said again after a lost connection, it began no later
+        return topics.encode(topics.Service(online, self.instance, socket.gethostname(), since, self.fault))
 
     @property
     def will(self) -> Will:

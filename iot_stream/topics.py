@@ -135,9 +135,9 @@ class RoundEvent(msgspec.Struct, omit_defaults=True):
 class Service(msgspec.Struct, omit_defaults=True):
     """Retained, Last Will `online: false`: which part of the service runs where.
 
-    `instance` names its process on `host`; `since`: when it said so. `fault` says why it holds its work back,
-    while it does. A publisher that hears another instance there say `online: false` says itself again: so a
-    second one asks whether the first is alive, or only retained.
+    `instance` names its process on `host`; `since`: when that began or, as it says itself, ended. `fault`
+    says why it holds its work back, while it does. A publisher that hears another instance there say
+    `online: false` says itself again: so a second one asks whether the first is alive, or only retained.
     """
 
     online: bool

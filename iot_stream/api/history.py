@@ -11,12 +11,13 @@ LATEST = "latest"
 
 
 def find(rounds: list[Round], wanted: str, name: str) -> Round:
-    """By id, by number, or the latest that has ended; raises ConfigError that names the nearest."""
+    """By id, by number, or the latest that explains itself, or has at least ended; raises ConfigError that
+    names the nearest."""
     ended = [each for each in rounds if each.ended is not None]
     if not ended:
         raise ConfigError(f"{name} has had no round yet; `iot-stream serve` runs them")
     if wanted == LATEST:
-        return ended[-1]
+        return next((each for each in reversed(ended) if "why" in each.report), ended[-1])
     by_id = {each.id: each for each in rounds}
     numbered = [
         each for each in rounds if wanted.isdigit() and each.id.rsplit("-", 1)[-1] == f"{int(wanted):04d}"
@@ -25,7 +26,7 @@ def find(rounds: list[Round], wanted: str, name: str) -> Round:
         return found
     near = get_close_matches(wanted, by_id, 1) or [ended[-1].id]
     raise ConfigError(
-        f"{name} has no round {wanted!r}; is {near[0]} meant? `iot-stream explain --list` shows all"
+        f"{name} has no round {wanted!r}; is {near[0]} meant? `iot-stream rounds list` shows them"
     )
 
 

@@ -36,6 +36,6 @@ def dashboard(path: Path, supervised: bool, host: str | None, port: int | None, 
         given["read_only"] = True
     settings = msgspec.structs.replace(config.dashboard or Dashboard(), **given)
     config = msgspec.structs.replace(config, dashboard=settings)
-    Server(config.as_part("dashboard"), store).run(
+    Server(config.as_part("dashboard"), store, path).run(
         until_part_stopped(supervised), lambda line: click.echo(f"iot-stream: {line}", err=True)
     )

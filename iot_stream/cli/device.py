@@ -1,5 +1,6 @@
 """Devices of the fleet: a new one, and one whose sensor was replaced."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -43,7 +44,9 @@ def device() -> None:
     help="Folder of `iot-stream broker-acl`: the device gets a login of its own there, if it has none.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a file that only its owner reads."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a file that only its owner reads.  [default in a terminal: NAME.json]",
 )
 def add(
     name: str,
@@ -56,9 +59,9 @@ def add(
 ) -> None:
     """Print the file that device NAME starts with: broker, pipeline, root of trust, channels, input.
 
-    Where the service reads a sensor's own topic, the file is that of a gateway, which reads it too. With
-    --access it has the device's user name and password in it. Without, no password is written; the device's
-    own stands in its environment as MQTT_PASSWORD.
+    In a terminal it is written to NAME.json instead. Where the service reads a sensor's own topic, it is that
+    of a gateway, which reads it too. With --access it has the device's user name and password in it. Without,
+    no password is written; the device's own stands in its environment as MQTT_PASSWORD.
     """
     config = load(path)
     chosen, settings = pick(config, pipeline)
@@ -66,6 +69,7 @@ def add(
         raise ConfigError("NAME: a device is needed")
     root = Keys.load(config.keys_folder).newest_root.decode()
     reads = _input(settings)
+    out = out or _in_a_terminal(name)
     if folder is None:
         own = _told(config, broker)
     else:
@@ -94,6 +98,18 @@ def add(
         click.echo(made.dump(), nl=False)
     else:
         write_private(out, made.dump().encode())
+        click.echo(f"{out} is what {name} starts with: `iot-device run --config {out}`", err=True)
+
+
+def _in_a_terminal(name: str) -> Path | None:
+    """The file in place of what would flood it; raises ConfigError if it is there, for somebody may have
+    written more into it."""
+    if not sys.stdout.isatty():
+        return None
+    file = Path(f"{name}.json")
+    if file.exists():
+        raise ConfigError(f"{file} is there already; `--out {file}` overwrites it")
+    return file
 
 
 def _told(config: Config, broker: str | None) -> Broker:

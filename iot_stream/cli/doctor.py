@@ -46,7 +46,7 @@ def doctor(path: Path, as_json: bool) -> None:
             )
             click.echo(finding.found)
             if finding.remedy:
-                click.echo(f"     → {finding.remedy}")
+                click.echo("     → " + finding.remedy.replace("\n", "\n         "))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(findings)))
     sys.exit(any(finding.state == "fail" for finding in findings))

@@ -24,27 +24,18 @@ BAR = 24
 @click.argument("round_id", metavar="[ROUND]", default=history.LATEST)
 @config_option
 @pipeline_option
-@click.option("--list", "listing", is_flag=True, help="List the rounds instead, newest last.")
 @click.option("--html", "target", type=click.Path(path_type=Path), help="Write a page to this file instead.")
 @click.option("--json", "as_json", is_flag=True, help="The numbers, as the round's report has them.")
-def explain(
-    round_id: str, path: Path, pipeline: str | None, listing: bool, target: Path | None, as_json: bool
-) -> None:
+def explain(round_id: str, path: Path, pipeline: str | None, target: Path | None, as_json: bool) -> None:
     """Why ROUND changed the student, in words: what drives its decision, which windows changed class, where
     teacher and student disagree, what drifted, and what was learnt from.
 
-    ROUND is an id as --list shows it, or its number; left out, the latest.
+    ROUND is an id as `iot-stream rounds list` shows it, or its number; left out, the newest that has an
+    explanation.
     """
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    rounds = store.registry.rounds(name)
-    if listing:
-        for each in rounds:
-            click.echo(
-                f"{each.id}  {iso(each.started)}  {each.trigger:9}  {each.outcome:11}  {history.reason(each)}"
-            )
-        return
-    found = history.find(rounds, round_id, name)
+    found = history.find(store.registry.rounds(name), round_id, name)
     if as_json:
         click.echo(
             json.dumps(

@@ -1,5 +1,6 @@
 """The parts of the service: all together, or each alone."""
 
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -40,6 +41,8 @@ def serve(path: Path, quiet: bool) -> None:
             f"made keys in {keys}, with one root key beside the others. For more than a trial: "
             "`iot-stream keys init` before the first start, and move the root keys off this machine.",
         )
+    if quiet:
+        logging.getLogger().setLevel(logging.WARNING)
     parts = [*PARTS, *(name for name in ("metrics", "dashboard") if getattr(config, name))]
     stopping = until_stopped()
     sys.exit(supervise(path, tuple(parts), ("--quiet",) if quiet else (), stopping))

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from iot_stream import operate
+from iot_stream.api import history
 from iot_stream.cli.common import config_option, nothing_yet, opened, pick, pipeline_option
 from iot_stream.clock import iso
 from iot_stream.export import rounds_file
@@ -43,7 +44,7 @@ def list_rounds(path: Path, pipeline: str | None, newest: int) -> None:
     for each in found[-newest:]:
         version = each.report.get("version")
         came = f"{each.outcome}, version {version}" if version else each.outcome or "under way"
-        reason = each.report.get("gate", {}).get("reason", "")
+        reason = history.reason(each)
         came += f": {reason}" if reason else ""
         click.echo(f"{each.id:{width}}  {iso(each.started)}  {each.trigger[:30]:30}  {came}")
 

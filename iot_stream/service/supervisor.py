@@ -91,4 +91,5 @@ def serve(config: Path, parts: tuple[str, ...], options: tuple[str, ...], stoppi
         deadline = time.monotonic() + STOP_S
         for part in running:
             part.wait(deadline)
+    log.info("service: all parts have ended; what they know is in the store, where the next start goes on")
     return 0

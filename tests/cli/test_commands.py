@@ -1,6 +1,8 @@
 """The commands on a service that has run: models, windows, keys, device, config, monitor."""
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -175,6 +177,31 @@ def test_device_add_writes_a_file_that_a_device_reads(tmp_path: Path) -> None:
     assert (settings.device, settings.pipeline, settings.prefix) == ("pump-01", NAME, "p")
     assert (settings.channels, settings.input) == (tuple(f"f{i}" for i in range(10)), Stdin())
     assert "a device is needed" in run("device", "add", "", "--config", str(path), code=2).stderr
+
+
+def test_device_add_floods_no_terminal(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "mqtt://localhost", "p")
+    run("keys", "init", "--config", str(path))
+    ours, screen = pty.openpty()
+    command = [sys.executable, "-m", "iot_stream.cli", "device", "add", "pump-01", "--config", str(path)]
+
+    def typed() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            command, cwd=tmp_path, stdout=screen, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+
+    first, file = typed(), tmp_path / "pump-01.json"
+    assert "pump-01.json is what pump-01 starts with: `iot-device run --config pump-01.json`" in first.stderr
+    assert DeviceSettings.load(file).device == "pump-01"
+    assert file.stat().st_mode & 0o077 == 0
+    file.write_text("{}")  # what somebody has written into it stays
+    again = typed()
+    assert again.returncode == 2
+    assert "pump-01.json is there already; `--out pump-01.json` overwrites it" in again.stderr
+    assert file.read_text() == "{}"
+    os.close(screen)
+    with pytest.raises(OSError), os.fdopen(ours, "rb", 0) as shown:  # noqa: PT011  EIO: nothing was printed
+        shown.read(1)
 
 
 def test_device_add_writes_a_gateway_where_the_service_reads_the_sensors_own_topic(tmp_path: Path) -> None:

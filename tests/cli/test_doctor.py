@@ -1,12 +1,14 @@
 """`iot-stream doctor`: what is wrong with a deployment is found, and what is right is left in peace."""
 
+import getpass
 import json
 import os
 import shutil
 import sqlite3
+import subprocess
 from collections import namedtuple
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,17 +22,19 @@ from iot_stream.cli import main
 from iot_stream.clock import SECOND, wall
 from iot_stream.config import Config, load
 from iot_stream.mqtt import Connection
+from iot_stream.presence import Presence
 from iot_stream.release.keys import Keys
 from iot_stream.service import doctor
-from iot_stream.service.broker import Broker, find_mosquitto, start
+from iot_stream.service.broker import Broker, find_mosquitto, probe, start
 from iot_stream.service.doctor import broker as of_broker
 from iot_stream.service.doctor import disk, fleet, keys, pitfalls, store
-from iot_stream.service.doctor.findings import Finding
+from iot_stream.service.doctor.findings import Finding, failed
 from iot_stream.store import Store
 from iot_stream.store.migrations import STEPS
-from tests.brokers import Caller, Guarded
+from tests.brokers import Caller, Guarded, ports
 from tests.service.running import NAME
 from tests.streams import START
+from tests.waiting import wait_until
 from tests.watch import stores
 from tests.watch.dashboard.windows import cut
 
@@ -103,8 +107,43 @@ def test_a_short_queue_and_small_packets_are_found(tmp_path: Path, prefix: str) 
     queue, packets = found["broker.queue"], found["broker.packets"]
     assert queue.state == "fail"
     assert queue.found.startswith("100 of 1500 messages waited")
-    assert "max_queued_messages" in queue.remedy
+    assert "\nmax_queued_messages 0\n" in queue.remedy
     assert (packets.state, packets.found) == ("warn", "at most 20000 bytes a message: models go in pieces")
+    assert packets.remedy.endswith(":\nmax_packet_size 16777216")
+
+
+@contextmanager
+def plain(port: int, text: str, folder: Path) -> Iterator[None]:
+    """A mosquitto by these lines alone, as a system's package starts it."""
+    program = find_mosquitto()
+    assert program is not None
+    own = conf(folder, f"{text}\nuser {getpass.getuser()}\n")
+    with subprocess.Popen([program, "-c", str(own)], stderr=subprocess.DEVNULL) as running:
+        try:
+            wait_until(lambda: probe("127.0.0.1", port), "mosquitto answers")
+            yield
+        finally:
+            running.terminate()
+
+
+@needs_mosquitto
+def test_what_it_says_to_write_mends_a_plain_mosquitto(tmp_path: Path, prefix: str) -> None:
+    (port,) = ports(1)
+    path = written(tmp_path, f"mqtt://localhost:{port}", prefix=prefix)
+    debian = f"persistence true\npersistence_location {tmp_path}/\n"
+    debian += f"listener {port} 127.0.0.1\nallow_anonymous true\n"
+    with plain(port, debian, tmp_path):
+        failing = [each for each in of_broker.check(load(path), path) if each.state == "fail"]
+    assert [each.name for each in failing] == ["broker.queue"]
+    lines = failing[0].remedy.splitlines()
+    assert lines[0] == "have these lines in mosquitto.conf, and restart it:"
+    assert {line.split()[0] for line in lines[1:]} == {
+        "persistence",
+        "max_queued_messages",
+        "max_queued_bytes",
+    }
+    with plain(port, debian + "\n".join(lines[1:]), tmp_path):
+        assert set(states(of_broker.check(load(path), path)).values()) == {"ok"}
 
 
 @needs_mosquitto
@@ -112,6 +151,7 @@ def test_a_broker_that_retains_nothing_is_found(tmp_path: Path, prefix: str) -> 
     with start(tmp_path / "broker", conf(tmp_path, "retain_available false\nmax_queued_messages 0\n")) as own:
         found = looked(of_broker.check, written(tmp_path, own.url, prefix=prefix))
     assert found["broker.retained"].state == "fail"
+    assert found["broker.retained"].remedy.endswith(":\npersistence true\nretain_available true")
     assert found["broker.queue"].state == "ok"
 
 
@@ -130,6 +170,7 @@ def test_what_anybody_can_reach_from_outside_is_found(
     found = looked(of_broker.check, path)["broker.strangers"]
     assert found.state == "fail"
     assert f"also from outside, at 192.0.2.7:{broker.port}" in found.found
+    assert found.remedy.endswith(f":\nlistener {broker.port} 127.0.0.1")
     monkeypatch.setattr(of_broker, "_is_loopback", lambda host: False)
     found_all = looked(of_broker.check, path)
     assert found_all["broker.strangers"].state == "fail"
@@ -358,6 +399,23 @@ def test_parts_that_run_and_parts_that_do_not(broker: Broker, tmp_path: Path, pr
     assert looked(fleet.check, path)["parts.distiller"].found == "was never there"
 
 
+def test_parts_that_began_before_the_configuration_changed(
+    broker: Broker, tmp_path: Path, prefix: str
+) -> None:
+    path = written(tmp_path, broker.url, prefix=prefix)
+    config = load(path)
+    presences = {part: Presence(prefix, part) for part in ("collector", "distiller", "publisher")}
+    os.utime(path, ns=(wall(), wall()))
+    presences["publisher"] = Presence(prefix, "publisher")  # started anew
+    said = {each.topic: each.payload(online=True) for each in presences.values()}  # the others, but again
+    retain(config, said)
+    found = looked(fleet.check, path)
+    states_ = {part: found[f"parts.{part}"].state for part in presences}
+    assert states_ == {"collector": "warn", "distiller": "warn", "publisher": "ok"}
+    assert "as iot-stream.yml was then: it was changed 20" in found["parts.collector"].found
+    assert "restart the service" in found["parts.collector"].remedy
+
+
 def test_a_bundle_that_devices_would_refuse_is_found(broker: Broker, tmp_path: Path, prefix: str) -> None:
     path = written(tmp_path, broker.url, prefix=prefix, keys=str(tmp_path / "keys"))
     Keys.create(tmp_path / "keys", 1, 1)
@@ -453,6 +511,13 @@ def test_it_ends_with_0_where_nothing_did(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(doctor, "CHECKS", (pitfalls.check, disk.check))
     done = CliRunner().invoke(main, ["doctor", "--config", str(written(tmp_path)), "--json"])
     assert done.exit_code == 0, done.output
+
+
+def test_lines_to_write_stand_below_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = failed("broker.queue", "short", "write:\na 1\nb 2")
+    monkeypatch.setattr(doctor, "CHECKS", (lambda *_: iter([found]),))
+    done = CliRunner().invoke(main, ["doctor", "--config", str(written(tmp_path))])
+    assert done.stdout == "fail broker.queue: short\n     → write:\n         a 1\n         b 2\n"
 
 
 def test_a_check_that_cannot_be_made_is_a_finding(tmp_path: Path) -> None:

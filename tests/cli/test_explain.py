@@ -49,7 +49,9 @@ def explain(config: Path, *arguments: str, code: int = 0) -> Result:
     return result
 
 
-def test_alone_it_explains_the_newest_round_that_has_ended(config: Path) -> None:
+def test_alone_it_explains_the_newest_round_that_has_an_explanation(config: Path) -> None:
+    with opened(config) as (_, store), store.write() as tx:
+        store.registry.save_round(tx, a_round(6, "failed", error="the loss became nan"))
     said = explain(config).output
     assert said.startswith(f"{NAME}-all-0004, ")
     assert "was not released (held: 7 windows to judge by, 10 are needed)" in said
@@ -68,14 +70,14 @@ def test_a_round_is_found_by_id_and_by_number(config: Path, name: str) -> None:
 
 def test_an_unknown_round_names_the_nearest_and_how_to_list(config: Path) -> None:
     said = explain(config, f"{NAME}-all-001", code=2).stderr
-    assert f"is {NAME}-all-0001 meant? `iot-stream explain --list` shows all" in said
+    assert f"is {NAME}-all-0001 meant? `iot-stream rounds list` shows them" in said
     assert f"no round '99'; is {NAME}-all-0004 meant?" in explain(config, "99", code=2).stderr
 
 
-def test_the_list_has_all_rounds(config: Path) -> None:
-    lines = explain(config, "--list").output.splitlines()
+def test_the_list_of_rounds_says_what_each_came_to(config: Path) -> None:
+    lines = CliRunner().invoke(main, ["rounds", "list", "--config", str(config)]).stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [f"{NAME}-all-{n:04d}" for n in range(6)]
-    assert lines[2].endswith("failed       the loss became nan")
+    assert lines[2].endswith("failed: the loss became nan")
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,39 @@ def test_the_voltage_of_a_battery_is_in_millivolts() -> None:
     assert "  # 230 V?" in block(listened([("shop/a", {"voltage": 230})]))
 
 
+CLIMATE = {"temperature": 21.5, "battery": 97, "voltage": 2995, "linkquality": 120, "power_outage_count": 3}
+PLUG = {"voltage": 231, "current": 0.4, "power": 80, "linkquality": 90, "device_temperature": 31}
+
+
+def test_the_voltage_of_its_own_battery_is_no_measurement() -> None:
+    for topic in ("zigbee2mqtt/hall", "shop/hall"):
+        assert set(only([(topic, CLIMATE)]).channels) == {"temperature"}
+        assert "(2995)" in block(listened([(topic, CLIMATE)]))  # it is said that it is left out
+        assert set(only([(topic, PLUG)]).channels) == {"voltage", "current", "power"}
+        solar = PLUG | {"battery": 80, "battery_voltage": 12.6}
+        assert set(only([(topic, solar)]).channels) == {"voltage", "current", "power"}
+    tele = {"Time": "2026-03-02T08:00:00", "SI7021": {"Temperature": 21.5, "Voltage": 2.9, "BatteryLow": 0}}
+    tele |= {"ESP32": {"Temperature": 53.3}}
+    assert set(only([("tele/hall/SENSOR", tele)]).channels) == {"temperature"}
+    meter = {"Time": "2026-03-02T08:00:00", "ENERGY": {"Voltage": 230, "Current": 0.4, "Power": 80}}
+    assert set(only([("tele/plug/SENSOR", meter)]).channels) == {"voltage", "current", "power"}
+
+
+def test_a_voltage_that_any_of_the_devices_measures_is_a_channel() -> None:
+    said = [("zigbee2mqtt/hall", CLIMATE), ("zigbee2mqtt/plug", PLUG)]
+    assert set(only(said).channels) == {"temperature", "voltage", "current", "power"}
+    assert set(only([said[0], ("zigbee2mqtt/attic", CLIMATE)]).channels) == {"temperature"}
+
+
+def test_a_contact_on_a_battery_tells_classes_alone() -> None:
+    said = [
+        ("home/door", {"contact": i % 2 == 0, "battery": 97, "voltage": 2995 + i, "linkquality": 120})
+        for i in range(6)
+    ]
+    (finding,) = listened(said).teachers
+    assert finding.guess.classes == ("false", "true")
+
+
 def test_lines_without_a_header_are_told_by_number() -> None:
     source = only([("log/a", f"{1_700_000_000 + k},21.5,pump,7".encode()) for k in range(3)])
     assert (source.format, source.time, source.device, places(source)) == (

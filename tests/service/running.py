@@ -70,11 +70,11 @@ def write_taught(folder: Path, url: str, prefix: str, **changes: object) -> Path
     return write_config(folder, url, prefix, **changes)
 
 
-def start_service(config: Path, log: Path) -> subprocess.Popen[bytes]:
+def start_service(config: Path, log: Path, *options: str) -> subprocess.Popen[bytes]:
     """`iot-stream serve` in a process group of its own, so that all of it can be killed at once."""
     with log.open("ab") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", "iot_stream.cli", "serve", "--config", str(config)],
+            [sys.executable, "-m", "iot_stream.cli", "serve", "--config", str(config), *options],
             stdin=subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
@@ -89,8 +89,8 @@ def kill_service(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def service(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = start_service(config, log)
+def service(config: Path, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = start_service(config, log, *options)
     try:
         yield process
     finally:

@@ -40,7 +40,7 @@ def _parts(parent: int) -> dict[str, int]:
             except OSError:
                 continue
             if ppid == parent and CHILD in command:
-                found[command[command.index(CHILD) + 1]] = int(each.name)
+                found[command[command.index("--config") - 1]] = int(each.name)
     return found
 
 
@@ -104,6 +104,20 @@ def test_parts_end_with_their_supervisor_even_if_it_is_killed(
         serving.kill()
         serving.wait(10)
         wait_until(lambda: not any(_alive(pid) for pid in parts.values()), "all parts gone", 30)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_that_all_parts_have_ended_is_said_unless_quiet(
+    tmp_path: Path, broker: Broker, prefix: str, quiet: bool
+) -> None:
+    path = write_taught(tmp_path, broker.url, prefix)
+    log = tmp_path / "log"
+    with service(path, log, *["--quiet"][:quiet]) as serving:
+        wait_until(lambda: len(_parts(serving.pid)) == 3, "three parts")
+        os.killpg(serving.pid, signal.SIGINT)  # Ctrl-C
+        assert serving.wait(30) == 0
+    ended = "INFO service: all parts have ended; what they know is in the store, where the next start goes on"
+    assert log.read_text().splitlines()[-1].endswith(ended) is not quiet
 
 
 def test_a_second_publisher_on_the_prefix_refuses_to_start(

@@ -106,12 +106,12 @@ def _shape(name: str, messages: list[Any]) -> tuple[Shape, Fields] | None:
         and all(map(_counts, values))
         and any(map(_known, values))
     ]
-    columns = bool(lists - {time}) and not any(not measures_nothing(path) for path in numbers)
+    columns = bool(lists - {time}) and not any(not measures_nothing(path, found) for path in numbers)
     if columns:
         long = Counter(len(found[path][0]) for path in lists - {time}).most_common(1)[0][0]
         chosen = [path for path in lists - {time} if len(found[path][0]) == long]
     else:
-        chosen = [path for path in numbers if not measures_nothing(path)]
+        chosen = [path for path in numbers if not measures_nothing(path, found)]
     if not chosen:
         return None
     return Shape(name, readings, time, columns, device, frozenset(chosen)), found

@@ -45,9 +45,13 @@ _HEALTH = re.compile(
     r"link_?quality|lqi|rssi|.*_rssi|snr|signal(_.*)?|wifi.*|batt(ery.*)?|uptime.*|heap.*|free_?(mem|heap).*|ram_.*"
     r"|(fw|sw|hw|firmware|software|hardware)(_.*)?|.*version|update.*|seq|sequence|boot|f_?cnt|f_?port|counter"
     r"|id|.*_id|msg_?id|.*timestamp|time|ts|last_.*|epoch|loadavg|mqtt_count|restart.*|reset.*|retr(y|ies).*|port|sleep"
-    r"|bdseq|schema"
+    r"|bdseq|schema|device_temperature|vcc|vbat|power_outage_count|.*_calibration"
 )
-_OF_DEVICE = re.compile(r"(battery|devicepower|wifi|update|rx_metadata|tx_info|settings)(_\d+)?$")
+_OF_DEVICE = re.compile(r"(battery|devicepower|wifi|update|rx_metadata|tx_info|settings|esp32)(_\d+)?$")
+_BATTERY = re.compile(r"batt(ery.*)?")
+_FLOWS = re.compile(
+    r"(?!tx_|transmit_|low_)(.*_)?(a?power|current|energy)(_(\d+|l\d|[a-c]|phase_\w|left|right|total))?"
+)
 _RANGE = re.compile(r"\[\d+-\d+\]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PIECES = re.compile(r"[^\w]+")
@@ -59,11 +63,19 @@ def plain(name: str) -> str:
     return _PIECES.sub("_", _CAMEL.sub("_", name)).strip("_").lower()
 
 
-def measures_nothing(place: str) -> bool:
+def measures_nothing(place: str, beside: Iterable[str] = ()) -> bool:
     """Whether a path or name tells how the device is, or when and by whom something was said, not what is
-    measured."""
+    measured. `beside`: what else the device tells, which says whether a voltage is its own battery's."""
     *outer, last = pieces(place)
+    if last == "voltage" and _is_fed_by_battery(beside):
+        return True
     return bool(_HEALTH.fullmatch(last)) or any(map(_OF_DEVICE.match, outer))
+
+
+def _is_fed_by_battery(places: Iterable[str]) -> bool:
+    """A meter on a battery tells what flows, too."""
+    names = [pieces(place)[-1] for place in places]
+    return any(map(_BATTERY.fullmatch, names)) and not any(map(_FLOWS.fullmatch, names))
 
 
 def is_range(place: str) -> bool:

@@ -105,7 +105,7 @@ def prove(guess: Guess, heard: Sequence[Topic]) -> Finding | None:
 
 def _named(guess: Guess, first: Finding, heard: Sequence[Topic]) -> Finding | None:
     """The same with channels of their own, without those that measure nothing or are not always numbers."""
-    health = [place for place in first.series if measures_nothing(place)]
+    health = [place for place in first.series if _measures_nothing(place, first)]
     measured = (place for place in first.series if place not in health and not is_range(place))
     places = list(measured)[:MOST_CHANNELS]
     if not places:
@@ -122,6 +122,18 @@ def _named(guess: Guess, first: Finding, heard: Sequence[Topic]) -> Finding | No
         words = [f"{place} (not always a number; name its words in `values`)" for place in mixed]
         found.left_out += (*ranges, *words)
     return found
+
+
+def _measures_nothing(place: str, found: Finding) -> bool:
+    """By its name, or on each device that tells it by what else that tells."""
+    whose = found.series[place].devices
+
+    def told(device: str) -> Iterator[str]:
+        return (other for other, series in found.series.items() if device in series.devices)
+
+    return measures_nothing(place) or (
+        bool(whose) and all(measures_nothing(place, told(device)) for device in whose)
+    )
 
 
 def _refuses(guess: Guess, place: str, before: int, heard: Sequence[Topic]) -> bool:

@@ -97,7 +97,7 @@ def _classes(topic: Topic, beside_numbers: bool) -> tuple[_Told, list[str]] | No
     told = {
         path: [value for value in values if value is not None]
         for path, values in found.items()
-        if path not in (time, device) and not measures_nothing(path)
+        if path not in (time, device) and not measures_nothing(path, found)
     }
     named = {path: values for path, values in told.items() if values and all(map(_is_class, values))}
     if not named or (len(named) < len(told) and not beside_numbers):

@@ -16,13 +16,14 @@ from iot_stream.address import Address
 from iot_stream.config import Config
 from iot_stream.errors import BrokerError, ConfigError
 from iot_stream.mqtt import Connection, Message
+from iot_stream.service.broker import DEFAULT_CONF
 from iot_stream.service.doctor.findings import Finding, failed, ok, warn
 
 WAITING = 1500  # messages; a broker of default settings keeps 1000
 PATIENCE_S = 5.0
 LARGE = 256_000  # bytes: a student's graph in one message
 RENEW_DAYS = 30
-SETTINGS = "take the settings of iot-stream's mosquitto.conf"
+WRITE = "have these lines in mosquitto.conf, and restart it:"
 
 
 def check(config: Config, _: Path) -> Iterator[Finding]:
@@ -126,9 +127,7 @@ def _packets(desk: _Desk) -> Finding:
             ok(name, told) if desk.connection.speaks_5 else warn(name, told, "use a broker that has MQTT 5")
         )
     if most < LARGE:
-        return warn(
-            name, f"at most {most} bytes a message: models go in pieces", f"{SETTINGS}: max_packet_size"
-        )
+        return warn(name, f"at most {most} bytes a message: models go in pieces", _ours("max_packet_size"))
     return ok(name, f"at most {most} bytes a message")
 
 
@@ -167,13 +166,14 @@ def _queue(desk: _Desk) -> Finding:
     if len(kept) == WAITING:
         return ok(name, f"all of {WAITING} messages waited for a client that was away")
     found = f"{len(kept)} of {WAITING} messages waited for a client that was away: readings would be lost"
-    return failed(name, found, f"{SETTINGS}: max_queued_messages, max_queued_bytes, persistence")
+    return failed(name, found, _ours("persistence", "max_queued_messages", "max_queued_bytes"))
 
 
 def _retained(desk: _Desk) -> Finding:
     name, topic = "broker.retained", desk.topic("retained")
     payload = secrets.token_hex(8).encode()
-    lost = failed(name, "the broker keeps no retained messages: who comes later gets no model", SETTINGS)
+    remedy = f"{_ours('persistence')}\nretain_available true"
+    lost = failed(name, "the broker keeps no retained messages: who comes later gets no model", remedy)
     came = threading.Event()
 
     def hear(message: Message) -> None:
@@ -226,6 +226,10 @@ def _strangers(desk: _Desk) -> Finding:
     if not _is_loopback(desk.address.host):
         return failed(name, "anybody may say anything, also pass for a device", remedy)
     if open_at := _reached_at(desk.address.port):
+        remedy += (
+            "; or, if all devices are on this machine, write in mosquitto.conf in place of its `listener`:\n"
+            f"listener {desk.address.port} 127.0.0.1"
+        )
         return failed(name, f"anybody may say anything, also from outside, at {open_at}", remedy)
     return ok(name, "anybody may say anything, but from this machine alone")
 
@@ -254,6 +258,12 @@ def _logins(config: Config, desk: _Desk) -> Iterator[Finding]:
             yield failed(name, "gets in, and may speak where it should not", "let the broker read its rules")
         else:
             yield ok(name, "gets in, and is held to its rules")
+
+
+def _ours(*names: str) -> str:
+    """Lines of iot-stream's own mosquitto.conf, which has their reasons."""
+    lines = DEFAULT_CONF.read_text().splitlines()
+    return "\n".join([WRITE, *(line for line in lines if line.partition(" ")[0] in names)])
 
 
 def _is_loopback(host: str) -> bool:

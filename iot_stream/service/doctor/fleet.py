@@ -25,12 +25,12 @@ LOOKED_AT, NAMED = 50, 5  # devices
 ENOUGH = 10  # predictions
 
 
-def check(config: Config, _: Path) -> Iterator[Finding]:
+def check(config: Config, path: Path) -> Iterator[Finding]:
     try:
         retained = _retained(config)
     except BrokerError:
         return  # which the broker's own check says
-    yield from _parts(retained)
+    yield from _parts(retained, path)
     yield from _bundles(config, retained)
     yield from _readings(config)
 
@@ -62,8 +62,8 @@ def _retained(config: Config) -> dict[str, bytes]:
     return found
 
 
-def _parts(retained: dict[str, bytes]) -> Iterator[Finding]:
-    said = {}
+def _parts(retained: dict[str, bytes], path: Path) -> Iterator[Finding]:
+    said, changed = {}, path.stat().st_mtime_ns
     for topic, payload in retained.items():
         if levels := topics.SERVICE.levels(topic):
             try:
@@ -81,6 +81,9 @@ def _parts(retained: dict[str, bytes]) -> Iterator[Finding]:
                 yield failed(f"parts.{name}", each.fault, "mend that; it goes on by itself")
             elif each.since > wall() + AHEAD:
                 yield warn(f"parts.{name}", f"its clock on {each.host} is ahead of ours", "set both by NTP")
+            elif each.since < changed:
+                told = f"runs since {iso(each.since)}, as {path.name} was then: it was changed {iso(changed)}"
+                yield warn(f"parts.{name}", told, "restart the service: it reads its configuration once")
             else:
                 yield ok(f"parts.{name}", f"runs on {each.host} since {iso(each.since)}")
 

@@ -35,6 +35,7 @@ from iot_stream.store import Store
 from iot_stream.watch.dashboard.actions import carry_out
 from iot_stream.watch.dashboard.guard import Guard
 from iot_stream.watch.dashboard.live import Change, Live
+from iot_stream.watch.dashboard.notices import Notices
 from iot_stream.watch.dashboard.progress import Progress
 from iot_stream.watch.dashboard.views import device, models, rollouts, rounds
 from iot_stream.watch.dashboard.views.fleet import Fleets
@@ -55,8 +56,9 @@ Query = Mapping[str, str]
 class Desk:
     """What views are made from."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, path: Path) -> None:
         self.config, self.store = config, store
+        self.notices = Notices(path)
         self.progress = Progress()
         self.heard = Heard(config, self.progress.take)
         self.rounds = {
@@ -73,7 +75,11 @@ class Desk:
 
     def marks(self, name: str) -> dict[str, tuple[int, ...]]:
         """As the store's: what does not stand there."""
-        return {"heard": self.heard.newest(name), "progress": (self.progress.heard(name),)}
+        return {
+            "heard": self.heard.newest(name),
+            "progress": (self.progress.heard(name),),
+            "outdated": (self.notices.outdated,),
+        }
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,7 @@ VIEWS = {
         lambda at, name, query: at.devices[name].view(query),
         ("readings", "predictions", "labels", "events", "devices", "exclusions", "replacements", "holds"),
     ),
+    "notices": View(lambda at, *_: at.notices.view(), ("outdated",)),
 }
 
 
@@ -228,12 +235,12 @@ async def _wrong(_: Request, error: Exception) -> Response:
 class Server:
     """The part of the service that is looked at in a browser."""
 
-    def __init__(self, config: Config, store: Store) -> None:
-        """Listens from now on; raises IotStreamError if it cannot."""
+    def __init__(self, config: Config, store: Store, path: Path) -> None:
+        """`path`: the configuration's. Listens from now on; raises IotStreamError if it cannot."""
         settings = config.dashboard or Dashboard()
         self._settings = settings
         self.token = environment(settings.token, "dashboard.token") or secrets.token_urlsafe(18)
-        desk = Desk(config, store)
+        desk = Desk(config, store, path)
         self._heard = desk.heard
         wanted = {name: each.on for name, each in VIEWS.items()}
         self._live = Live(config, store, wanted, desk.marks)

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,10 +18,17 @@ from iot_stream.watch.dashboard.server import Server
 
 
 @contextmanager
-def served(config: Config, store: Store, said: list[str] | None = None, **settings: Any) -> Iterator[str]:
-    """Its address; it has ended afterwards. `said` takes what a person who starts it is told."""
+def served(
+    config: Config,
+    store: Store,
+    said: list[str] | None = None,
+    path: Path = Path("iot-stream.yml"),
+    **settings: Any,
+) -> Iterator[str]:
+    """Its address; it has ended afterwards. `said` takes what a person who starts it is told; `path` is the
+    configuration's, where that matters."""
     config = msgspec.structs.replace(config, dashboard=Dashboard(port=0, **settings))
-    server, stopping = Server(config, store), threading.Event()
+    server, stopping = Server(config, store, path), threading.Event()
     running = threading.Thread(target=server.run, args=(stopping, [].append if said is None else said.append))
     running.start()
     try:

@@ -4,6 +4,7 @@ Over a store that was filled by hand."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -55,6 +56,22 @@ def test_before_anything_it_says_how_to_begin(looking: Looking) -> None:
     page = looking.show("rounds")
     expect(page.get_by_role("button", name="Distil now, the first round")).to_be_visible()
     expect(page.locator("main")).not_to_contain_text("--once")
+
+
+def test_a_configuration_that_has_changed_is_said_above_every_view(
+    config: Config, store: Store, browser: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yml"
+    with served(config, store, path=path) as url, browser.new_context() as context:
+        looking = Looking(context.new_page(), url).watch()
+        notices = looking.show("rounds").locator("#notices")
+        expect(notices).to_be_hidden()
+        path.write_text(f"{path.read_text()}# edited\n")
+        expect(notices).to_contain_text("config.yml has changed", timeout=15_000)
+        assert looking.findings() == []
+        looking.show("fleet")
+        expect(notices).to_be_visible()
+    assert looking.wrong == []
 
 
 def test_all_are_told_on_the_same_windows(config: Config, store: Store, looking: Looking) -> None:

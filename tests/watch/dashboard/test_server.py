@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +18,7 @@ from iot_stream.errors import StoreError
 from iot_stream.evaluate.bench.dashboard import page_bytes
 from iot_stream.store import Store
 from iot_stream.watch.dashboard import live
-from iot_stream.watch.dashboard.server import VIEWS
+from iot_stream.watch.dashboard.server import FRESH_S, VIEWS
 from tests.service.running import NAME, write_config
 from tests.streams import START
 from tests.watch.dashboard.serving import Stream, ask, served
@@ -76,7 +77,7 @@ def test_every_view_answers_for_an_empty_store(tmp_path: Path, store: Store) -> 
             status, found = ask(f"{url}/api/{NAME}/{view}")
             assert status == 200, (view, found)
         assert ask(f"{url}/api/about")[1]["pipelines"] == [NAME]
-    assert len(VIEWS) == 7
+    assert len(VIEWS) == 8
 
 
 def test_what_is_asked_wrongly_is_told(tmp_path: Path, store: Store) -> None:
@@ -123,6 +124,26 @@ def test_a_change_names_the_views_that_show_it(tmp_path: Path, store: Store) -> 
         assert set(stream.next()[1] or ()) == {"models"}
         tell(store, config, "a", START, 1, student=1, static=0, teacher=1)
         assert {"promise", "fleet", "device"} <= set(stream.next()[1] or ())
+        stream.close()
+
+
+def test_a_configuration_that_has_changed_since_is_told(tmp_path: Path, store: Store) -> None:
+    config, path = configured(tmp_path), tmp_path / "config.yml"
+    was = path.read_text()
+    with served(config, store, path=path) as url:
+        stream = Stream(url, NAME)
+        assert [stream.next()[1], stream.next()[1]] == [None, None]
+        assert ask(f"{url}/api/{NAME}/notices") == (200, [])
+        path.write_text(f"{was}# edited\n")
+        assert stream.next()[1] == ["notices"]
+        time.sleep(FRESH_S)
+        (told,) = ask(f"{url}/api/{NAME}/notices")[1]
+        assert told.startswith("config.yml has changed since this dashboard was started: restart it")
+        path.write_text(was)
+        assert stream.next()[1] == ["notices"]
+        path.unlink()  # as some editors do for a moment
+        time.sleep(FRESH_S)
+        assert ask(f"{url}/api/{NAME}/notices") == (200, [])
         stream.close()
 
 

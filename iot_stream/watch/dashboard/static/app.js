@@ -92,8 +92,15 @@ const done = () => {
   if (state.stale) changed(null);
 };
 
+// What is to be known of the dashboard itself, whichever view is shown.
+const notice = async () => {
+  const told = await get(`/api/${encodeURIComponent(state.pipeline)}/notices`).catch(() => null);
+  if (told) say(document.getElementById("notices"), told.join(" "));
+};
+
 // Changes are gathered, so that a view is fetched once a second however fast they come, and never twice at a time.
 const changed = (views) => {
+  if (!views || views.includes("notices")) notice();
   if (!state.ctx || (views && !views.includes(state.view.path))) return;
   if (state.busy) { state.stale = true; return; }
   const { ctx, view } = state;
