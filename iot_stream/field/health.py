@@ -92,7 +92,7 @@ def _by_agreement(stage: Group, control: Group, rules: Health) -> Finding:
     if fall is None:
         return Finding("good", f"{right}; nothing to compare with")
     margin = 1.64 * sqrt(sum(period.variance for period in periods))
-    against = f"{fall:+.3f} ± {margin:.3f} fall against the control group"
+    against = f"a change of {-fall:+.3f} ± {margin:.3f} against the control group's"
     # One device's windows are alike, so the margin is too narrow: the fall itself must be too large, too.
     if fall > rules.drop and fall - margin > 0:
         return Finding("bad", f"{right}, {against}")

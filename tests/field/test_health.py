@@ -33,7 +33,7 @@ def test_a_collapse_is_bad_and_says_by_how_much() -> None:
     assert finding.outcome == "bad"
     # .95 before, .5 now; the others stayed: fell by .45 more than they.
     variance = sum(p * (1 - p) / n for p, n in ((302 / 604, 604), *[(952 / 1004, 1004)] * 3))
-    assert f"+0.450 ± {1.64 * sqrt(variance):.3f}" in finding.why
+    assert f"-0.450 ± {1.64 * sqrt(variance):.3f}" in finding.why
 
 
 def test_a_fall_that_all_share_is_not_the_versions_fault() -> None:

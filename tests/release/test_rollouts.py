@@ -152,7 +152,7 @@ def test_a_version_that_collapses_in_the_field_is_called_off_and_reaches_nobody_
         newest = store.registry.newest("p", "all")
         assert newest is not None
         assert newest.version == 1  # what the next round starts from
-        assert "fall against the control group" in store.rollouts.decisions("p")[-1].why
+        assert "against the control group's" in store.rollouts.decisions("p")[-1].why
         add_version(store, 3, provenance={"teacher": TEACHER})
         wait_until(lambda: field.carried("canary") == (3, Audience(25)), "the next is tried again")
 
