@@ -46,6 +46,15 @@ class Duration(int):
             )
         return cls(round(float(match[1]) * unit * SECOND))
 
+    def written(self) -> str:
+        """As `parse` reads it, in the largest unit of which it is a whole number."""
+        units = (
+            each for each in ("day", "h", "min", "s", "ms", "us") if not self % round(_SECONDS[each] * SECOND)
+        )
+        unit = next(units, "ns")
+        number = self // round(_SECONDS[unit] * SECOND)
+        return f"{number} {unit}{'s' * (unit == 'day' and number != 1)}"
+
 
 class Spending(float):
     """So much time in a time, as a share: parsed from `60 s/h`, which is one sixtieth."""

@@ -118,3 +118,23 @@ def test_spending_is_a_time_in_a_time(text: str, an_hour: float) -> None:
 def test_what_is_no_spending_says_how_it_is_written(text: object) -> None:
     with pytest.raises(ConfigError, match="write 60 s/h or 5 min/day"):
         Spending.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("90 s", "90 s"),
+        ("120 s", "2 min"),
+        ("1 week", "7 days"),
+        ("24 h", "1 day"),
+        ("1.5 h", "90 min"),
+        ("5 ns", "5 ns"),
+    ],
+)
+def test_a_duration_is_written_in_its_largest_whole_unit(text: str, written: str) -> None:
+    assert Duration.parse(text).written() == written
+
+
+@given(st.integers(0, 2**62))
+def test_what_is_written_is_read_as_the_same_duration(nanoseconds: int) -> None:
+    assert Duration.parse(Duration(nanoseconds).written()) == pytest.approx(nanoseconds, rel=1e-12)

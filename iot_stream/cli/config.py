@@ -1,5 +1,6 @@
 """The configuration."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from iot_stream.config import Dashboard, Metrics, Network, Pipeline, load
 
 MADE_ELSEWHERE = ("topic", "onnx", "ensemble")
 """Teachers that may need no recordings."""
+NAMED = 16  # channels; of more, some
 
 
 @click.group()
@@ -34,16 +36,15 @@ def check(path: Path) -> None:
     for name, pipeline in settings.pipelines.items():
         click.echo(f"pipeline {name}: {', '.join(pipeline.classes)}")
         for source in pipeline.sources:
-            click.echo(
-                f"  reads    {source.topic} ({source.format}) {' '.join(source.channels) or 'all channels'}"
-            )
+            channels = _in_short(source.channels, " ") or "all channels"
+            click.echo(f"  reads    {source.topic} ({source.format}) {channels}")
         labels = pipeline.labels.topic if pipeline.labels else _own_labels(settings.prefix, name)
         click.echo(f"  labels   {labels}")
         for role, network in (("teacher", pipeline.teacher), ("student", pipeline.student)):
             click.echo(f"  {role}  {_model(pipeline, network)}")
         triggers = pipeline.triggers
         needed = pipeline.gate.n_min
-        reasons = [f"every {int(triggers.every) / 1e9:g} s"] if triggers.every else []
+        reasons = [f"every {triggers.every.written()}"] if triggers.every else []
         reasons += [f"{triggers.windows} new windows"] if triggers.windows else []
         fewest = f", once {triggers.at_least or 2 * needed} new windows have come"
         why = " or ".join(reasons) + fewest if reasons else "on command only: `iot-stream rounds start`"
@@ -78,4 +79,11 @@ def _model(pipeline: Pipeline, network: Network) -> str:
         return f"what {told.topic} says ({told.format})"
     cut = pipeline.cut(network)
     options = "".join(f" {key}={value}" for key, value in network.options)
-    return f"{network.arch}{options} on {cut.length} × ({', '.join(cut.inputs)})"
+    return f"{network.arch}{options} on {cut.length} × ({_in_short(cut.inputs, ', ')})"
+
+
+def _in_short(channels: Collection[str], apart: str) -> str:
+    names = list(channels)
+    if len(names) <= NAMED:
+        return apart.join(names)
+    return apart.join([*names[:2], "…", f"{names[-1]} ({len(names)})"])
