@@ -32,11 +32,12 @@ class Split:
     bootstrap_old: NDArray[np.bool_]
 
 
-def split(stream: Material, bootstrap: Material, since: int, gate: Gate) -> Split:
-    """Shares the windows out between training and the gate's two sets.
+def split(stream: Material, bootstrap: Material, fresh: NDArray[np.bool_], gate: Gate) -> Split:
+    """Shares the windows out between training and the gate's two sets; `fresh` (n,) are those of the stream
+    that no round has known.
 
-    *Recent*: by default the newest `gate.share` of each device's windows that end after `since` (ns) judges
-    (more, up to half, where `n_min` asks for it), so it is newer than all of that device that is trained on.
+    *Recent*: by default of each device the newest judge, as many as are `gate.share` of its fresh ones (more,
+    up to half, where `n_min` asks for it), so they are newer than all of that device that is trained on.
     With `gate.block`, whole blocks of time judge, the same ones for ever; the newest of them, as many
     as it takes to have both `n_min` windows and two classes.
 
@@ -44,11 +45,11 @@ def split(stream: Material, bootstrap: Material, since: int, gate: Gate) -> Spli
     of training for ever, and the newest of these judge with the recent windows.
 
     *Old regimes*: with `gate.old_drop`, a tenth of all blocks of time, of the bootstrap too, is kept out of
-    training for ever; those that ended before `since` are the second set.
+    training for ever; those that are not fresh are the second set.
     """
     span = whole_span(bootstrap)
     trains, judges = (
-        _newest(stream, since, gate) if gate.block is None else _blocks(stream, since, gate, int(gate.block))
+        _newest(stream, fresh, gate) if gate.block is None else _blocks(stream, fresh, gate, int(gate.block))
     )
     never, late = apart(stream, gate, span), _kept_labels(stream, gate, span)
     judges |= _last(late & ~judges, stream.ends, 2 * gate.n_min)
@@ -56,7 +57,7 @@ def split(stream: Material, bootstrap: Material, since: int, gate: Gate) -> Spli
     return Split(
         trains & ~never.touched & ~late & ~judges,
         judges,
-        never.inside & (stream.ends <= since) & ~judges,
+        never.inside & ~fresh & ~judges,
         ~boot_never.touched,
         boot_never.inside,
     )
@@ -115,14 +116,20 @@ def _last(rows: NDArray[np.bool_], ends: Times, count: int) -> NDArray[np.bool_]
     return mask
 
 
-def _newest(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _newest(
+    stream: Material, fresh: NDArray[np.bool_], gate: Gate
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     trains, judges = np.ones(len(stream), bool), np.zeros(len(stream), bool)
     order = np.lexsort((stream.ends, stream.devices))
-    fresh = int((stream.ends > since).sum())
-    share = min(0.5, max(gate.share, 1.25 * gate.n_min / max(1, fresh)))
     borders = np.flatnonzero(stream.devices[order][1:] != stream.devices[order][:-1]) + 1
-    for mine in np.split(order, borders):  # one device's windows, oldest first
-        count = round(share * int((stream.ends[mine] > since).sum()))
+    devices = np.split(order, borders)  # each one's windows, oldest first
+    new = np.array([fresh[mine].sum() for mine in devices])
+    wanted = new * min(0.5, max(gate.share, 1.25 * gate.n_min / max(1, new.sum())))
+    counts = np.rint(wanted).astype(int)
+    # Where rounding takes away what `n_min` needs, those give one more who lost most by it.
+    missing = max(0, min(gate.n_min, int(new.sum()) // 2) - int(counts.sum()))
+    counts[np.argsort(counts - wanted, kind="stable")[:missing]] += 1
+    for mine, count in zip(devices, counts.tolist(), strict=True):
         if count:
             judges[mine[-count:]] = True
             trains[mine[stream.ends[mine] >= stream.starts[mine[-count]]]] = False
@@ -130,15 +137,14 @@ def _newest(stream: Material, since: int, gate: Gate) -> tuple[NDArray[np.bool_]
 
 
 def _blocks(
-    stream: Material, since: int, gate: Gate, block: int
+    stream: Material, fresh: NDArray[np.bool_], gate: Gate, block: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     every = round(1 / gate.share)
     first, last = (stream.starts // block) % every, (stream.ends // block) % every
     apart = (first == 0) & (last == 0)
     judges = np.flatnonzero(apart)
     judges = judges[np.argsort(stream.ends[judges], kind="stable")]
-    fresh = int((stream.ends[judges] > since).sum())
-    for count in range(max(fresh, gate.n_min), len(judges), gate.n_min):
+    for count in range(max(int(fresh[judges].sum()), gate.n_min), len(judges), gate.n_min):
         if enough_classes(stream.said[judges[-count:]], gate.n_min):
             judges = judges[-count:]
             break

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from iot_stream.distill import drift
 from iot_stream.distill.material import Material
 from iot_stream.distill.outliers import Found
 from iot_stream.distill.student import Packed
 from iot_stream.errors import ModelError
-from iot_stream.readings import Values
+from iot_stream.readings import Times, Values
 from iot_stream.service import versions
 from iot_stream.service.chronicle import Chronicle
 from iot_stream.service.learning import Prepared
@@ -16,21 +18,24 @@ from iot_stream.service.round import Result, Round
 from iot_stream.service.triggers import Trigger
 from iot_stream.store.registry import Round as Row
 
+LATEST = 2**63 - 1
+
 
 class Cohort:
     """`scored`: windows of its devices that the teacher has spoken on, as others count them."""
 
     def __init__(self, chronicle: Chronicle, prepared: Prepared) -> None:
         self.chronicle, self._prepared, self.scored = chronicle, prepared, 0
-        self._known: int | None = None  # end of the newest window that the last round knew
+        self._known: dict[str, int] = {}  # device → end of the newest of its windows that a round knew
         self.trigger = Trigger.of(prepared.learner.pipeline, 0, 0, prepared.learner.bootstrap.x)
 
-    def go_on(self, learnt: int) -> None:
-        """Where the trigger stood when the last process ended; `scored` is what it was then. `learnt`: so
-        many of the windows taught the first version, and are no reason for a round."""
+    def go_on(self, learnt: Material) -> None:
+        """Where the trigger stood when the last process ended; `scored` is what it was then. `learnt`: those
+        of the windows that taught the first version, and are no reason for a round."""
         rounds, learner = self.chronicle.rounds, self._prepared.learner
         last = rounds[-1].stream_started if rounds else 0
-        seen = self.scored if last else learnt
+        seen = self.scored if last else len(learnt)
+        self._knows(learnt)
         self.trigger = Trigger.of(learner.pipeline, last, seen, learner.bootstrap.x)
         for before in rounds:
             if cost := before.report.get("cost"):
@@ -48,11 +53,8 @@ class Cohort:
 
     def begin(self, reason: str, now: int, material: Material) -> "Begun | None":
         """A round on `material`, of its own devices; None where it failed at once, which is written down."""
-        # What ended before the last round and was spoken of after it, as by a teacher whose words come late,
-        # is new all the same.
-        last = self.trigger.last_round
-        since = last if self._known is None else min(last, self._known)
-        self._known = int(material.ends.max()) if len(material) else self._known
+        since = self._since(material)
+        self._knows(material)
         self.trigger.started(now, self.scored)
         row = self.chronicle.begin(reason, now)
         running = self.chronicle.newest
@@ -74,6 +76,22 @@ class Cohort:
             self.fail(row, error)
             return None
         return Begun(self, row, round_, material, running.version)
+
+    def _since(self, material: Material) -> Times:
+        """For each window up to when the last round, or the first version, knew its device: what ended before
+        that round and was spoken of after it, as by a teacher whose words come late, is new all the same."""
+        last = self.trigger.last_round
+        bound = last or LATEST
+        otherwise = min(bound, max(self._known.values(), default=last))
+        names, place = np.unique(material.devices, return_inverse=True)
+        ends = [min(bound, self._known.get(name, otherwise)) for name in names.tolist()]
+        return np.array(ends, np.int64)[place]
+
+    def _knows(self, material: Material) -> None:
+        names, place = np.unique(material.devices, return_inverse=True)
+        newest = np.zeros(len(names), np.int64)
+        np.maximum.at(newest, place, material.ends)
+        self._known |= dict(zip(names.tolist(), newest.tolist(), strict=True))
 
     def fail(self, row: Row, error: ModelError) -> str:
         self.chronicle.finish(row, "failed", {"error": str(error)}, self._prepared.teacher.key, None)

@@ -113,9 +113,10 @@ class Round:
     """A cohort's, in three parts: what is learnt from; the lessons of the student; what came of them.
 
     It distils from `stream` (what the teacher has spoken on so far) into a candidate, and judges it.
-    `running` is the version on the devices; `since` and `now` are stream times (ns) of the last round's
-    start and of this one's. `past`: as many of the last versions (`Packed.resume`) as `distill.average`
-    says, the running one among them. `cleared`: until when a person has taken the teacher's side.
+    `running` is the version on the devices; `since` (ns, for each window or for all): what ends later is new
+    to this round, which starts at `now`. `past`: as many of the last versions (`Packed.resume`) as
+    `distill.average` says, the running one among them. `cleared`: until when a person has taken the teacher's
+    side.
     """
 
     def __init__(
@@ -123,26 +124,28 @@ class Round:
         learner: Learner,
         running: Packed,
         stream: Material,
-        since: int,
+        since: int | Times,
         now: int,
         seed: int,
         say: Say,
         past: Sequence[bytes] = (),
         cleared: Clearing | None = None,
     ) -> None:
-        self.learner, self._running, self._since, self.now = learner, running, since, now
+        self.learner, self._running, self.now = learner, running, now
+        self._since = int(np.min(since, initial=now))
         self.seed, self.say, self._past = seed, say, past
         self._architecture = learner.architecture.under(running)
         self._cleared, self.cleared_until = cleared, cleared.until if cleared else BEGINNING
         self._meter = _Meter()
         with self._meter:
             # Trust: what a broken channel made the teacher say is neither learnt nor judged by.
-            self._spoken_of = stream
+            self._spoken_of, self._new = stream, stream.ends > since
             self._broken = stages.broken(learner, stream, self.cleared_until)
-            self._stream = stream = stream.rows(np.flatnonzero(~self._broken.any(axis=1)))
+            sound = np.flatnonzero(~self._broken.any(axis=1))
+            self._stream, self._fresh = stream, fresh = stream.rows(sound), self._new[sound]
 
             # Sample: what judges is taken out first; the rest is recent windows, and a reservoir of old ones.
-            parts = split.split(stream, learner.bootstrap, since, learner.pipeline.gate)
+            parts = split.split(stream, learner.bootstrap, fresh, learner.pipeline.gate)
             self.learnt, self.judged = stream.rows(parts.trains), stream.rows(parts.judges)
             self._old = split.old_regimes(stream, learner.bootstrap, parts)
             self._known = learner.bootstrap.rows(parts.bootstrap_trains)
@@ -213,7 +216,7 @@ class Round:
                 "inputs normalised anew": taken.renormalised,
             }
             self.say("fusion", ", ".join(told for told, done in fused.items() if done) or "none")
-            new = self._spoken_of.ends > self._since
+            new = self._new
             heard = judged if self._training else self._stream
             doubt = stages.doubt(
                 learner, self._spoken_of.rows(new), self._broken[new], heard, self.cleared_until
@@ -234,7 +237,7 @@ class Round:
                     basis,
                     self._batch,
                     learner.bootstrap,
-                    self._since,
+                    self._fresh,
                 )
                 why = account.of(
                     self._architecture, self._running, taken.choice.candidate, evidence, settings

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -101,10 +100,10 @@ class Rounds:
         self._counted = dict(self._scoring.scored)
         for device, count in self._counted.items():
             self._cohorts[self._members.of(device)].scored += count
-        first = self._prepared.learner.bootstrap.devices if self._prepared.cold else ()
-        learnt = Counter(self._members.of(device) for device in first)
+        heard = self._prepared.learner.bootstrap
+        heard = heard if self._prepared.cold else heard.rows(np.arange(0))
         for cohort in self._cohorts.values():
-            cohort.go_on(learnt[cohort.name])
+            cohort.go_on(heard.rows(self._members.rows(heard.devices, cohort.name)))
         say("bootstrap", topics.READY)
 
     def interrupted(self) -> None:

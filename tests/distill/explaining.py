@@ -51,4 +51,6 @@ def evidence(stream: Material, judged: Material, bootstrap: Material, since: int
         stream.and_then(bootstrap), np.ones(len(stream) + len(bootstrap)), len(stream), len(bootstrap)
     )
     everything = stream.and_then(judged)
-    return Evidence(everything, stream, judged, judged.said, "teacher", batch, bootstrap, since)
+    return Evidence(
+        everything, stream, judged, judged.said, "teacher", batch, bootstrap, everything.ends > since
+    )

@@ -1,6 +1,8 @@
 import dataclasses
+import functools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +30,7 @@ NOTHING = _material(np.zeros(0), np.zeros(0, int))
 
 
 def hold_out(stream: Material, since: int, gate: Gate) -> tuple[np.ndarray, np.ndarray]:
-    parts = split(stream, NOTHING, since, gate)
+    parts = split(stream, NOTHING, stream.ends > since, gate)
     return parts.trains, parts.judges
 
 
@@ -46,7 +48,7 @@ def test_split_never_trains_on_what_judges(seed, n, blocks, labels, old_drop):
     block = Duration(50 * SECOND) if blocks else None
     gate = Gate(n_min=10, block=block, labels=labels, old_drop=old_drop)
     since = int(rng.uniform(0, 1000) * SECOND)
-    parts = split(stream, stream, since, gate)
+    parts = split(stream, stream, stream.ends > since, gate)
     assert not (parts.trains & (parts.judges | parts.old)).any()
     assert not (parts.judges & parts.old).any()
     assert not (parts.bootstrap_trains & parts.bootstrap_old).any()
@@ -104,8 +106,9 @@ def _windows(n: int, device: str = "d") -> Material:
 
 def test_what_is_kept_apart_for_old_regimes_stays_so_whatever_comes_later():
     gate, boot = Gate(old_drop=0.05, n_min=5), _windows(50)
-    early = split(_windows(1000), boot, 900 * SECOND, gate)
-    late = split(_windows(3000), boot, 2900 * SECOND, gate)
+    early, late = (
+        split(stream := _windows(n), boot, stream.ends > (n - 100) * SECOND, gate) for n in (1000, 3000)
+    )
     assert early.old.any()
     assert not (early.old & late.trains[:1000]).any()
     assert not (early.trains & late.old[:1000]).any()
@@ -113,7 +116,7 @@ def test_what_is_kept_apart_for_old_regimes_stays_so_whatever_comes_later():
 
 def test_no_reading_of_an_old_regime_that_judges_is_ever_trained_on():
     stream = _windows(2000)
-    parts = split(stream, _windows(50), 1900 * SECOND, Gate(old_drop=0.05, n_min=5))
+    parts = split(stream, _windows(50), stream.ends > 1900 * SECOND, Gate(old_drop=0.05, n_min=5))
     trained = {
         second
         for start, end in zip(stream.starts[parts.trains], stream.ends[parts.trains], strict=True)
@@ -126,7 +129,7 @@ def test_no_reading_of_an_old_regime_that_judges_is_ever_trained_on():
 def test_old_regimes_are_about_a_tenth_of_each_device_and_of_the_bootstrap():
     boot = _windows(4000, "a")
     stream = _windows(4000, "a").and_then(_windows(4000, "b"))
-    parts = split(stream, boot, 2**62, Gate(old_drop=0.05))
+    parts = split(stream, boot, np.zeros(8000, bool), Gate(old_drop=0.05))
     shares = [parts.old[:4000].mean(), parts.old[4000:].mean(), parts.bootstrap_old.mean()]
     assert all(0.03 < share < 0.2 for share in shares)
     assert (parts.old[:4000] != parts.old[4000:]).any()  # devices draw lots of their own
@@ -136,7 +139,7 @@ def test_old_regimes_are_about_a_tenth_of_each_device_and_of_the_bootstrap():
 
 def test_without_a_bound_on_old_regimes_everything_but_the_newest_trains():
     stream = _windows(1000)
-    parts = split(stream, stream, 900 * SECOND, Gate(n_min=5))
+    parts = split(stream, stream, stream.ends > 900 * SECOND, Gate(n_min=5))
     assert not parts.old.any()
     assert parts.bootstrap_trains.all()
     assert not apart(stream, Gate(), whole_span(stream)).touched.any()
@@ -149,7 +152,7 @@ def test_late_labels_are_shared_out_so_that_neither_gate_nor_training_starves():
     stream = dataclasses.replace(stream, labels=np.where(known, np.arange(4000) % 3, -1))
     for seen in (2000, 3000, 4000):
         so_far = stream.rows(np.arange(seen))
-        parts = split(so_far, NOTHING, (seen - 50) * SECOND, Gate(labels=0.3, n_min=20))
+        parts = split(so_far, NOTHING, so_far.ends > (seen - 50) * SECOND, Gate(labels=0.3, n_min=20))
         assert 40 <= (so_far.labels[parts.judges] >= 0).sum() <= 45
         assert (so_far.labels[parts.trains] >= 0).sum() > 0.6 * known[:seen].sum()
 
@@ -158,8 +161,25 @@ def test_a_label_kept_for_the_gate_never_trains():
     stream = _material(np.arange(4000.0), np.arange(4000) % 3)
     stream = dataclasses.replace(stream, labels=np.arange(4000) % 3)
     gate = Gate(labels=0.3, n_min=20)
-    early = split(stream.rows(np.arange(1000)), NOTHING, 950 * SECOND, gate)
-    late = split(stream, NOTHING, 3950 * SECOND, gate)
+    first = stream.rows(np.arange(1000))
+    early = split(first, NOTHING, first.ends > 950 * SECOND, gate)
+    late = split(stream, NOTHING, stream.ends > 3950 * SECOND, gate)
     kept = np.flatnonzero(early.judges[:900])
     assert len(kept) > 0
     assert not late.trains[kept].any()
+
+
+@pytest.mark.parametrize("counts", [[120], [61, 59], [41, 40, 39], [7] * 17 + [1], [1] * 120])
+def test_where_half_is_enough_for_the_gate_rounding_leaves_enough(counts: list[int]):
+    """Twice `n_min` new windows, of however many devices, are a round that can be judged."""
+    devices = [
+        _named(_material(np.arange(500.0, 500 + n), np.arange(n) % 3), f"d{i}") for i, n in enumerate(counts)
+    ]
+    stream = functools.reduce(Material.and_then, devices)
+    trains, judges = hold_out(stream, 0, Gate(n_min=60))
+    assert judges.sum() >= sum(counts) // 2
+    assert (trains | judges).all()
+
+
+def _named(material: Material, device: str) -> Material:
+    return dataclasses.replace(material, devices=np.full(len(material), device))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from iot_stream.config import Network, Pipeline, load
+from iot_stream.config import Config, Network, Pipeline, load
 from iot_stream.errors import ConfigError, NotTaughtYet
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
@@ -41,7 +41,9 @@ def build(length, channels, classes, seed, *, path):
 def write_config(folder: Path, url: str = "mqtt://localhost", prefix: str = "p") -> Path:
     (folder / "away_at_times.py").write_text(FACTORY)
     pipeline = {
-        "sources": [{"topic": f"{prefix}/{{device}}", "format": "json", "channels": {"t": "$.t"}}],
+        "sources": [
+            {"topic": f"{prefix}/{{device}}", "format": "json", "time": "$.at", "channels": {"t": "$.t"}}
+        ],
         "window": {"length": 1, "lateness": "1 ms"},
         "clock": "stream",
         "task": {"classify": ["low", "high"]},
@@ -118,8 +120,8 @@ def test_replay_says_that_a_recording_is_needed(store: Store, path: Path) -> Non
         learning.prepare(store.registry, NAME, load(path).pipelines[NAME], path.parent, lambda *_: None)
 
 
-def listening(path: Path, store: Store) -> Callable[[int, int], None]:
-    """A collector by hand, that is told the readings from one number to another, a second apart."""
+def listening(path: Path, store: Store) -> Callable[..., None]:
+    """A collector by hand, that is told a device's readings from one number to another, a second apart."""
     config = load(path)
     intake = Intake(config, store)
     cutters = [
@@ -127,11 +129,13 @@ def listening(path: Path, store: Store) -> Callable[[int, int], None]:
     ]
     begin = 1_767_225_600_000_000_000
 
-    def hear(first: int, last: int) -> None:
+    def hear(first: int, last: int, device: str = "d") -> None:
         with store.write() as tx:
             for k in range(first, last):
-                intake.clocks[NAME].advance(begin + k * 10**9)
-                intake.take(tx, f"{config.prefix}/d", b'{"t": %d}' % (1 if k % 7 < 3 else -1))
+                at = begin + k * 10**9
+                intake.clocks[NAME].advance(at)
+                said = b'{"t": %d, "at": %d}' % (1 if k % 7 < 3 else -1, at)
+                intake.take(tx, f"{config.prefix}/{device}", said)
             intake.conclude(tx)
         for cutter in cutters:
             with store.write() as tx:
@@ -144,24 +148,44 @@ def listening(path: Path, store: Store) -> Callable[[int, int], None]:
 def test_what_taught_the_first_student_is_no_reason_for_a_round(store: Store, path: Path) -> None:
     config, hear = load(path), listening(path, store)
 
-    def rounds() -> Rounds:
-        nobody = SimpleNamespace(publish=lambda *_: None)
-        return Rounds(config, store, NAME, config.pipelines[NAME], path.parent, nobody)
-
-    def look(distiller: Rounds) -> list[str]:
-        assert distiller.ready()
-        distiller.score()
-        distiller.step()
+    def look(rounds: Rounds) -> list[str]:
+        look_once(rounds)
         return [each.trigger for each in store.registry.rounds(NAME)]
 
     hear(0, 200)
-    distiller = rounds()
-    assert look(distiller) == look(distiller) == ["bootstrap"]
+    rounds = rounds_of(config, store, path)
+    assert look(rounds) == look(rounds) == ["bootstrap"]
     hear(200, 300)
-    assert look(distiller) == ["bootstrap"]  # 120 more are needed: twice `gate.n_min`
-    assert look(rounds()) == ["bootstrap"]
+    assert look(rounds) == ["bootstrap"]  # 120 more are needed: twice `gate.n_min`
+    assert look(rounds_of(config, store, path)) == ["bootstrap"]
     hear(300, 330)
-    assert look(rounds()) == ["bootstrap", "period"]
+    assert look(rounds_of(config, store, path)) == ["bootstrap", "period"]
+
+
+@pytest.mark.slow
+def test_what_a_device_says_late_is_new_to_a_round_that_others_are_ahead_of(store: Store, path: Path) -> None:
+    path.write_text(path.read_text().replace("every: 1 day", "windows: 120"))
+    config, hear = load(path), listening(path, store)
+    rounds = rounds_of(config, store, path)
+    hear(0, 200)
+    look_once(rounds)
+    for ahead, behind in (((200, 272), (200, 250)), ((272, 322), (250, 322))):
+        hear(*ahead)
+        hear(*behind, "e")
+        look_once(rounds)
+    ended = [each for each in store.registry.rounds(NAME) if each.trigger == "windows"]
+    assert [each.report["gate"]["windows"] for each in ended] == [60, 61]  # half of what is new
+
+
+def rounds_of(config: Config, store: Store, path: Path) -> Rounds:
+    nobody = SimpleNamespace(publish=lambda *_: None)
+    return Rounds(config, store, NAME, config.pipelines[NAME], path.parent, nobody)
+
+
+def look_once(rounds: Rounds) -> None:
+    assert rounds.ready()
+    rounds.score()
+    rounds.step()
 
 
 @pytest.mark.slow

@@ -32,7 +32,8 @@ DEVICES = 8
 @dataclass(frozen=True)
 class Evidence:
     """What a round had before it: all windows of the stream, those learnt from, those held out (`judged`,
-    with `truth` (n,) by `basis`, −1 unknown), the sample drawn, and the bootstrap. `since` in ns."""
+    with `truth` (n,) by `basis`, −1 unknown), the sample drawn, and the bootstrap. `fresh` (n,): of the
+    stream, what no round had known."""
 
     stream: Material
     learnt: Material
@@ -41,7 +42,7 @@ class Evidence:
     basis: str
     batch: Batch
     bootstrap: Material
-    since: int
+    fresh: NDArray[np.bool_]
 
 
 def of(
@@ -71,7 +72,7 @@ def of(
         )
         decision = _decision(before, after, named, bands, spec)
         moved, apart = _changes(running, candidate, evidence, spec, named, _telling(after, named))
-    recent = evidence.stream.ends > evidence.since
+    recent = evidence.fresh
     drifted = None
     if recent.sum() >= FEW and len(evidence.bootstrap) >= FEW:
         older = np.flatnonzero(~recent)
