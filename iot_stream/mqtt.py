@@ -88,6 +88,7 @@ class Connection:
         self._since = 0.0
         self._short = 0  # connections one after the other that did not last
         self._stopping = False
+        self._away = False  # which has been said
         self._client = self._make(MQTT5)
 
     def _make(self, version: MQTTProtocolVersion) -> Client:
@@ -113,7 +114,7 @@ class Connection:
             client.on_pre_connect = lambda client, _: _leave(client, will() if callable(will) else will)
         client.on_connect = self._connected_to_broker
         client.on_disconnect = self._disconnected
-        client.on_connect_fail = lambda *_: log.warning("%s is not there; trying again", self.address)
+        client.on_connect_fail = self._missed
         client.on_message = self._received
         return client
 
@@ -171,6 +172,9 @@ class Connection:
             wanted = dict(self._subscriptions)
         for pattern, qos in wanted.items():
             self._ask(pattern, qos)
+        if self._away or self._generation > 1:
+            self._away = False
+            log.info("connection of %s to %s: there again", self.client_id, self.address)
         if self._on_connect:
             self._on_connect()
         self._connected.set()
@@ -190,6 +194,12 @@ class Connection:
         except BrokerError as error:
             self._refusal = str(error)
             self._answered.set()
+
+    def _missed(self, _: Client, __: Any) -> None:
+        """Each attempt, at each address of the broker's name: said once."""
+        if not self._away:
+            self._away = True
+            log.warning("%s is not there; trying again: %s", self.address, self.client_id)
 
     def _disconnected(self, _: Client, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         self._connected.clear()

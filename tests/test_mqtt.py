@@ -1,5 +1,6 @@
 """The one seam to the broker: it comes back by itself, and says what is wrong when it cannot."""
 
+import logging
 import shutil
 import socket
 import subprocess
@@ -106,7 +107,10 @@ def test_a_will_is_left_by_a_client_that_vanishes(broker: Broker, prefix: str) -
 
 
 @needs_mosquitto
-def test_after_a_restart_of_the_broker_it_comes_back_with_its_subscriptions(own: Broker) -> None:
+def test_after_a_restart_of_the_broker_it_comes_back_with_its_subscriptions(
+    own: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     returned = threading.Event()
     with connection(address(own), "a", on_connect=returned.set) as (a, inbox):
         a.subscribe("x")
@@ -114,6 +118,8 @@ def test_after_a_restart_of_the_broker_it_comes_back_with_its_subscriptions(own:
         own.restart()
         assert returned.wait(20)
         wait_until(lambda: a.connected, "the connection is up again")
+        assert caplog.text.count("connection of a to") == 2  # lost, and there again
+        assert f"connection of a to {a.address}: there again" in caplog.text
         a.publish_and_wait("x", b"again")
         assert inbox.get(timeout=10).payload == b"again"
 

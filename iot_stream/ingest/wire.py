@@ -167,6 +167,8 @@ class WireReceiver:
         self._write(packets.subscribe(1, self._patterns, self._version), self._connection)
         self._write(self._say(online=True), self._connection)
         self._connected = True
+        if self._answered.is_set():  # yes or no, to an earlier attempt
+            log.info("connection of %s to %s: there again", self._client_id, self._address)
         self._answered.set()
         assert self._ended
         stopped = asyncio.ensure_future(self._stopping.wait())

@@ -118,7 +118,8 @@ class Chronicle:
             version = versions.add_version(
                 self.store, tx, self._name, self.cohort, old.round, packed, provenance, above
             )
-        return f"version {version.version} carries the weights of version {number}"
+        told = f"version {version.version} carries the weights of version {number}"
+        return f"{told}; rounds go on from it, unless `iot-stream pause {self._name}` stops them"
 
     def progress(self, round_id: str, stage: str, detail: str) -> None:
         self.tell("progress", round_id, stage=stage, detail=detail)

@@ -1,6 +1,7 @@
 """Both ways to hear the broker: what holds of one holds of the other."""
 
 import getpass
+import logging
 import socket
 import subprocess
 import threading
@@ -132,7 +133,10 @@ def test_presence_is_said_and_left(way: tuple[int, Address], prefix: str) -> Non
         wait_until(lambda: said() == [True, False], "it is offline")
 
 
-def test_it_comes_back_when_the_broker_does(tmp_path: Path, prefix: str) -> None:
+def test_it_comes_back_when_the_broker_does(
+    tmp_path: Path, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     with start(tmp_path / "broker") as broker, listening(Address("127.0.0.1", broker.port), prefix) as opened:
         broker.restart()
         with client(broker.port, f"{prefix}-a") as (a, _):
@@ -140,6 +144,7 @@ def test_it_comes_back_when_the_broker_does(tmp_path: Path, prefix: str) -> None
             (message,) = take(opened, 1)
             assert message.payload == b"after"
             assert message.connection > 1
+    assert caplog.text.count(": there again") == 1
 
 
 def test_a_large_message_is_whole(way: tuple[int, Address], prefix: str) -> None:

@@ -22,7 +22,7 @@ ALWAYS = {
     "Cache-Control": "no-cache",
 }
 READ_ONLY = "this dashboard is read-only: `iot-stream dashboard` without --read-only lets you change things"
-WHO = "the token is missing or wrong; the log of the dashboard shows it once, at its start"
+WHO = "the token is missing or wrong; what started the dashboard printed it, once"
 
 
 class Guard:

@@ -294,6 +294,6 @@ def _listening(settings: Dashboard) -> socket.socket:
         listening.close()
         raise IotStreamError(
             f"dashboard: cannot listen on {settings.host} port {settings.port}: {error}; is another "
-            "`iot-stream dashboard` running, is the host one of this machine?"
+            "`iot-stream dashboard` running, is the host ours? `--port 0` takes any that is free"
         ) from error
     return listening
