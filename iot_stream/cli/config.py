@@ -46,10 +46,17 @@ def check(path: Path) -> None:
         needed = pipeline.gate.n_min
         reasons = [f"every {triggers.every.written()}"] if triggers.every else []
         reasons += [f"{triggers.windows} new windows"] if triggers.windows else []
+        reasons += [f"{triggers.labels} labels"] if triggers.labels else []
+        reasons += [f"drift ({triggers.drift})"] if triggers.drift else []
         fewest = f", once {triggers.at_least or 2 * needed} new windows have come"
         why = " or ".join(reasons) + fewest if reasons else "on command only: `iot-stream rounds start`"
         click.echo(f"  rounds   {why} ({pipeline.clock} clock)")
-        if pipeline.gate.block is None:
+        if block := pipeline.gate.block:
+            every = round(1 / pipeline.gate.share)
+            click.echo(
+                f"  gate     one in {every} blocks of {block.written()} judges, {needed} windows at least"
+            )
+        else:
             click.echo(
                 f"  gate     {needed} windows judge, at most half of the new ones: {2 * needed} a round"
             )

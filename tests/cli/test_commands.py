@@ -267,10 +267,20 @@ def test_config_check_says_that_a_teacher_has_nothing_to_learn_from(tmp_path: Pa
     assert "missing  recordings.bootstrap, which the teacher learns from" in said
 
 
+def test_config_check_says_all_that_starts_and_judges_a_round(tmp_path: Path) -> None:
+    triggers = {"every": "1 day", "labels": 20, "drift": "adwin"}
+    gate = {"block": "30 min", "n_min": 40}
+    path = write_config(tmp_path, "mqtt://localhost", "p", triggers=triggers, gate=gate)
+    out = run("config", "check", "--config", str(path)).stdout
+    assert "rounds   every 1 day or 20 labels or drift (adwin), once 80 new windows have come" in out
+    assert "gate     one in 5 blocks of 30 min judges, 40 windows at least" in out
+
+
 def test_config_check_says_what_a_file_means(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mqtt://localhost", "p")
     out = run("config", "check", "--config", str(path)).stdout
     assert "teacher  mlp hidden=[32] on 4 × (f0, f1" in out
+    assert "rounds   every 2 s, once 20 new windows have come (wall clock)" in out
     assert "gate     10 windows judge, at most half of the new ones: 20 a round" in out
     assert "missing" not in out
     path.write_text(re.sub("store: .*", "store: postgresql://me:secret@db/iot", path.read_text()))
