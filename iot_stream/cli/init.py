@@ -15,7 +15,7 @@ from iot_stream.cli.discover import at_work, listened
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
-from iot_stream.ingest.discover import Findings, Speaker, beside, recognise, speaker_on
+from iot_stream.ingest.discover import Findings, Speaker, as_zigbee2mqtt, beside, recognise, speaker_on
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.printing import NAMED, block, not_tried, rate_of, scalar, told, written_rate
 
@@ -108,7 +108,7 @@ def init(
     if heard and (missing := not_tried(findings.untried)):
         click.echo(missing, err=True)
     teacher = _teacher(findings, teacher, ask)
-    teaching = speaker_on(teacher, findings, heard) if teacher else None
+    teaching = as_zigbee2mqtt(speaker_on(teacher, findings, heard), heard) if teacher else None
     labelling = speaker_on(labels, findings, heard) if labels else None
     findings = _without((teaching, labelling), findings, heard)
     if findings.sources:

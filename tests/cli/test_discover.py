@@ -17,6 +17,7 @@ import pytest
 
 from iot_stream.address import Broker as BrokerSettings
 from iot_stream.config import load
+from iot_stream.formats import Heard, decoder
 from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
 from iot_stream.service.broker import Broker
@@ -269,6 +270,40 @@ def test_the_one_that_teaches_teaches_all_sensors(broker: Broker, prefix: str, t
     ((_, pupils),) = teacher.devices.items()
     assert [name.endswith("climate") for name in pupils] == [True]
     assert "occupancy" not in pipeline.cut(pipeline.student).inputs
+
+
+def test_a_teacher_of_zigbee2mqtt_is_written_in_its_dialect(
+    broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """Its devices may be called `living room/pir`, and all speak on alike topics."""
+    path, base = tmp_path / "iot-stream.yml", f"{prefix}-z2m"
+    common = {"battery": 88, "linkquality": 120, "last_seen": 1_772_438_400_000}
+    said = {
+        f"{base}/bridge/state": b'{"state":"online"}',
+        f"{base}/living room/climate": json.dumps({"temperature": 21.3, **common}).encode(),
+        f"{base}/hall": json.dumps({"temperature": 19.3, **common}).encode(),
+        f"{base}/living room/pir": json.dumps({"occupancy": True, **common}).encode(),
+    }
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1", "--filter", f"{base}/#"]
+    with saying(broker, prefix, said):
+        named = ["--teacher", f"{base}/living room/pir", "--classes", "empty,present"]
+        run("init", "--yes", "--config", str(path), *heard, *named)
+    pipeline = load(path).pipelines["main"]
+    teacher = pipeline.teacher.topic
+    assert teacher is not None
+    assert (teacher.topic, teacher.format) == (f"{base}/{{device...}}", "zigbee2mqtt")
+    assert (teacher.value, teacher.time) == ("occupancy", "")
+    assert teacher.devices == {"living room/pir": ("hall", "living room/climate")}
+    decode = decoder(pipeline.sources[-1], 1)
+    told = {
+        name: decode.decode(Heard(said[f"{base}/{name}"], 0, {"device": name}))
+        for name in ("living room/pir", "hall", "bridge/state")
+    }
+    assert {name: [(each.device, each.values.tolist()) for each in own] for name, own in told.items()} == {
+        "living room/pir": [("hall", [[1.0]]), ("living room%2Fclimate", [[1.0]])],
+        "hall": [],
+        "bridge/state": [],
+    }
 
 
 def test_a_service_at_work_is_noticed(

@@ -12,6 +12,7 @@ from iot_stream.ingest.discover.announced import Announced
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.names import unit_of
 from iot_stream.ingest.discover.proof import Finding, shown_range
+from iot_stream.readings import spoken_name
 
 MOST_LISTED = 20
 NAMED = 5  # devices
@@ -91,9 +92,13 @@ def speaker(source: Source, whom: Mapping[str, Sequence[str]] | None = None) -> 
     written = (
         f"{name}: {scalar(each)}" for name, each in told.items() if each and each != getattr(usual, name)
     )
-    taught = [f"{scalar(each)}: [{', '.join(map(scalar, own))}]" for each, own in (whom or {}).items()]
+    taught = [f"{_name(each)}: [{', '.join(map(_name, own))}]" for each, own in (whom or {}).items()]
     devices = [f"devices: {{{', '.join(taught)}}}"] if taught else []
     return f"{{{', '.join([*written, *devices])}}}"
+
+
+def _name(device: str) -> str:
+    return scalar(spoken_name(device))
 
 
 def _measured(finding: Finding, name: str, unit: str) -> str:
