@@ -159,7 +159,8 @@ def test_init_asks_for_a_login_only_where_there_is_no_way_without(tmp_path: Path
 def test_init_leaves_nothing_behind_that_would_not_do(tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
     said = run("init", "--yes", "--config", str(path), "--classes", "one", code=2).stderr
-    assert "is not written" in said
+    assert "is not written, for it would not do: pipelines.main.task" in said
+    assert "draft" not in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -171,6 +172,27 @@ def test_init_takes_what_it_hears(broker: Broker, prefix: str, sensors: list[str
     assert (source.topic, dict(source.channels)) == (f"{prefix}/{{device}}/air", {"co2": "$.co2"})
     assert len(sensors) == 3
     run("config", "check", "--config", str(path))
+
+
+def test_what_only_listening_can_use_listens(
+    broker: Broker, prefix: str, sensors: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "iot-stream.yml"
+    init = ["init", "--yes", "--config", str(path), "--broker", broker.url]
+    said = run(*init, "--seconds", "1", "--filter", f"{prefix}/#", "--teacher", sensors[0])
+    assert f"listening to {broker.url} for 1 s" in said.stderr
+    teacher = load(path).pipelines["main"].teacher.topic
+    assert teacher is not None
+    assert "{device}" in teacher.topic
+    path.unlink()
+    silent = run(*init, "--teacher", f"{prefix}/nobody", "--seconds", "1", code=2).stderr
+    assert f"nothing was heard on {prefix}/nobody" in silent
+    assert "--seconds says for how long" in silent
+    refused = run(*init, "--no-listen", "--seconds", "3", code=2).stderr
+    assert "--no-listen says not to" in refused
+    refused = run(*init, "--no-listen", "--teacher", sensors[0], code=2).stderr
+    assert f"nothing was heard on {sensors[0]}" in refused
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_tells_classes_is_no_sensor(broker: Broker, judged: str) -> None:
@@ -331,7 +353,7 @@ def test_a_service_at_work_is_noticed(
 
 def test_init_asks(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
-    answers = [broker.url, "y", "none", "1", "temp,co2", "empty,occupied", "16", "2/min"]
+    answers = [broker.url, "none", "1", "temp,co2", "empty,occupied", "16", "2/min"]
     heard = ["--seconds", "1", "--filter", f"{prefix}/#"]
     asked = subprocess.run(
         [sys.executable, "-m", "iot_stream.cli", "init", "--config", str(path), *heard],
