@@ -17,7 +17,16 @@ from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
 from iot_stream.ingest.discover import Findings, Speaker, as_zigbee2mqtt, beside, recognise, speaker_on
 from iot_stream.ingest.discover.heard import Topic
-from iot_stream.ingest.discover.printing import NAMED, block, not_tried, rate_of, scalar, told, written_rate
+from iot_stream.ingest.discover.printing import (
+    NAMED,
+    block,
+    not_tried,
+    rate_of,
+    rounded_rate,
+    scalar,
+    told,
+    written_rate,
+)
 
 NEXT = """\
 {path} is written. Next:
@@ -280,9 +289,9 @@ def _source(dialect: str, topic: str, channels: str, ask: Ask) -> str:
 
 
 def _usual_rate(findings: Findings) -> str:
-    """That of the slowest source."""
+    """That of the slowest source, as a person would have set it."""
     rates = [rate_of(finding.rates) for finding in findings.found if finding.rates]
-    return written_rate(float(np.min(rates)), 2) if rates else "none"
+    return written_rate(rounded_rate(float(np.min(rates))), 2) if rates else "none"
 
 
 def _whole(text: str) -> int:

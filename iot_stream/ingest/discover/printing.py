@@ -16,6 +16,7 @@ from iot_stream.readings import spoken_name
 
 MOST_LISTED = 20
 NAMED = 5  # devices
+ROUND = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 PLAIN = re.compile(r"[A-Za-z_$][\w./$-]*")
 RESERVED = frozenset(("yes", "no", "on", "off", "true", "false", "null", "none"))
 
@@ -131,6 +132,13 @@ def written_rate(hertz: float, digits: int = 3) -> str:
             break
     whole = hertz * seconds
     return f"{float(f'{whole:.{digits}g}'):g}/{unit}"
+
+
+def rounded_rate(hertz: float) -> float:
+    """What a person would have set: a sensor of 4/s that is heard for a short while seems to speak 3.8/s."""
+    set_by_people = [n / seconds for seconds in (0.001, 0.01, 0.1, 1, 60, 3600) for n in ROUND]
+    near = min(set_by_people, key=lambda each: abs(each - hertz))
+    return near if abs(near - hertz) < 0.1 * hertz else hertz
 
 
 def not_tried(names: Sequence[str]) -> str:
