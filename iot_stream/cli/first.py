@@ -1,5 +1,6 @@
 """The text of a first configuration."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -115,7 +116,9 @@ def save(path: Path, text: str) -> None:
         load(draft)
         draft.replace(path)
     except ConfigError as error:
-        raise ConfigError(f"{path} is not written, for it would not do: {error}") from error
+        # Neither the draft nor its lines are there to look at.
+        why = re.sub(rf"{re.escape(str(draft))}:(\d+:)? *", "", str(error))
+        raise ConfigError(f"{path} is not written, for it would not do: {why}") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; is its folder there?") from error
     finally:

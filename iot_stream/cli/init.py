@@ -15,9 +15,18 @@ from iot_stream.cli.discover import at_work, listened
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
-from iot_stream.ingest.discover import Findings, Speaker, beside, recognise, speaker_on
+from iot_stream.ingest.discover import Findings, Speaker, as_zigbee2mqtt, beside, recognise, speaker_on
 from iot_stream.ingest.discover.heard import Topic
-from iot_stream.ingest.discover.printing import NAMED, block, not_tried, rate_of, scalar, told, written_rate
+from iot_stream.ingest.discover.printing import (
+    NAMED,
+    block,
+    not_tried,
+    rate_of,
+    rounded_rate,
+    scalar,
+    told,
+    written_rate,
+)
 
 NEXT = """\
 {path} is written. Next:
@@ -40,9 +49,14 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
 @click.option("--broker", default="", help="Address of the broker.  [default: mqtt://localhost:1883]")
 @click.option("--user", default="", help="User name at the broker.")
 @click.option("--password", default="", help="'${MQTT_PASSWORD}' is taken from the environment, always.")
-@click.option("--listen/--no-listen", default=None, help="Listen to the broker to find its sensors.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, 86_400), default=20, show_default=True, help="How long to listen."
+    "--listen/--no-listen",
+    default=None,
+    help="Listen to the broker to find its sensors; so do --seconds, --filter, and a --teacher or --labels "
+    "without {device}.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 86_400), default=None, help="How long to listen.  [default: 20]"
 )
 @click.option("--filter", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
 @click.option("--sources", default="", help="Which of the sources that were found, as 1,3.  [default: all]")
@@ -68,7 +82,7 @@ def init(
     user: str,
     password: str,
     listen: bool | None,
-    seconds: float,
+    seconds: float | None,
     filters: tuple[str, ...],
     sources: str,
     teacher: str,
@@ -86,6 +100,8 @@ def init(
 
     It asks for what no option says. `iot-stream config check` accepts what it writes.
     """
+    if listen is False and (seconds or filters):
+        raise ConfigError("--seconds and --filter are for listening, and --no-listen says not to")
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; --force overwrites it, --config names another")
 
@@ -97,10 +113,13 @@ def init(
         access = _with_login(access, user, password, ask)
     access.address()  # a wrong one is refused before anything is asked of it
     if listen is None:
-        listen = not yes and click.confirm("Listen there now, to find sensors?", default=True)
+        named = [each for each in (teacher, labels) if each and not _names_level(each)]
+        listen = bool(seconds or filters or named) or (
+            not yes and click.confirm("Listen there now, to find sensors?", default=True)
+        )
     heard: Sequence[Topic] = ()
     if listen:
-        access, heard = _listened(access, password, ask, filters or ("#",), seconds)
+        access, heard = _listened(access, password, ask, filters or ("#",), seconds or 20)
     if not heard and not access.user:
         access = _with_login(access, "", password, ask)
     prefix = _prefix(at_work(heard), prefix, ask)
@@ -108,8 +127,14 @@ def init(
     if heard and (missing := not_tried(findings.untried)):
         click.echo(missing, err=True)
     teacher = _teacher(findings, teacher, ask)
-    teaching = speaker_on(teacher, findings, heard) if teacher else None
+    teaching = as_zigbee2mqtt(speaker_on(teacher, findings, heard), heard) if teacher else None
     labelling = speaker_on(labels, findings, heard) if labels else None
+    for speaker in (teaching, labelling):
+        if speaker and not speaker.topics and not _names_level(speaker.source.topic):
+            raise ConfigError(
+                f"nothing was heard on {speaker.source.topic}, which has to speak while init listens: "
+                "--seconds says for how long; or write its topic with {device} where the device's name stands"
+            )
     findings = _without((teaching, labelling), findings, heard)
     if findings.sources:
         findings = _chosen(findings, sources, channels, ask)
@@ -125,6 +150,11 @@ def init(
     save(path, text)
     click.echo(NEXT.format(path=path))
     click.echo(NO_RECORDINGS.format(topic=teaching.source.topic) if teaching else FILL_IN)
+
+
+def _names_level(topic: str) -> bool:
+    """Whether a topic says where the device's name stands; of any other that is found by listening."""
+    return "{device}" in topic or "{device...}" in topic
 
 
 def _prefix(taken: Sequence[str], given: str, ask: Ask) -> str:
@@ -259,9 +289,9 @@ def _source(dialect: str, topic: str, channels: str, ask: Ask) -> str:
 
 
 def _usual_rate(findings: Findings) -> str:
-    """That of the slowest source."""
+    """That of the slowest source, as a person would have set it."""
     rates = [rate_of(finding.rates) for finding in findings.found if finding.rates]
-    return written_rate(float(np.min(rates)), 2) if rates else "none"
+    return written_rate(rounded_rate(float(np.min(rates))), 2) if rates else "none"
 
 
 def _whole(text: str) -> int:

@@ -131,23 +131,26 @@ def format_of(name: str) -> Format:
 
 def decoder(source: Source, index: int) -> Decoder:
     """The decoder for a source, whose blocks carry `index`; raises ConfigError."""
-    made = format_of(source.format).make(source, index)
+    dialect = format_of(source.format)
+    made = dialect.make(source, index)
     if not source.devices:
         return made
     if isinstance(made, Conversation):
         raise ConfigError(f"devices: format {source.format} keeps to the names that its devices have")
     try:
-        return _Renamed(made, source.devices)
+        return _Renamed(made, source.devices, by_topic=not source.device and not dialect.names_device)
     except DataError as error:
         raise ConfigError(f"devices: {error.detail}") from error
 
 
 class _Renamed:
     """Readings under the names of the devices that they are of; both as they stand in topics, for people
-    write "living room/climate" and "living room%2Fclimate"."""
+    write "living room/climate" and "living room%2Fclimate". `by_topic`: the topic alone names the device."""
 
-    def __init__(self, inner: Decoder, devices: Mapping[str, tuple[str, ...] | str]) -> None:
-        self._inner = inner
+    def __init__(
+        self, inner: Decoder, devices: Mapping[str, tuple[str, ...] | str], *, by_topic: bool
+    ) -> None:
+        self._inner, self._by_topic = inner, by_topic
         self._devices = {
             device_name(name): [device_name(each) for each in ((meant,) if isinstance(meant, str) else meant)]
             for name, meant in devices.items()
@@ -156,6 +159,8 @@ class _Renamed:
             raise ConfigError("devices: a name stands there twice, once with / and once with %2F")
 
     def decode(self, heard: Heard) -> list[Block]:
+        if self._by_topic and not self._meant(heard.device):  # it may say what the source cannot read
+            return []
         return [
             block.renamed(device)
             for block in self._inner.decode(heard)

@@ -16,7 +16,7 @@ from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats import Heard, format_named
 from iot_stream.formats.source import Source
 from iot_stream.formats.values import number, shown
-from iot_stream.readings import Block
+from iot_stream.readings import Block, spoken_name
 
 _EPOCH = re.compile(r"\d{9,19}(\.\d+)?")  # as text
 _SCALES = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (9.2e18, 1))  # numbers below are s, ms, µs, ns
@@ -118,6 +118,7 @@ class Fields:
         self._where = ", ".join(source.channels.values())
         self._device = Path(source.device) if source.device.startswith("$") else None
         self._constant = "" if self._device else source.device
+        self._meant = frozenset(map(spoken_name, source.devices))  # empty: all
         self._time = Path(source.time) if source.time else None
         self._step = int(source.step or 0)
         self._readings = Path(source.readings) if source.readings else None
@@ -139,7 +140,11 @@ class Fields:
             whose.setdefault(self._name(heard, message, item), []).append(item)
         if not whose:
             raise DataError("empty", f"no readings from {heard.device}")
-        return [self._block(device, heard, message, own) for device, own in whose.items()]
+        return [
+            self._block(device, heard, message, own)
+            for device, own in whose.items()
+            if not self._meant or spoken_name(device) in self._meant
+        ]
 
     def _name(self, heard: Heard, message: Any, item: Any) -> str:
         if self._device is None:

@@ -17,6 +17,7 @@ import pytest
 
 from iot_stream.address import Broker as BrokerSettings
 from iot_stream.config import load
+from iot_stream.formats import Heard, decoder
 from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
 from iot_stream.service.broker import Broker
@@ -158,7 +159,8 @@ def test_init_asks_for_a_login_only_where_there_is_no_way_without(tmp_path: Path
 def test_init_leaves_nothing_behind_that_would_not_do(tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
     said = run("init", "--yes", "--config", str(path), "--classes", "one", code=2).stderr
-    assert "is not written" in said
+    assert "is not written, for it would not do: pipelines.main.task" in said
+    assert "draft" not in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,6 +172,27 @@ def test_init_takes_what_it_hears(broker: Broker, prefix: str, sensors: list[str
     assert (source.topic, dict(source.channels)) == (f"{prefix}/{{device}}/air", {"co2": "$.co2"})
     assert len(sensors) == 3
     run("config", "check", "--config", str(path))
+
+
+def test_what_only_listening_can_use_listens(
+    broker: Broker, prefix: str, sensors: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "iot-stream.yml"
+    init = ["init", "--yes", "--config", str(path), "--broker", broker.url]
+    said = run(*init, "--seconds", "1", "--filter", f"{prefix}/#", "--teacher", sensors[0])
+    assert f"listening to {broker.url} for 1 s" in said.stderr
+    teacher = load(path).pipelines["main"].teacher.topic
+    assert teacher is not None
+    assert "{device}" in teacher.topic
+    path.unlink()
+    silent = run(*init, "--teacher", f"{prefix}/nobody", "--seconds", "1", code=2).stderr
+    assert f"nothing was heard on {prefix}/nobody" in silent
+    assert "--seconds says for how long" in silent
+    refused = run(*init, "--no-listen", "--seconds", "3", code=2).stderr
+    assert "--no-listen says not to" in refused
+    refused = run(*init, "--no-listen", "--teacher", sensors[0], code=2).stderr
+    assert f"nothing was heard on {sensors[0]}" in refused
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_tells_classes_is_no_sensor(broker: Broker, judged: str) -> None:
@@ -271,6 +294,40 @@ def test_the_one_that_teaches_teaches_all_sensors(broker: Broker, prefix: str, t
     assert "occupancy" not in pipeline.cut(pipeline.student).inputs
 
 
+def test_a_teacher_of_zigbee2mqtt_is_written_in_its_dialect(
+    broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """Its devices may be called `living room/pir`, and all speak on alike topics."""
+    path, base = tmp_path / "iot-stream.yml", f"{prefix}-z2m"
+    common = {"battery": 88, "linkquality": 120, "last_seen": 1_772_438_400_000}
+    said = {
+        f"{base}/bridge/state": b'{"state":"online"}',
+        f"{base}/living room/climate": json.dumps({"temperature": 21.3, **common}).encode(),
+        f"{base}/hall": json.dumps({"temperature": 19.3, **common}).encode(),
+        f"{base}/living room/pir": json.dumps({"occupancy": True, **common}).encode(),
+    }
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1", "--filter", f"{base}/#"]
+    with saying(broker, prefix, said):
+        named = ["--teacher", f"{base}/living room/pir", "--classes", "empty,present"]
+        run("init", "--yes", "--config", str(path), *heard, *named)
+    pipeline = load(path).pipelines["main"]
+    teacher = pipeline.teacher.topic
+    assert teacher is not None
+    assert (teacher.topic, teacher.format) == (f"{base}/{{device...}}", "zigbee2mqtt")
+    assert (teacher.value, teacher.time) == ("occupancy", "")
+    assert teacher.devices == {"living room/pir": ("hall", "living room/climate")}
+    decode = decoder(pipeline.sources[-1], 1)
+    told = {
+        name: decode.decode(Heard(said[f"{base}/{name}"], 0, {"device": name}))
+        for name in ("living room/pir", "hall", "bridge/state")
+    }
+    assert {name: [(each.device, each.values.tolist()) for each in own] for name, own in told.items()} == {
+        "living room/pir": [("hall", [[1.0]]), ("living room%2Fclimate", [[1.0]])],
+        "hall": [],
+        "bridge/state": [],
+    }
+
+
 def test_a_service_at_work_is_noticed(
     broker: Broker, prefix: str, sensors: list[str], tmp_path: Path
 ) -> None:
@@ -296,7 +353,7 @@ def test_a_service_at_work_is_noticed(
 
 def test_init_asks(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
-    answers = [broker.url, "y", "none", "1", "temp,co2", "empty,occupied", "16", "2/min"]
+    answers = [broker.url, "none", "1", "temp,co2", "empty,occupied", "16", "2/min"]
     heard = ["--seconds", "1", "--filter", f"{prefix}/#"]
     asked = subprocess.run(
         [sys.executable, "-m", "iot_stream.cli", "init", "--config", str(path), *heard],

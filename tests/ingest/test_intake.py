@@ -56,6 +56,16 @@ pipelines:
     teacher: {{topic: "cam/{{device...}}", value: $.v, devices: {{"{camera}": "{device}"}}}}
     student: {{arch: mlp, channels: [co2]}}
 """
+TAUGHT = """\
+store: sqlite:store
+pipelines:
+  home:
+    window: {{length: 1}}
+    task: {{classify: [empty, occupied]}}
+    sources: [{source}]
+    {teacher}
+    student: {{arch: mlp, channels: [co2]}}
+"""
 
 
 class Desk:
@@ -324,3 +334,24 @@ def test_a_name_with_a_slash_is_one_device_however_it_is_written(
     assert desk.store.journal.readings("home") == {name: 3}
     assert [label.device for label in desk.store.journal.labels("home")] == [name]
     assert [each.device for each in desk.store.journal.predictions("home")] == [name]
+
+
+@pytest.mark.parametrize(
+    ("teacher", "sensor", "told"),
+    [
+        ('topic: "zigbee/{device}"', "zigbee/climate", {"co2": 400}),
+        ('topic: "zigbee/{device}"', "zigbee/climate", {"co2": 400, "v": "warm"}),
+        ('topic: "all", device: $.id', "all", {"co2": 400, "id": "climate"}),
+    ],
+)
+def test_who_does_not_teach_is_passed_over_on_the_topic_that_teaches(
+    tmp_path: Path, teacher: str, sensor: str, told: dict[str, object]
+) -> None:
+    said = f"teacher: {{{teacher}, value: $.v, devices: {{pir: [climate]}}}}"
+    source = f"{{{teacher}, format: json, channels: {{co2: $.co2}}, devices: {{climate: climate}}}}"
+    desk = Desk(tmp_path, TAUGHT.format(source=source, teacher=said))
+    desk.take(sensor, told)
+    desk.take(sensor.replace("climate", "pir"), {"v": True, "id": "pir"})
+    assert desk.quarantined() == []
+    assert desk.counters("home") == {}
+    assert desk.store.journal.readings("home") == {"climate": 2}

@@ -17,7 +17,7 @@ from iot_stream.formats import sparkplug_payload as sparkplug
 from iot_stream.formats.source import Source
 from iot_stream.ingest.discover import MOST_SOURCES, Findings, beside, heard, recognise
 from iot_stream.ingest.discover.heard import Ear
-from iot_stream.ingest.discover.printing import block
+from iot_stream.ingest.discover.printing import block, rounded_rate, written_rate
 
 Said = Iterable[tuple[str, object]]
 
@@ -311,6 +311,14 @@ def test_a_sensor_that_tells_classes_beside_what_it_measures_may_teach_the_other
     assert beside(listened(said)) == {"zigbee2mqtt/hall/presence": ("false", "true")}
     alone = [each for each in said if each[0].endswith("presence")]
     assert beside(listened(alone)) == {}
+
+
+@pytest.mark.parametrize(
+    ("heard_a_second", "written"),
+    [(3.8, "4/s"), (9.7, "10/s"), (98.2, "100/s"), (0.485, "30/min"), (0.0163, "1/min"), (7.0, "7/s")],
+)
+def test_a_rate_is_proposed_as_a_person_would_set_it(heard_a_second: float, written: str) -> None:
+    assert written_rate(rounded_rate(heard_a_second), 2) == written
 
 
 # --- whatever comes

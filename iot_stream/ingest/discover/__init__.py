@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+import msgspec
+
 from iot_stream import topics as table
 from iot_stream.formats.source import Source
 from iot_stream.ingest.discover import binary, dialects, fields, lines
@@ -119,6 +121,20 @@ def speaker_on(named: str, findings: Findings, heard: Sequence[Topic]) -> Speake
             Source(topic=named, format="json", channels={"teacher": "$.value"}, time="$.time"), own
         )
     return Speaker(found.source, own, found.guess.classes, found.devices)
+
+
+def as_zigbee2mqtt(speaker: Speaker, heard: Sequence[Topic]) -> Speaker:
+    """The same in the dialect, whose names may have several levels; as it was where others speak."""
+    place = next(iter(speaker.source.channels.values())).removeprefix("$.")
+    for guess in dialects.zigbee2mqtt(heard):
+        source = msgspec.structs.replace(
+            guess.source, channels={"teacher": place}, values=speaker.source.values
+        )
+        if all(table.match(source.topic, topic.name) for topic in speaker.topics):
+            found = prove(guess._replace(source=source), speaker.topics)
+            if found:
+                return speaker._replace(source=source, devices=found.devices)
+    return speaker
 
 
 def _is_aside(topic: Topic) -> bool:

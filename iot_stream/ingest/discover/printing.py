@@ -12,9 +12,11 @@ from iot_stream.ingest.discover.announced import Announced
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.names import unit_of
 from iot_stream.ingest.discover.proof import Finding, shown_range
+from iot_stream.readings import spoken_name
 
 MOST_LISTED = 20
 NAMED = 5  # devices
+ROUND = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 PLAIN = re.compile(r"[A-Za-z_$][\w./$-]*")
 RESERVED = frozenset(("yes", "no", "on", "off", "true", "false", "null", "none"))
 
@@ -91,9 +93,13 @@ def speaker(source: Source, whom: Mapping[str, Sequence[str]] | None = None) -> 
     written = (
         f"{name}: {scalar(each)}" for name, each in told.items() if each and each != getattr(usual, name)
     )
-    taught = [f"{scalar(each)}: [{', '.join(map(scalar, own))}]" for each, own in (whom or {}).items()]
+    taught = [f"{_name(each)}: [{', '.join(map(_name, own))}]" for each, own in (whom or {}).items()]
     devices = [f"devices: {{{', '.join(taught)}}}"] if taught else []
     return f"{{{', '.join([*written, *devices])}}}"
+
+
+def _name(device: str) -> str:
+    return scalar(spoken_name(device))
 
 
 def _measured(finding: Finding, name: str, unit: str) -> str:
@@ -126,6 +132,13 @@ def written_rate(hertz: float, digits: int = 3) -> str:
             break
     whole = hertz * seconds
     return f"{float(f'{whole:.{digits}g}'):g}/{unit}"
+
+
+def rounded_rate(hertz: float) -> float:
+    """What a person would have set: a sensor of 4/s that is heard for a short while seems to speak 3.8/s."""
+    set_by_people = [n / seconds for seconds in (0.001, 0.01, 0.1, 1, 60, 3600) for n in ROUND]
+    near = min(set_by_people, key=lambda each: abs(each - hertz))
+    return near if abs(near - hertz) < 0.1 * hertz else hertz
 
 
 def not_tried(names: Sequence[str]) -> str:
