@@ -162,10 +162,10 @@ class Overview:
         return [Swap(*row) for row in rows]
 
     def first_taken(self, pipeline: str, version: int, since: int) -> dict[str, int]:
-        """Device → when it first took the version, since a wall time."""
+        """Device → when it first took the version or a later one, since a wall time."""
         query = (
             "SELECT device, min(at) FROM events WHERE pipeline = ? AND at >= ? AND event = 'applied'"
-            " AND version = ? GROUP BY device"
+            " AND version >= ? GROUP BY device"
         )
         return dict(self._store.read(query, pipeline, since, version))
 

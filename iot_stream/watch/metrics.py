@@ -68,8 +68,8 @@ GROUPS = (
             ),
             _gauge(
                 "recovery_seconds",
-                "From the beginning of the newest round that released until the last device (so far) ran its "
-                "version",
+                "From the beginning of the newest round whose version was better even by the lower bound of "
+                "its gain until the last device (so far) ran it; absent until one does",
                 "pipeline",
             ),
         ),

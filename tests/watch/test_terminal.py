@@ -1,5 +1,6 @@
 """The page in the terminal: what it says of a store, and that it runs in a real terminal."""
 
+import io
 import json
 import os
 import pty
@@ -28,6 +29,7 @@ from iot_stream.mqtt import Connection
 from iot_stream.service.broker import Broker
 from iot_stream.store import Store
 from iot_stream.watch.dashboard.progress import Step
+from iot_stream.watch.dashboard.views.marks import Recovery
 from iot_stream.watch.dashboard.views.promise import Curve
 from iot_stream.watch.monitor import Seen, describe
 from iot_stream.watch.terminal.page import done_of, lowest, page, spark
@@ -108,6 +110,30 @@ def test_a_device_that_meets_no_window_and_a_round_that_was_held_say_so(place: P
         text = drawn(config, store)
     assert "d-0 meets no window" in text
     assert "last: r1: held: too few windows (period)" in text
+
+
+@pytest.mark.parametrize(
+    ("recovery", "words"),
+    [
+        (Recovery("r1", "drift", 8.42, 7, "version 7 on all 2 devices"), "recovered in 8.4 s (all devices)"),
+        (
+            Recovery("r1", "drift", None, 7, "version 7 is better, and runs on 1 of 2"),
+            "7 is better, and runs on 1",
+        ),
+        (
+            Recovery("r1", "drift", None, 0, "version 6 has come since, and was no better"),
+            "no better version yet",
+        ),
+    ],
+)
+def test_recovered_is_who_runs_a_better_version(place: Path, recovery: Recovery, words: str) -> None:
+    with opened(place) as (config, store):
+        looker = Looker(config, store)
+        shown = looker.look(0)
+    shown.promise.recovery = recovery
+    console = Console(width=120, height=40, record=True, file=io.StringIO())
+    console.print(page(shown, 120, 40, paused=False, now=NOW), height=40)
+    assert words in console.export_text()
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 12), (60, 20), (80, 24), (200, 60)])

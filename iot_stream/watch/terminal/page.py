@@ -13,6 +13,7 @@ from rich.text import Text
 
 from iot_stream.watch.dashboard.progress import Step
 from iot_stream.watch.dashboard.views.fleet import Row
+from iot_stream.watch.dashboard.views.marks import Recovery
 from iot_stream.watch.dashboard.views.promise import Curve, Promise
 from iot_stream.watch.dashboard.views.rounds import Line as RoundLine
 from iot_stream.watch.dashboard.views.traffic import Way
@@ -93,10 +94,15 @@ def _numbers(promise: Promise) -> Text:
     recovery = promise.recovery
     words = [f"lost {promise.lost:,} of {promise.readings:,} readings", f"missed {promise.missed:,}"]
     if recovery is not None:
-        who = "all devices" if recovery.all else f"{recovery.devices} devices so far"
-        words.insert(0, f"recovered in {recovery.seconds:.1f} s ({who})")
+        words.insert(0, _recovery(recovery))
     words += [f"{arrow} {_way(way)}" for arrow, way in (("↑", promise.up), ("↓", promise.down)) if way]
     return Text("   ".join(words))
+
+
+def _recovery(recovery: Recovery) -> str:
+    if recovery.seconds is not None:
+        return f"recovered in {recovery.seconds:.1f} s (all devices)"
+    return f"drift: {recovery.words if recovery.version else 'no better version yet'}"
 
 
 def _way(way: Way) -> str:

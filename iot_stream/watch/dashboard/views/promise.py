@@ -96,7 +96,7 @@ class Promises:
         self._cut = pipeline.cut(pipeline.student)
         self._curves = Curves(store, name, self._cut.id, AT_FIRST)
         self._traffic = Traffic(store, name)
-        self._reasons = marks.Reasons(store, name)
+        self._reports = marks.Reports(store, name)
         self._lock = threading.Lock()
         self._looked = float("-inf")
         self._count_again = float("-inf")
@@ -185,8 +185,8 @@ class Promises:
             judged=judged,
             since=float(curves.ends.min()) / SECOND if len(curves.ends) else None,
             behind=self.behind,
-            marks=marks.of(self._store, self._name, self._pipeline, rounds, self._reasons.of),
-            recovery=marks.recovery(self._store, self._name, rounds),
+            marks=marks.of(self._store, self._name, self._pipeline, rounds, self._reports.reason),
+            recovery=marks.recovery(self._store, self._name, rounds, self._reports),
             watched=bool(self._pipeline.triggers.drift),
             preparing=[] if len(curves.ends) else self._preparing(),
             up=self._traffic.up(readings),

@@ -66,7 +66,7 @@ const build = (root, ctx, found) => {
   const what = found.by === "labels" ? "Accuracy" : "Agreement with the teacher";
   const tiles = Object.fromEntries([
     ...names.map((name) => [name, tile(name, `${name}: ${found.by === "labels" ? "accuracy" : "agreement"}`)]),
-    ["recovery", tile("", "last drift: recovered after")],
+    ["recovery", tile("", "last drift: a better version after")],
     ["up", tile("", "up, a device and day")],
     ["down", tile("", "down, a device and day")],
     ["missed", tile("", "readings missed or lost")],
@@ -122,9 +122,10 @@ const fill = (ctx, found) => {
     tell(tiles[name], percent(newest[shown.measure]), newest.windows ? `newest ${count(newest.windows)} ${unit} that all have told` : name === "student" && found.unmet ? unmet(found) : "nothing to judge by yet");
   }
   const { recovery, up, down } = found;
-  tell(tiles.recovery, recovery ? duration(recovery.seconds) : "–", recovery
-    ? `${recovery.all ? "all" : "so far"} ${count(recovery.devices)} devices, since it was noticed`
-    : found.watched ? "no drift has led to a release" : "no drift trigger is set (triggers.drift)");
+  const recovered = recovery?.seconds != null;
+  tell(tiles.recovery, recovered ? duration(recovery.seconds) : recovery ? "not yet" : "–", recovery
+    ? `${recovered ? "recovered: " : ""}${recovery.words}`
+    : found.watched ? "no drift has been noticed" : "no drift trigger is set (triggers.drift)");
   tell(tiles.up, up ? bytes(up.per_day) : "–", up?.note ?? "nothing has come yet");
   tell(tiles.down, down ? bytes(down.per_day) : "–", down?.note ?? "no device yet");
   tell(tiles.missed, count(found.missed + found.lost), `${count(found.missed)} not judged, ${count(found.lost)} lost of ${count(found.readings)}`);
