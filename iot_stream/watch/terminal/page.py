@@ -92,11 +92,19 @@ def _promise(shown: Shown, width: int) -> RenderableType:
 
 def _numbers(promise: Promise) -> Text:
     recovery = promise.recovery
-    words = [f"lost {promise.lost:,} of {promise.readings:,} readings", f"missed {promise.missed:,}"]
+    words = [_lost(promise), f"missed {promise.missed:,}"]
     if recovery is not None:
         words.insert(0, _recovery(recovery))
     words += [f"{arrow} {_way(way)}" for arrow, way in (("↑", promise.up), ("↓", promise.down)) if way]
     return Text("   ".join(words))
+
+
+def _lost(promise: Promise) -> str:
+    if promise.numbered >= promise.readings:
+        return f"lost {promise.lost:,} of {promise.readings:,} readings"
+    if promise.numbered or promise.lost:
+        return f"lost {promise.lost:,} of {promise.numbered:,} numbered readings"
+    return f"{promise.readings:,} readings, not numbered: loss cannot be told"
 
 
 def _recovery(recovery: Recovery) -> str:
@@ -140,14 +148,14 @@ def _fleet(rows: list[Row], by: str, most: int) -> RenderableType:
             Text(f"{row.version or '–'}{'!' if row.behind else ''}"),
             _percent(row.right),
             "–" if row.drift is None else f"{row.drift:+.2f}",
-            f"{row.lost:.1%}",
+            _percent(row.lost),
             style=style,
         )
     return Panel(table, title=title, title_align="left")
 
 
 def _worst(row: Row) -> tuple[bool, float, float, str]:
-    return (not row.held, row.right if row.right is not None else 2.0, -row.lost, row.device)
+    return (not row.held, row.right if row.right is not None else 2.0, -(row.lost or 0), row.device)
 
 
 def _rounds(shown: Shown, most: int) -> RenderableType:

@@ -380,6 +380,27 @@ def test_bytes_are_told_per_device_and_day(store: Store, config: Config) -> None
     assert found.up.per_day == pytest.approx(per_reading * rate / found.devices * 86_400, abs=1)
 
 
+def test_of_readings_without_numbers_no_loss_is_told(store: Store, config: Config) -> None:
+    hear(store, "a", count=3)
+    found = begin(store, config).view({})
+    assert (found.readings, found.numbered) == (3, 0)
+    with store.write() as tx:
+        store.journal.append(tx, NAME, _reading(1), START)
+    found = begin(store, config).view({})
+    assert (found.readings, found.numbered) == (4, 1)
+
+
+def test_sparkplug_numbers_its_messages(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("google.protobuf")
+    pipeline = configured(tmp_path).pipelines[NAME]
+    (source,) = pipeline.sources
+    numbering = msgspec.structs.replace(source, format="sparkplug")
+    sparkplug = msgspec.structs.replace(pipeline, sources=(numbering,))
+    hear(store, "a", count=3)
+    looked = Promises(store, NAME, sparkplug)
+    assert looked.view({}).numbered == 3
+
+
 def _reading(second: int) -> Columns:
     times = np.array([START + (100 + second) * SECOND], np.int64)
     return Columns.of([Block("a", ("a",), times, np.zeros((1, 1), np.float32), "boot", second)])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from iot_stream.clock import SECOND
 from iot_stream.config import Pipeline
 from iot_stream.errors import ConfigError, StoreError
+from iot_stream.formats import Conversation, format_of
 from iot_stream.store import Store
 from iot_stream.watch.dashboard.progress import Step
 from iot_stream.watch.dashboard.views import marks
@@ -58,7 +59,7 @@ class Promise(msgspec.Struct):
     """`by` what is judged: labels, or the teacher's word; `judged` windows are known by labels. Times in
     seconds since 1970. `behind`: more of the past is being read. `watched`: there is a trigger for drift.
     `preparing`: how far the training is, before the first version. `unmet`: predictions, where none ends
-    where a window of the service does."""
+    where a window of the service does. `numbered`: readings by which it can be told what was `lost`."""
 
     by: str
     clock: str
@@ -79,6 +80,7 @@ class Promise(msgspec.Struct):
     missed: int
     unmet: int
     readings: int
+    numbered: int
     devices: int
     classes: tuple[str, ...]
 
@@ -95,6 +97,7 @@ class Promises:
         self._store, self._name, self._pipeline, self._preparing = store, name, pipeline, preparing
         self._cut = pipeline.cut(pipeline.student)
         self._curves = Curves(store, name, self._cut.id, AT_FIRST)
+        self._by_message = _numbered_by_message(pipeline)
         self._traffic = Traffic(store, name)
         self._reports = marks.Reports(store, name)
         self._lock = threading.Lock()
@@ -102,6 +105,8 @@ class Promises:
         self._count_again = float("-inf")
         self.readings: dict[str, int] = {}
         """Of each device, as of the last look."""
+        self.numbered: dict[str, int] = {}
+        """Those of them that tell whether others were lost."""
         self.behind = True
         """More of the past is being read."""
 
@@ -134,6 +139,7 @@ class Promises:
         first = self._looked == float("-inf")
         if now >= self._count_again:
             self.readings = self._store.journal.received(self._name)
+            self.numbered = self._store.journal.numbered(self._name, self._by_message)
             self._count_again = now + FRESH_S * max(1, len(self.readings) / DEVICES)
         if not first:
             self._curves.look()
@@ -195,6 +201,7 @@ class Promises:
             missed=self._cut.hop * self._unjudged(),
             unmet=self._unmet(),
             readings=sum(readings.values()),
+            numbered=sum(self.numbered.values()),
             devices=len(readings),
             classes=self._pipeline.classes,
         )
@@ -248,6 +255,16 @@ class Promises:
         first, last = int(ends.min()), int(ends.max())
         newest = self._store.overview.newest_predictions(self._name, RECENT)
         return sum(first <= end <= last for _, end, _ in newest)
+
+
+def _numbered_by_message(pipeline: Pipeline) -> list[int]:
+    """Sources that number their messages, whatever these hold."""
+    makers = [format_of(source.format).make for source in pipeline.sources]
+    return [
+        place
+        for place, make in enumerate(makers)
+        if isinstance(make, type) and issubclass(make, Conversation)
+    ]
 
 
 class _Spans(NamedTuple):

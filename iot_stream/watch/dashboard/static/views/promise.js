@@ -128,7 +128,8 @@ const fill = (ctx, found) => {
     : found.watched ? "no drift has been noticed" : "no drift trigger is set (triggers.drift)");
   tell(tiles.up, up ? bytes(up.per_day) : "–", up?.note ?? "nothing has come yet");
   tell(tiles.down, down ? bytes(down.per_day) : "–", down?.note ?? "no device yet");
-  tell(tiles.missed, count(found.missed + found.lost), `${count(found.missed)} not judged, ${count(found.lost)} lost of ${count(found.readings)}`);
+  const known = found.missed + found.lost;
+  tell(tiles.missed, known || found.numbered || !found.readings ? count(known) : "–", `${count(found.missed)} not judged, ${lost(found)}`);
   const curves = Object.fromEntries(names.map((name) => [name, found.curves[name][shown.measure]]));
   plot.set([found.times, ...names.map((name) => bridged(curves[name]))], found.marks, pending(found.times, curves));
   parts.reset.hidden = shown.from == null;
@@ -140,6 +141,12 @@ const fill = (ctx, found) => {
   put(parts.happened, recent.length
     ? recent.map((mark) => h("tr", {}, h("td", {}, h("time", {}, moment(mark.time))), h("td", { class: `is-${mark.kind}` }, mark.kind), h("td", { class: "long" }, mark.words)))
     : h("tr", {}, h("td", { colspan: "3" }, "Nothing yet: rounds, swaps and drifts will stand here.")));
+};
+
+const lost = ({ lost, numbered, readings }) => {
+  if (numbered >= readings) return `${count(lost)} lost of ${count(readings)}`;
+  if (numbered || lost) return `${count(lost)} lost of ${count(numbered)} that are numbered, of ${count(readings)}`;
+  return `the ${count(readings)} that came are not numbered: loss cannot be told`;
 };
 
 const unmet = (found) => `${count(found.unmet)} predictions, none at a window's end: see a device's page`;
