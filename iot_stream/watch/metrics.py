@@ -80,7 +80,8 @@ GROUPS = (
             _counter("readings_total", f"Readings taken from the broker; {SOME}", "pipeline", "device"),
             _counter(
                 "received_bytes_total",
-                "Bytes of messages from the broker, redeliveries too; each source counts what it takes",
+                "Bytes of messages from the broker, redeliveries too; each message once, however many "
+                "sources read it",
                 "pipeline",
             ),
             _counter(
