@@ -282,6 +282,9 @@ class Overview:
         )
         return (rows[0][0], rows[0][1]) if rows else (0, 0)
 
+    def labels(self, pipeline: str) -> int:
+        return int(self._store.one("SELECT count(*) FROM labels WHERE pipeline = ?", pipeline))
+
     def labels_since(self, pipeline: str, arrived: int, limit: int) -> list[tuple[str, int, int, int, int]]:
         """(device, start, end, class, arrived) of those that came at `arrived` or later, in that order."""
         return self._store.read(

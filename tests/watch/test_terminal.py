@@ -118,6 +118,15 @@ def test_a_device_that_meets_no_window_and_a_round_that_was_held_say_so(place: P
     assert "last: r1: held: too few windows (period)" in text
 
 
+def test_labels_that_join_no_window_are_counted(place: Path) -> None:
+    with opened(place) as (config, store):
+        shown = Looker(config, store).look(0)
+    shown.promise.by = "teacher"
+    assert "for there are no labels" in printed(shown)
+    shown.promise.strayed = 1200
+    assert "for of 1,200 labels none joined a window" in printed(shown)
+
+
 @pytest.mark.parametrize(
     ("readings", "numbered", "words"),
     [

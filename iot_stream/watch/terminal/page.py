@@ -84,10 +84,16 @@ def _promise(shown: Shown, width: int) -> RenderableType:
             Text(f"balanced {_percent(figure.balanced):>6}", "dim"),
             Text(spark(curve.plain if curve else (), max(10, width - BESIDE), low), COLOURS[name]),
         )
-    by = "labels" if promise.by == "labels" else "the teacher's word, for there are no labels"
+    by = "labels" if promise.by == "labels" else f"the teacher's word, for {_unlabelled(promise)}"
     span = f", curves from {low:.0%} to 100%" if promise.times else ""
     title = f"Promise of {shown.pipeline}: right by {by}{span}"
     return Panel(Group(table, _numbers(promise), _happened(promise)), title=title, title_align="left")
+
+
+def _unlabelled(promise: Promise) -> str:
+    if not promise.strayed:
+        return "there are no labels"
+    return f"of {promise.strayed:,} labels none joined a window (iot-stream windows stats)"
 
 
 def _numbers(promise: Promise) -> Text:

@@ -380,6 +380,21 @@ def test_bytes_are_told_per_device_and_day(store: Store, config: Config) -> None
     assert found.up.per_day == pytest.approx(per_reading * rate / found.devices * 86_400, abs=1)
 
 
+def test_labels_that_join_no_window_are_counted(store: Store, config: Config) -> None:
+    release(store, 1)
+    for number in range(4):
+        tell(store, config, "a", START + number * SECOND, None, student=1, static=1, teacher=1)
+    looked = begin(store, config)
+    assert looked.view({}).strayed == 0
+    for number in range(3):
+        correct(store, "a", START + number * SECOND + 5, 1, START + MINUTE)
+    found = looked.view({})
+    assert (found.by, found.judged, found.strayed) == ("teacher", 0, 3)
+    correct(store, "a", START + SECOND, 1, START + MINUTE)
+    found = looked.view({"by": "teacher"})
+    assert (found.judged, found.strayed) == (1, 0)
+
+
 def test_of_readings_without_numbers_no_loss_is_told(store: Store, config: Config) -> None:
     hear(store, "a", count=3)
     found = begin(store, config).view({})

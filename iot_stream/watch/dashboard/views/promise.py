@@ -56,8 +56,9 @@ class Figure(msgspec.Struct):
 
 
 class Promise(msgspec.Struct):
-    """`by` what is judged: labels, or the teacher's word; `judged` windows are known by labels. Times in
-    seconds since 1970. `behind`: more of the past is being read. `watched`: there is a trigger for drift.
+    """`by` what is judged: labels, or the teacher's word; `judged` windows are known by labels; `strayed`:
+    labels, where none has joined a window. Times in seconds since 1970. `behind`: more of the past is being
+    read. `watched`: there is a trigger for drift.
     `preparing`: how far the training is, before the first version. `unmet`: predictions, where none ends
     where a window of the service does. `numbered`: readings by which it can be told what was `lost`."""
 
@@ -68,6 +69,7 @@ class Promise(msgspec.Struct):
     curves: dict[str, Curve]
     newest: dict[str, Figure]
     judged: int
+    strayed: int
     since: float | None
     behind: bool
     marks: list[Mark]
@@ -189,6 +191,7 @@ class Promises:
             },
             newest=self._newest(truth, {name: said[name] for name in models}),
             judged=judged,
+            strayed=0 if judged or self.behind else self._store.overview.labels(self._name),
             since=float(curves.ends.min()) / SECOND if len(curves.ends) else None,
             behind=self.behind,
             marks=marks.of(self._store, self._name, self._pipeline, rounds, self._reports.reason),

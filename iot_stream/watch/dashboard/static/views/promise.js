@@ -136,11 +136,17 @@ const fill = (ctx, found) => {
   const since = found.since == null ? "" : ` of the windows since ${moment(found.since)}`;
   say(parts.note, found.by === "labels"
     ? `A point is ${duration(found.width_s)}${since} whose truth is known: ${count(found.judged)}.${found.behind ? " More of the past is being read." : ""}`
-    : `No labels: a point is the share${since} in ${duration(found.width_s)} that are told as the teacher tells them; who is right is not known.`);
+    : `${unlabelled(found)}A point is the share${since} in ${duration(found.width_s)} that are told as the teacher tells them${found.judged || found.behind ? "" : "; who is right is not known"}.`);
   const recent = found.marks.slice(-12).reverse();
   put(parts.happened, recent.length
     ? recent.map((mark) => h("tr", {}, h("td", {}, h("time", {}, moment(mark.time))), h("td", { class: `is-${mark.kind}` }, mark.kind), h("td", { class: "long" }, mark.words)))
     : h("tr", {}, h("td", { colspan: "3" }, "Nothing yet: rounds, swaps and drifts will stand here.")));
+};
+
+const unlabelled = ({ judged, strayed, behind }) => {
+  if (judged || behind) return "";
+  if (!strayed) return "No labels. ";
+  return `${count(strayed)} labels came and none has joined a window, which one does that holds when the window ends: say how long they are true, by labels.hold or an end (until), and compare names and clocks; iot-stream windows stats tells each device's. `;
 };
 
 const lost = ({ lost, numbered, readings }) => {
