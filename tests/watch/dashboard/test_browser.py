@@ -56,6 +56,25 @@ def test_what_cannot_be_told_is_not_said(looking: Looking) -> None:
     expect(told.filter(has_text="was no better").locator("dd").first).to_have_text("not yet")
 
 
+def test_the_latest_is_of_one_moment(looking: Looking) -> None:
+    """The teacher is asked later than the student speaks."""
+    page = looking.page
+
+    def otherwise(route: Route) -> None:
+        found = route.fetch().json()
+        curves = {"student": [0.9, 0.8, 1.0], "static": [0.5, 0.4, None], "teacher": [0.97, 0.96, None]}
+        found |= {"by": "labels", "times": [100.0, 160.0, 220.0], "marks": []}
+        found["curves"] = {
+            name: {"plain": each, "balanced": each, "windows": [1, 1, 1]} for name, each in curves.items()
+        }
+        route.fulfill(json=found)
+
+    page.route(re.compile(r"/promise(\?.*)?$"), otherwise)
+    looking.show("promise")
+    told = r"latest, 1970-01-01 00:02:40 UTC: student 80\.0.% · static 40\.0.% · teacher 96\.0.%"
+    expect(page.locator(".readout")).to_have_text(re.compile(told))
+
+
 def test_a_drag_looks_closer_and_a_button_shows_all_again(looking: Looking) -> None:
     page = looking.show("promise")
     box = page.locator(".plot canvas").bounding_box()
