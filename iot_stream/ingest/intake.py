@@ -131,8 +131,8 @@ class Intake:
                 queue[1].append(message.payload)
                 queue[2].append(places)
             else:
-                for route, _ in found:
-                    self._bytes[route.pipeline] += len(message.payload)
+                for pipeline in {route.pipeline for route, _ in found}:
+                    self._bytes[pipeline] += len(message.payload)
                 self.take(tx, message.topic, message.payload)
         for route, (own, payloads, levels) in waiting.items():
             self._bytes[route.pipeline] += sum(map(len, payloads))

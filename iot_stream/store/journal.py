@@ -1,7 +1,7 @@
 """What has come and what was made of it: readings, windows, labels, predictions."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -174,18 +174,34 @@ class Journal:
         stored, forgotten = self._counted(pipeline)
         return dict(sorted((stored + forgotten).items()))
 
-    def _counted(self, pipeline: str) -> tuple[Counter[str], Counter[str]]:
-        """By device: readings in the journal, and those that were. One query, for one moment of the store."""
-        stored, forgotten = Counter[str](), Counter[str]()
-        rows = self._store.read(
-            "SELECT device, what FROM known WHERE pipeline = ? UNION ALL"
-            " SELECT NULL, heads FROM journal WHERE pipeline = ?"
+    def numbered(self, pipeline: str, sources: Sequence[int] = ()) -> dict[str, int]:
+        """Of those received the ones of which it can be told whether others were lost: they are numbered, or
+        the messages of their `sources` are."""
+        found = Counter[str]()
+        for device, source, packed in self._what_came(pipeline):
+            if device is None:
+                found.update(heads_of(packed).numbered(sources))
+            else:
+                what = msgspec.msgpack.decode(packed, type=Device)
+                if what.boots or source in sources:
+                    found[device] += what.readings + what.forgotten
+        return dict(found)
+
+    def _what_came(self, pipeline: str) -> list[tuple[str | None, int, bytes]]:
+        """(device, source, what is known of it), and (None, 0, heads) of the segments that came later."""
+        return self._store.read(
+            "SELECT device, source, what FROM known WHERE pipeline = ? UNION ALL"
+            " SELECT NULL, 0, heads FROM journal WHERE pipeline = ?"
             " AND id > coalesce((SELECT segment FROM known_until WHERE pipeline = ?), 0)",
             pipeline,
             pipeline,
             pipeline,
         )
-        for device, packed in rows:
+
+    def _counted(self, pipeline: str) -> tuple[Counter[str], Counter[str]]:
+        """By device: readings in the journal, and those that were. One query, for one moment of the store."""
+        stored, forgotten = Counter[str](), Counter[str]()
+        for device, _, packed in self._what_came(pipeline):
             if device is None:
                 stored.update(heads_of(packed).counts())
             else:

@@ -162,10 +162,10 @@ class Overview:
         return [Swap(*row) for row in rows]
 
     def first_taken(self, pipeline: str, version: int, since: int) -> dict[str, int]:
-        """Device → when it first took the version, since a wall time."""
+        """Device → when it first took the version or a later one, since a wall time."""
         query = (
             "SELECT device, min(at) FROM events WHERE pipeline = ? AND at >= ? AND event = 'applied'"
-            " AND version = ? GROUP BY device"
+            " AND version >= ? GROUP BY device"
         )
         return dict(self._store.read(query, pipeline, since, version))
 
@@ -281,6 +281,9 @@ class Overview:
             count,
         )
         return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+    def labels(self, pipeline: str) -> int:
+        return int(self._store.one("SELECT count(*) FROM labels WHERE pipeline = ?", pipeline))
 
     def labels_since(self, pipeline: str, arrived: int, limit: int) -> list[tuple[str, int, int, int, int]]:
         """(device, start, end, class, arrived) of those that came at `arrived` or later, in that order."""

@@ -4,7 +4,7 @@ all else that the collector does for it.
 `Heads` say whose readings they are and how many; times and values are apart, so that who counts reads none.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -48,6 +48,13 @@ class Heads(msgspec.Struct, frozen=True, array_like=True):
         """Device → its readings."""
         rows = self.rows()
         sums = np.bincount(rows[:, DEVICE], rows[:, READINGS], len(self.devices))
+        return dict(zip(self.devices, sums.astype(np.int64).tolist(), strict=True))
+
+    def numbered(self, sources: Sequence[int]) -> dict[str, int]:
+        """Device → its readings that have numbers, or are of sources whose messages have."""
+        rows = self.rows()
+        told = rows[(np.frombuffer(self.numbers, np.int64) >= 0) | np.isin(rows[:, SOURCE], sources)]
+        sums = np.bincount(told[:, DEVICE], told[:, READINGS], len(self.devices))
         return dict(zip(self.devices, sums.astype(np.int64).tolist(), strict=True))
 
     def __iter__(self) -> Iterator[Head]:

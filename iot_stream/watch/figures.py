@@ -32,6 +32,7 @@ class _Gate(msgspec.Struct, frozen=True):
     windows: int = 0
     candidate: float = 0.0
     running: float = 0.0
+    lower: float = 0.0
 
 
 class _Trust(msgspec.Struct, frozen=True):
@@ -155,7 +156,7 @@ class _History:
         self._events = Counter(dict.fromkeys((*EVENTS, OTHER), 0))
         self._cpu_seconds = 0.0
         self._last: tuple[Ended, _Report] | None = None
-        self._released: tuple[Ended, _Report] | None = None
+        self._bettered: tuple[Ended, _Report] | None = None  # the newest round that did
         self._recovered = 0  # when a device last took the version of that round
         self._last_event = 0
 
@@ -182,22 +183,22 @@ class _History:
             if report.gate.windows:
                 yield Sample("gate_candidate_ratio", report.gate.candidate, label)
                 yield Sample("gate_running_ratio", report.gate.running, label)
-        if self._released and self._recovered:
-            yield Sample("recovery_seconds", (self._recovered - self._released[0].started) / SECOND, label)
+        if self._bettered and self._recovered:
+            yield Sample("recovery_seconds", (self._recovered - self._bettered[0].started) / SECOND, label)
 
     def _end(self, ended: Ended) -> None:
         report = msgspec.json.decode(ended.report, type=_Report)
         self._outcomes[ended.outcome] += 1
         self._cpu_seconds += report.cost.cpu_seconds
         self._last = ended, report
-        if ended.outcome == "released":
-            self._released, self._recovered = (ended, report), 0
+        if ended.outcome == "released" and report.gate.lower > 0:
+            self._bettered, self._recovered = (ended, report), 0
 
     def _hear(self, events: Events) -> None:
         self._events[events.event if events.event in EVENTS else OTHER] += events.times
         self._last_event = max(self._last_event, events.last_id)
-        if events.event != "applied" or self._released is None:
+        if events.event != "applied" or self._bettered is None:
             return
-        ended, report = self._released
+        ended, report = self._bettered
         if (events.cohort, events.version) == (ended.cohort, report.version):
             self._recovered = max(self._recovered, events.newest)

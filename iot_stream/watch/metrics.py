@@ -68,8 +68,8 @@ GROUPS = (
             ),
             _gauge(
                 "recovery_seconds",
-                "From the beginning of the newest round that released until the last device (so far) ran its "
-                "version",
+                "From the beginning of the newest round whose version was better even by the lower bound of "
+                "its gain until the last device (so far) ran it; absent until one does",
                 "pipeline",
             ),
         ),
@@ -80,7 +80,8 @@ GROUPS = (
             _counter("readings_total", f"Readings taken from the broker; {SOME}", "pipeline", "device"),
             _counter(
                 "received_bytes_total",
-                "Bytes of messages from the broker, redeliveries too; each source counts what it takes",
+                "Bytes of messages from the broker, redeliveries too; each message once, however many "
+                "sources read it",
                 "pipeline",
             ),
             _counter(

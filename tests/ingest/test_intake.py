@@ -317,6 +317,17 @@ def test_bytes_are_counted_with_what_they_brought(desk: Desk) -> None:
     assert desk.store.totals.of("office") == {"bytes": office + len(more)}
 
 
+def test_a_message_that_several_sources_read_is_counted_once(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, NESTED.format(device="a", camera="a").replace("cam/", "zigbee/"))
+    payload = json.dumps({"co2": 4, "v": "empty"}).encode()
+    with desk.store.write() as tx:
+        desk.intake.take_all(tx, [Received("zigbee/a", payload, 0, 1)])
+        desk.intake.conclude(tx)
+    assert desk.store.totals.of("home") == {"bytes": len(payload)}
+    assert desk.store.journal.readings("home") == {"a": 2}  # what is measured, and the teacher's word
+    desk.store.close()
+
+
 @pytest.mark.parametrize("device", ["living room/climate", "living room%2Fclimate"])
 @pytest.mark.parametrize("camera", ["living room/camera", "living room%2Fcamera"])
 def test_a_name_with_a_slash_is_one_device_however_it_is_written(

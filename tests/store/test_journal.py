@@ -335,6 +335,19 @@ def test_what_has_been_received_never_falls(store: Store) -> None:
     assert store.journal.received("p") == {"d": 9, "e": 3}
 
 
+def test_readings_with_numbers_are_those_whose_loss_can_be_told(store: Store) -> None:
+    append(store, block(0, "boot", 5), block(-1, device="e", count=3, at=1))
+    assert store.journal.numbered("p") == {"d": 5, "e": 0}
+    with store.write() as tx:
+        store.journal.save_known(tx, "p")
+    append(store, block(5, "boot", 4), block(-1, device="e", count=1, at=9))
+    assert store.journal.numbered("p") == {"d": 9, "e": 0}
+    assert store.journal.numbered("p", [0]) == {"d": 9, "e": 4}  # its messages have numbers
+    with store.write() as tx:
+        store.journal.retain(tx, "p", START + 1)
+    assert store.journal.numbered("p")["d"] == 9
+
+
 def test_windows_that_are_there_already_are_not_new(store: Store) -> None:
     with store.write() as tx:
         assert store.journal.add_windows(tx, "p", "c", "d", windows(1, 2), START) == 2

@@ -210,7 +210,7 @@ def whole(tmp_path: Path, store: Store) -> str:
         START,
         START + 5,
         version=1,
-        gate={"windows": 9, "candidate": 0.5, "running": 0.5},
+        gate={"windows": 9, "candidate": 0.5, "running": 0.25, "lower": 0.125},
     )
     store.registry.add_event(NAME, "é", "applied", 1, 0, "{}")
     speak(store, "é", START, 1, student=1, static=0, teacher=1)

@@ -160,7 +160,7 @@ def test_recovery_lasts_until_the_last_device_of_the_cohort_has_the_version(
 ) -> None:
     figures = Figures(configured(tmp_path), store)
     begun = START
-    end_round(store, 1, "released", begun, START + SECOND, version=2)
+    end_round(store, 1, "released", begun, START + SECOND, version=2, gate={"lower": 0.01})
     join(store, "a", 2)
     join(store, "z", 2, cohort="other")
     assert shown(figures, "recovery_seconds") == {}
@@ -178,6 +178,15 @@ def test_recovery_lasts_until_the_last_device_of_the_cohort_has_the_version(
     assert shown(figures, "device_events_total") == {
         ("applied",): 3, ("rejected",): 1, ("rolled_back",): 0, ("health",): 0, ("other",): 1,
     }  # fmt: skip
+
+
+def test_a_version_that_is_no_better_is_no_recovery(tmp_path: Path, store: Store) -> None:
+    figures = Figures(configured(tmp_path), store)
+    end_round(store, 1, "released", START, START + SECOND, version=2, gate={"lower": 0.0})
+    join(store, "a", 2)
+    assert shown(figures, "rounds_total")["released",] == 1
+    store.registry.add_event(NAME, "a", "applied", 2, 0, "{}")
+    assert shown(figures, "recovery_seconds") == {}
 
 
 # --- the promise

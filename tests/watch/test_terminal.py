@@ -1,5 +1,6 @@
 """The page in the terminal: what it says of a store, and that it runs in a real terminal."""
 
+import io
 import json
 import os
 import pty
@@ -28,10 +29,11 @@ from iot_stream.mqtt import Connection
 from iot_stream.service.broker import Broker
 from iot_stream.store import Store
 from iot_stream.watch.dashboard.progress import Step
+from iot_stream.watch.dashboard.views.marks import Recovery
 from iot_stream.watch.dashboard.views.promise import Curve
 from iot_stream.watch.monitor import Seen, describe
 from iot_stream.watch.terminal.page import done_of, lowest, page, spark
-from iot_stream.watch.terminal.shown import Looker
+from iot_stream.watch.terminal.shown import Looker, Shown
 from iot_stream.windows import Windows
 from tests.service.running import NAME, opened, write_config
 from tests.streams import START
@@ -52,6 +54,12 @@ def drawn(config: Config, store: Store, *, width: int = 120, height: int = 40, p
     assert len(lines) == height
     assert max(map(len, lines)) <= width
     return text
+
+
+def printed(shown: Shown) -> str:
+    console = Console(width=120, height=40, record=True, file=io.StringIO())
+    console.print(page(shown, 120, 40, paused=False, now=NOW), height=40)
+    return console.export_text()
 
 
 def window(store: Store, cut: Cut, device: str, end: int) -> None:
@@ -108,6 +116,51 @@ def test_a_device_that_meets_no_window_and_a_round_that_was_held_say_so(place: P
         text = drawn(config, store)
     assert "d-0 meets no window" in text
     assert "last: r1: held: too few windows (period)" in text
+
+
+def test_labels_that_join_no_window_are_counted(place: Path) -> None:
+    with opened(place) as (config, store):
+        shown = Looker(config, store).look(0)
+    shown.promise.by = "teacher"
+    assert "for there are no labels" in printed(shown)
+    shown.promise.strayed = 1200
+    assert "for of 1,200 labels none joined a window" in printed(shown)
+
+
+@pytest.mark.parametrize(
+    ("readings", "numbered", "words"),
+    [
+        (10, 10, "lost 0 of 10 readings"),
+        (10, 4, "lost 0 of 4 numbered readings"),
+        (10, 0, "10 readings, not numbered: loss cannot be told"),
+    ],
+)
+def test_loss_is_of_numbered_readings(place: Path, readings: int, numbered: int, words: str) -> None:
+    with opened(place) as (config, store):
+        shown = Looker(config, store).look(0)
+    shown.promise.readings, shown.promise.numbered = readings, numbered
+    assert words in printed(shown)
+
+
+@pytest.mark.parametrize(
+    ("recovery", "words"),
+    [
+        (Recovery("r1", "drift", 8.42, 7, "version 7 on all 2 devices"), "recovered in 8.4 s (all devices)"),
+        (
+            Recovery("r1", "drift", None, 7, "version 7 is better, and runs on 1 of 2"),
+            "7 is better, and runs on 1",
+        ),
+        (
+            Recovery("r1", "drift", None, 0, "version 6 has come since, and was no better"),
+            "no better version yet",
+        ),
+    ],
+)
+def test_recovered_is_who_runs_a_better_version(place: Path, recovery: Recovery, words: str) -> None:
+    with opened(place) as (config, store):
+        shown = Looker(config, store).look(0)
+    shown.promise.recovery = recovery
+    assert words in printed(shown)
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 12), (60, 20), (80, 24), (200, 60)])

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from iot_stream.watch.dashboard.progress import Step
 from iot_stream.watch.dashboard.views.fleet import Row
+from iot_stream.watch.dashboard.views.marks import Recovery
 from iot_stream.watch.dashboard.views.promise import Curve, Promise
 from iot_stream.watch.dashboard.views.rounds import Line as RoundLine
 from iot_stream.watch.dashboard.views.traffic import Way
@@ -83,20 +84,39 @@ def _promise(shown: Shown, width: int) -> RenderableType:
             Text(f"balanced {_percent(figure.balanced):>6}", "dim"),
             Text(spark(curve.plain if curve else (), max(10, width - BESIDE), low), COLOURS[name]),
         )
-    by = "labels" if promise.by == "labels" else "the teacher's word, for there are no labels"
+    by = "labels" if promise.by == "labels" else f"the teacher's word, for {_unlabelled(promise)}"
     span = f", curves from {low:.0%} to 100%" if promise.times else ""
     title = f"Promise of {shown.pipeline}: right by {by}{span}"
     return Panel(Group(table, _numbers(promise), _happened(promise)), title=title, title_align="left")
 
 
+def _unlabelled(promise: Promise) -> str:
+    if not promise.strayed:
+        return "there are no labels"
+    return f"of {promise.strayed:,} labels none joined a window (iot-stream windows stats)"
+
+
 def _numbers(promise: Promise) -> Text:
     recovery = promise.recovery
-    words = [f"lost {promise.lost:,} of {promise.readings:,} readings", f"missed {promise.missed:,}"]
+    words = [_lost(promise), f"missed {promise.missed:,}"]
     if recovery is not None:
-        who = "all devices" if recovery.all else f"{recovery.devices} devices so far"
-        words.insert(0, f"recovered in {recovery.seconds:.1f} s ({who})")
+        words.insert(0, _recovery(recovery))
     words += [f"{arrow} {_way(way)}" for arrow, way in (("↑", promise.up), ("↓", promise.down)) if way]
     return Text("   ".join(words))
+
+
+def _lost(promise: Promise) -> str:
+    if promise.numbered >= promise.readings:
+        return f"lost {promise.lost:,} of {promise.readings:,} readings"
+    if promise.numbered or promise.lost:
+        return f"lost {promise.lost:,} of {promise.numbered:,} numbered readings"
+    return f"{promise.readings:,} readings, not numbered: loss cannot be told"
+
+
+def _recovery(recovery: Recovery) -> str:
+    if recovery.seconds is not None:
+        return f"recovered in {recovery.seconds:.1f} s (all devices)"
+    return f"drift: {recovery.words if recovery.version else 'no better version yet'}"
 
 
 def _way(way: Way) -> str:
@@ -134,14 +154,14 @@ def _fleet(rows: list[Row], by: str, most: int) -> RenderableType:
             Text(f"{row.version or '–'}{'!' if row.behind else ''}"),
             _percent(row.right),
             "–" if row.drift is None else f"{row.drift:+.2f}",
-            f"{row.lost:.1%}",
+            _percent(row.lost),
             style=style,
         )
     return Panel(table, title=title, title_align="left")
 
 
 def _worst(row: Row) -> tuple[bool, float, float, str]:
-    return (not row.held, row.right if row.right is not None else 2.0, -row.lost, row.device)
+    return (not row.held, row.right if row.right is not None else 2.0, -(row.lost or 0), row.device)
 
 
 def _rounds(shown: Shown, most: int) -> RenderableType:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.service.running import NAME
 from tests.waiting import wait_until
@@ -27,6 +27,52 @@ def test_the_promise_is_the_first_page_and_goes_on_without_a_reload(looking: Loo
     before = note.text_content()
     expect(note).not_to_have_text(before or "")
     expect(page.locator("#happened tr").filter(has_text=NAME).first).to_be_visible()
+
+
+def test_what_cannot_be_told_is_not_said(looking: Looking) -> None:
+    """Readings without numbers, labels that join no window, a drift of which nothing better came."""
+    page = looking.page
+
+    def otherwise(route: Route) -> None:
+        found = route.fetch().json()
+        vain = {
+            "round": "r6",
+            "trigger": "drift",
+            "seconds": None,
+            "version": 0,
+            "words": "and was no better",
+        }
+        found |= {"by": "teacher", "judged": 0, "strayed": 120, "behind": False, "recovery": vain}
+        found |= {"numbered": 0, "lost": 0, "missed": 0}
+        route.fulfill(json=found)
+
+    page.route(re.compile(r"/promise(\?.*)?$"), otherwise)
+    looking.show("promise")
+    expect(page.locator("section p.soft").first).to_contain_text(
+        "120 labels came and none has joined a window"
+    )
+    told = page.locator("dl.tiles > div")
+    expect(told.filter(has_text="loss cannot be told").locator("dd").first).to_have_text("–")
+    expect(told.filter(has_text="was no better").locator("dd").first).to_have_text("not yet")
+
+
+def test_the_latest_is_of_one_moment(looking: Looking) -> None:
+    """The teacher is asked later than the student speaks."""
+    page = looking.page
+
+    def otherwise(route: Route) -> None:
+        found = route.fetch().json()
+        curves = {"student": [0.9, 0.8, 1.0], "static": [0.5, 0.4, None], "teacher": [0.97, 0.96, None]}
+        found |= {"by": "labels", "times": [100.0, 160.0, 220.0], "marks": []}
+        found["curves"] = {
+            name: {"plain": each, "balanced": each, "windows": [1, 1, 1]} for name, each in curves.items()
+        }
+        route.fulfill(json=found)
+
+    page.route(re.compile(r"/promise(\?.*)?$"), otherwise)
+    looking.show("promise")
+    told = r"latest, 1970-01-01 00:02:40 UTC: student 80\.0.% · static 40\.0.% · teacher 96\.0.%"
+    expect(page.locator(".readout")).to_have_text(re.compile(told))
 
 
 def test_a_drag_looks_closer_and_a_button_shows_all_again(looking: Looking) -> None:

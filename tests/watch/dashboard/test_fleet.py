@@ -71,6 +71,7 @@ def test_a_row_says_how_a_device_does(store: Store, config: Config, fleets: Flee
     assert (found["old"].behind, found["old"].held) == (True, "it is broken")
     assert (found["gone"].online, found["gone"].behind, found["gone"].lost) == (False, False, 0.5)
     assert (found["sensor"].online, found["sensor"].quarantined) == (None, 1)
+    assert found["sensor"].lost is None  # its readings have no numbers
     assert found["sensor"].right is None
 
 

@@ -276,20 +276,17 @@ def test_rounds_drifts_and_swaps_are_marked(store: Store, config: Config) -> Non
     now = wall() - 10 * SECOND
     release(store, 1)
     end_round(store, 1, "rejected", now, now + SECOND, gate={"reason": "no better"})
-    end_round(store, 2, "released", now + 2 * SECOND, now + 3 * SECOND)
-    with store.write() as tx:
-        tx.execute("UPDATE rounds SET trigger = 'drift: it rose' WHERE id = 'r2'")
-        tx.execute("UPDATE versions SET round = 'r2', version = 2")
+    _drift(store, 2, 2, now + 2 * SECOND, lower=0.05)
     for device in "ab":
         join(store, device, 2)
         for _ in range(2):  # it started again
             store.registry.add_event(NAME, device, "applied", 2, 0, "{}")
     found = begin(store, config).view({})
     assert {mark.kind for mark in found.marks} == {"rejected", "drift", "released", "swap"}
-    assert {"r1: rejected: no better (period)", "r2: version 2 released: drift: it rose",
+    assert {"r1: rejected: no better (period)", "r2: version 2 released: why (drift: it rose)",
             "version 2 was taken by 2 devices"} <= {mark.words for mark in found.marks}  # fmt: skip
     assert found.recovery is not None
-    assert (found.recovery.version, found.recovery.devices, found.recovery.all) == (2, 2, True)
+    assert (found.recovery.version, found.recovery.words) == (2, "version 2 on all 2 devices")
     taken = store.overview.first_taken(NAME, 2, now)
     assert found.recovery.seconds == pytest.approx(
         (max(taken.values()) - now - 2 * SECOND) / SECOND, abs=0.01
@@ -297,7 +294,55 @@ def test_rounds_drifts_and_swaps_are_marked(store: Store, config: Config) -> Non
     join(store, "c", 1)
     recovery = begin(store, config).view({}).recovery
     assert recovery is not None
-    assert not recovery.all
+    assert (recovery.seconds, recovery.words) == (None, "version 2 is better, and runs on 2 of 3")
+
+
+def _drift(store: Store, number: int, version: int, at: int, *, lower: float) -> None:
+    """A round for a drift, whose version went out; at least by so much it is better."""
+    end_round(store, number, "released", at, at + SECOND, gate={"reason": "why", "lower": lower})
+    with store.write() as tx:
+        tx.execute("UPDATE rounds SET trigger = 'drift: it rose' WHERE id = ?", (f"r{number}",))
+        tx.execute("UPDATE versions SET round = ?, version = ?", (f"r{number}", version))
+
+
+def test_a_version_that_is_no_better_is_no_recovery(store: Store, config: Config) -> None:
+    """Its round may have learnt from before the drift; the next one may have not."""
+    now = wall() - 20 * SECOND
+    release(store, 1)
+    join(store, "a", 2)
+    join(store, "elsewhere", 1, cohort="others")
+    store.registry.add_event(NAME, "a", "applied", 2, 0, "{}")
+    _drift(store, 2, 2, now, lower=0.0)
+
+    def told() -> tuple[float | None, str]:
+        recovery = begin(store, config).view({}).recovery
+        assert recovery is not None
+        return recovery.seconds, recovery.words
+
+    assert told() == (None, "version 2 has come since, and was no better")
+    release(store, 3)
+    end_round(store, 3, "released", now + 5 * SECOND, now + 6 * SECOND, gate={"reason": "", "lower": 0.02})
+    with store.write() as tx:
+        tx.execute("UPDATE versions SET round = 'r3' WHERE version = 3")
+    assert told() == (None, "version 3 is better, and runs on 0 of 1")
+    join(store, "a", 4)  # it was away meanwhile
+    store.registry.add_event(NAME, "a", "applied", 4, 0, "{}")
+    seconds, words = told()
+    assert seconds == pytest.approx(20, abs=2)
+    assert words == "version 3 on the device"
+
+
+def test_of_a_drift_without_a_better_version_nothing_is_claimed(store: Store, config: Config) -> None:
+    now = wall() - 20 * SECOND
+    release(store, 1)
+    join(store, "a", 1)
+    for number in (2, 3):
+        end_round(store, number, "rejected", now + number * SECOND, now + number * SECOND)
+    with store.write() as tx:
+        tx.execute("UPDATE rounds SET trigger = 'drift: it rose' WHERE id = 'r2'")
+    recovery = begin(store, config).view({}).recovery
+    assert recovery is not None
+    assert (recovery.seconds, recovery.words) == (None, "2 rounds since found nothing better")
 
 
 def test_on_a_recordings_clock_marks_stand_where_the_curves_are(store: Store, tmp_path: Path) -> None:
@@ -333,6 +378,42 @@ def test_bytes_are_told_per_device_and_day(store: Store, config: Config) -> None
     rate = store.overview.readings_per_second(NAME, 1000)
     assert rate is not None
     assert found.up.per_day == pytest.approx(per_reading * rate / found.devices * 86_400, abs=1)
+
+
+def test_labels_that_join_no_window_are_counted(store: Store, config: Config) -> None:
+    release(store, 1)
+    for number in range(4):
+        tell(store, config, "a", START + number * SECOND, None, student=1, static=1, teacher=1)
+    looked = begin(store, config)
+    assert looked.view({}).strayed == 0
+    for number in range(3):
+        correct(store, "a", START + number * SECOND + 5, 1, START + MINUTE)
+    found = looked.view({})
+    assert (found.by, found.judged, found.strayed) == ("teacher", 0, 3)
+    correct(store, "a", START + SECOND, 1, START + MINUTE)
+    found = looked.view({"by": "teacher"})
+    assert (found.judged, found.strayed) == (1, 0)
+
+
+def test_of_readings_without_numbers_no_loss_is_told(store: Store, config: Config) -> None:
+    hear(store, "a", count=3)
+    found = begin(store, config).view({})
+    assert (found.readings, found.numbered) == (3, 0)
+    with store.write() as tx:
+        store.journal.append(tx, NAME, _reading(1), START)
+    found = begin(store, config).view({})
+    assert (found.readings, found.numbered) == (4, 1)
+
+
+def test_sparkplug_numbers_its_messages(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("google.protobuf")
+    pipeline = configured(tmp_path).pipelines[NAME]
+    (source,) = pipeline.sources
+    numbering = msgspec.structs.replace(source, format="sparkplug")
+    sparkplug = msgspec.structs.replace(pipeline, sources=(numbering,))
+    hear(store, "a", count=3)
+    looked = Promises(store, NAME, sparkplug)
+    assert looked.view({}).numbered == 3
 
 
 def _reading(second: int) -> Columns:

@@ -33,8 +33,8 @@ class Row(NamedTuple):
     """`seen` (seconds): when it last said how it is, in wall time; `last`: the end of its last window, on the
     pipeline's clock. `windows` a minute. `right`: by labels or, where there are none, agreement with the
     teacher, of `judged` windows. `unmet`: its predictions, where none ends where a window of the service
-    does. `drift`: by how much less it agrees with the teacher than before. `lost`: share of its readings.
-    `held`: why it is not learnt from."""
+    does. `drift`: by how much less it agrees with the teacher than before. `lost`: share of its readings,
+    None where they are not numbered. `held`: why it is not learnt from."""
 
     device: str
     cohort: str
@@ -50,7 +50,7 @@ class Row(NamedTuple):
     unmet: int
     drift: float | None
     readings: int
-    lost: float
+    lost: float | None
     quarantined: int
     held: str
 
@@ -119,7 +119,7 @@ class Fleets:
     def _found(self) -> dict[str, Row]:
         registered = {each.device: each for each in self._store.registry.devices(self._name)}
         judged = self._promises.judged(_judged)
-        readings = self._promises.readings
+        readings, numbered = self._promises.readings, self._promises.numbered
         lost = {d: n for d, reason, n in self._store.faults.counters(self._name) if reason == "lost"}
         quarantined = self._store.overview.quarantined_by_device(self._name)
         held = {each.device: each.reason for each in self._store.scope.holds(self._name)}
@@ -146,7 +146,7 @@ class Fleets:
                 unmet=unmet.due if unmet else 0,
                 drift=drift,
                 readings=n,
-                lost=round(gone / (n + gone), 4) if gone else 0.0,
+                lost=round(gone / (n + gone), 4) if gone else 0.0 if numbered.get(device) else None,
                 quarantined=quarantined.get(device, 0),
                 held=held.get(device, ""),
             )

@@ -1,4 +1,4 @@
-"""What happened when, beside the curves: drifts, rounds and swaps; and how long the last drift was felt."""
+"""What happened when, beside the curves: drifts, rounds and swaps; and what came of the last drift."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,41 +23,53 @@ class Mark(msgspec.Struct):
 
 
 class Recovery(msgspec.Struct):
-    """After the last drift that led to a release: `seconds` from when it was noticed to when the last of so
-    many devices ran the new version; `all`: of those online none is left."""
+    """Since the last drift, that `round` began with: `seconds` until all devices of its cohort ran a version
+    that was better than the one before, which is `version`; None: they do not, and `words` say what came."""
 
     round: str
-    version: int
     trigger: str
-    seconds: float
-    devices: int
-    all: bool
+    seconds: float | None
+    version: int
+    words: str
 
 
 class _Gate(msgspec.Struct, frozen=True):
     reason: str = ""
+    lower: float = 0.0
 
 
 class _Report(msgspec.Struct, frozen=True):
     gate: _Gate = _Gate()
     error: str = ""
 
+    @property
+    def better(self) -> bool:
+        """Even by the least that the gate could say of it."""
+        return self.gate.lower > 0
 
-class Reasons:
-    """Why rounds came to what they came to; a report, which may be long, is read once."""
+
+class Reports:
+    """What rounds say of what they came to; a report, which may be long, is read once."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._name = store, name
-        self._known: dict[str, str] = {}
+        self._known: dict[str, _Report] = {}
 
-    def of(self, each: Outline) -> str:
+    def reason(self, each: Outline) -> str:
         """ "" of one that runs."""
+        report = self._of(each)
+        return report.gate.reason or report.error
+
+    def bettered(self, each: Outline) -> bool:
+        """Whether its version went out because it is better, not because it is no worse."""
+        return bool(each.version) and self._of(each).better
+
+    def _of(self, each: Outline) -> _Report:
         if each.ended is None:
-            return ""
+            return _Report()
         if each.id not in self._known:
             row = self._store.inspection.round(self._name, each.id)
-            report = msgspec.json.decode(row.report, type=_Report) if row else _Report()
-            self._known[each.id] = report.gate.reason or report.error
+            self._known[each.id] = msgspec.json.decode(row.report, type=_Report) if row else _Report()
         return self._known[each.id]
 
 
@@ -83,19 +95,36 @@ def of(
     return sorted(marks, key=lambda mark: mark.time)
 
 
-def recovery(store: Store, name: str, rounds: Sequence[Outline]) -> Recovery | None:
-    drifted = [each for each in rounds if each.version and each.trigger.startswith(DRIFT)]
-    if not drifted:
+def recovery(store: Store, name: str, rounds: Sequence[Outline], reports: Reports) -> Recovery | None:
+    drifts = [place for place, each in enumerate(rounds) if each.trigger.startswith(DRIFT)]
+    if not drifts:
         return None
-    last = drifted[-1]
-    taken = store.overview.first_taken(name, last.version, last.started)
-    if not taken:
-        return None
-    online = {each.device for each in store.registry.devices(name) if each.online}
-    seconds = (max(taken.values()) - last.started) / SECOND
-    superseded = any(each.version > last.version for each in rounds if each.cohort == last.cohort)
-    whole = superseded or online <= taken.keys()
-    return Recovery(last.id, last.version, last.trigger, round(seconds, 2), len(taken), whole)
+    drift = rounds[drifts[-1]]
+    since = [each for each in rounds[drifts[-1] :] if each.cohort == drift.cohort]
+    better = next((each.version for each in since if reports.bettered(each)), 0)
+    if not better:
+        return Recovery(drift.id, drift.trigger, None, 0, _in_vain(since))
+    cohort = [each for each in store.registry.devices(name) if each.cohort == drift.cohort]
+    there = [each for each in cohort if each.online or each.version >= better]
+    on = sum(each.version >= better for each in there)
+    taken = store.overview.first_taken(name, better, drift.started)
+    times = [at for device, at in taken.items() if device in {each.device for each in there}]
+    devices = "the device" if len(there) == 1 else f"all {len(there)} devices"
+    if on == len(there) and times:
+        seconds = round((max(times) - drift.started) / SECOND, 2)
+        return Recovery(drift.id, drift.trigger, seconds, better, f"version {better} on {devices}")
+    words = f"version {better} is better, and runs on {on} of {len(there)}"
+    return Recovery(drift.id, drift.trigger, None, better, words)
+
+
+def _in_vain(since: Sequence[Outline]) -> str:
+    """What rounds since a drift came to, where none came to a better version."""
+    if released := [each.version for each in since if each.version]:
+        return f"version {released[-1]} has come since, and was no better"
+    ended = sum(each.ended is not None for each in since)
+    if not ended:
+        return "a round is under way"
+    return f"{'1 round' if ended == 1 else f'{ended} rounds'} since found nothing better"
 
 
 def _on_clock(at: int, pipeline: Pipeline, rounds: Sequence[Outline]) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from iot_stream.clock import SECOND
 from iot_stream.config import Pipeline
 from iot_stream.errors import ConfigError, StoreError
+from iot_stream.formats import Conversation, format_of
 from iot_stream.store import Store
 from iot_stream.watch.dashboard.progress import Step
 from iot_stream.watch.dashboard.views import marks
@@ -55,10 +56,11 @@ class Figure(msgspec.Struct):
 
 
 class Promise(msgspec.Struct):
-    """`by` what is judged: labels, or the teacher's word; `judged` windows are known by labels. Times in
-    seconds since 1970. `behind`: more of the past is being read. `watched`: there is a trigger for drift.
+    """`by` what is judged: labels, or the teacher's word; `judged` windows are known by labels; `strayed`:
+    labels, where none has joined a window. Times in seconds since 1970. `behind`: more of the past is being
+    read. `watched`: there is a trigger for drift.
     `preparing`: how far the training is, before the first version. `unmet`: predictions, where none ends
-    where a window of the service does."""
+    where a window of the service does. `numbered`: readings by which it can be told what was `lost`."""
 
     by: str
     clock: str
@@ -67,6 +69,7 @@ class Promise(msgspec.Struct):
     curves: dict[str, Curve]
     newest: dict[str, Figure]
     judged: int
+    strayed: int
     since: float | None
     behind: bool
     marks: list[Mark]
@@ -79,6 +82,7 @@ class Promise(msgspec.Struct):
     missed: int
     unmet: int
     readings: int
+    numbered: int
     devices: int
     classes: tuple[str, ...]
 
@@ -95,13 +99,16 @@ class Promises:
         self._store, self._name, self._pipeline, self._preparing = store, name, pipeline, preparing
         self._cut = pipeline.cut(pipeline.student)
         self._curves = Curves(store, name, self._cut.id, AT_FIRST)
+        self._by_message = _numbered_by_message(pipeline)
         self._traffic = Traffic(store, name)
-        self._reasons = marks.Reasons(store, name)
+        self._reports = marks.Reports(store, name)
         self._lock = threading.Lock()
         self._looked = float("-inf")
         self._count_again = float("-inf")
         self.readings: dict[str, int] = {}
         """Of each device, as of the last look."""
+        self.numbered: dict[str, int] = {}
+        """Those of them that tell whether others were lost."""
         self.behind = True
         """More of the past is being read."""
 
@@ -134,6 +141,7 @@ class Promises:
         first = self._looked == float("-inf")
         if now >= self._count_again:
             self.readings = self._store.journal.received(self._name)
+            self.numbered = self._store.journal.numbered(self._name, self._by_message)
             self._count_again = now + FRESH_S * max(1, len(self.readings) / DEVICES)
         if not first:
             self._curves.look()
@@ -183,10 +191,11 @@ class Promises:
             },
             newest=self._newest(truth, {name: said[name] for name in models}),
             judged=judged,
+            strayed=0 if judged or self.behind else self._store.overview.labels(self._name),
             since=float(curves.ends.min()) / SECOND if len(curves.ends) else None,
             behind=self.behind,
-            marks=marks.of(self._store, self._name, self._pipeline, rounds, self._reasons.of),
-            recovery=marks.recovery(self._store, self._name, rounds),
+            marks=marks.of(self._store, self._name, self._pipeline, rounds, self._reports.reason),
+            recovery=marks.recovery(self._store, self._name, rounds, self._reports),
             watched=bool(self._pipeline.triggers.drift),
             preparing=[] if len(curves.ends) else self._preparing(),
             up=self._traffic.up(readings),
@@ -195,6 +204,7 @@ class Promises:
             missed=self._cut.hop * self._unjudged(),
             unmet=self._unmet(),
             readings=sum(readings.values()),
+            numbered=sum(self.numbered.values()),
             devices=len(readings),
             classes=self._pipeline.classes,
         )
@@ -248,6 +258,16 @@ class Promises:
         first, last = int(ends.min()), int(ends.max())
         newest = self._store.overview.newest_predictions(self._name, RECENT)
         return sum(first <= end <= last for _, end, _ in newest)
+
+
+def _numbered_by_message(pipeline: Pipeline) -> list[int]:
+    """Sources that number their messages, whatever these hold."""
+    makers = [format_of(source.format).make for source in pipeline.sources]
+    return [
+        place
+        for place, make in enumerate(makers)
+        if isinstance(make, type) and issubclass(make, Conversation)
+    ]
 
 
 class _Spans(NamedTuple):

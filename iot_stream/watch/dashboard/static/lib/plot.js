@@ -78,6 +78,12 @@ const axis = (more) => ({
   ...more,
 });
 
+// The newest place at which all have a value that have any, so that like is told beside like; −1: there is none.
+const newestOfAll = ([times, ...rows]) => {
+  const told = rows.filter((row) => row.some((value) => value != null));
+  return times.findLastIndex((_, place) => told.every((row) => row[place] != null));
+};
+
 // `series`: [{name, colour, width, dash, format}], `marks`: [{time, kind, words}]. With `onZoom(from, to)` whoever
 // draws fetches a closer look (null, null for all); with `onSelect(from, to)` a drag selects and does not zoom.
 // Of values null is a gap, and undefined is bridged.
@@ -92,12 +98,14 @@ export const plot = (host, { label, series, marks = [], range, tick, height = 26
     const { left, idx } = at.cursor;
     const values = state.data;
     const pointed = left >= 0 && idx != null;
+    const newest = pointed ? idx : newestOfAll(values);
     const words = series.map((each, number) => {
       const row = values[number + 1] ?? [];
-      const value = pointed ? row[idx] : row.findLast((found) => found != null);
+      const value = newest < 0 ? row.findLast((found) => found != null) : row[newest];
       return value == null ? null : `${each.name} ${each.format(value)}`;
     }).filter(Boolean);
-    if (!pointed) return say(readout, words.length ? `latest: ${words.join(" · ")}` : "");
+    const when = newest < 0 ? ", of each" : `, ${moment(values[0][newest])}`;
+    if (!pointed) return say(readout, words.length ? `latest${when}: ${words.join(" · ")}` : "");
     const near = state.marks.filter((mark) => Math.abs(at.valToPos(mark.time, "x") - left) <= 7);
     const told = near.slice(0, 3).map((mark) => mark.words);
     if (near.length > 3) told.push(`and ${near.length - 3} more`);

@@ -120,7 +120,7 @@ const tiles = () => {
     last ? ["says", at.found.classes[last.value], `certain by ${percent(last.certainty, 0)}, ${ago(last.time, at.found.now)}`] : ["says", "–", "nothing yet"],
     ["right in this time", judged ? percent(right / judged) : "–", judged ? `of ${count(judged)} windows, by labels or the teacher` : at.found.unmet ? "no prediction meets a window" : "nothing to judge by"],
     ["mean certainty", percent(mean), said.classes.length ? `${count(said.classes.length)} windows` : ""],
-    ["readings lost", count(problems.lost ?? 0), rest.length ? rest.map(([reason, n]) => `${reason} ${count(n)}`).join(", ") : "nothing else was wrong"],
+    ["readings known to be lost", count(problems.lost ?? 0), rest.length ? rest.map(([reason, n]) => `${reason} ${count(n)}`).join(", ") : "nothing else was wrong"],
     ["quarantined", count(quarantined), quarantined ? "iot-stream quarantine list" : "no message that could not be used"],
   ];
 };

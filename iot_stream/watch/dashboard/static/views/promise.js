@@ -66,7 +66,7 @@ const build = (root, ctx, found) => {
   const what = found.by === "labels" ? "Accuracy" : "Agreement with the teacher";
   const tiles = Object.fromEntries([
     ...names.map((name) => [name, tile(name, `${name}: ${found.by === "labels" ? "accuracy" : "agreement"}`)]),
-    ["recovery", tile("", "last drift: recovered after")],
+    ["recovery", tile("", "last drift: a better version after")],
     ["up", tile("", "up, a device and day")],
     ["down", tile("", "down, a device and day")],
     ["missed", tile("", "readings missed or lost")],
@@ -122,23 +122,37 @@ const fill = (ctx, found) => {
     tell(tiles[name], percent(newest[shown.measure]), newest.windows ? `newest ${count(newest.windows)} ${unit} that all have told` : name === "student" && found.unmet ? unmet(found) : "nothing to judge by yet");
   }
   const { recovery, up, down } = found;
-  tell(tiles.recovery, recovery ? duration(recovery.seconds) : "–", recovery
-    ? `${recovery.all ? "all" : "so far"} ${count(recovery.devices)} devices, since it was noticed`
-    : found.watched ? "no drift has led to a release" : "no drift trigger is set (triggers.drift)");
+  const recovered = recovery?.seconds != null;
+  tell(tiles.recovery, recovered ? duration(recovery.seconds) : recovery ? "not yet" : "–", recovery
+    ? `${recovered ? "recovered: " : ""}${recovery.words}`
+    : found.watched ? "no drift has been noticed" : "no drift trigger is set (triggers.drift)");
   tell(tiles.up, up ? bytes(up.per_day) : "–", up?.note ?? "nothing has come yet");
   tell(tiles.down, down ? bytes(down.per_day) : "–", down?.note ?? "no device yet");
-  tell(tiles.missed, count(found.missed + found.lost), `${count(found.missed)} not judged, ${count(found.lost)} lost of ${count(found.readings)}`);
+  const known = found.missed + found.lost;
+  tell(tiles.missed, known || found.numbered || !found.readings ? count(known) : "–", `${count(found.missed)} not judged, ${lost(found)}`);
   const curves = Object.fromEntries(names.map((name) => [name, found.curves[name][shown.measure]]));
   plot.set([found.times, ...names.map((name) => bridged(curves[name]))], found.marks, pending(found.times, curves));
   parts.reset.hidden = shown.from == null;
   const since = found.since == null ? "" : ` of the windows since ${moment(found.since)}`;
   say(parts.note, found.by === "labels"
     ? `A point is ${duration(found.width_s)}${since} whose truth is known: ${count(found.judged)}.${found.behind ? " More of the past is being read." : ""}`
-    : `No labels: a point is the share${since} in ${duration(found.width_s)} that are told as the teacher tells them; who is right is not known.`);
+    : `${unlabelled(found)}A point is the share${since} in ${duration(found.width_s)} that are told as the teacher tells them${found.judged || found.behind ? "" : "; who is right is not known"}.`);
   const recent = found.marks.slice(-12).reverse();
   put(parts.happened, recent.length
     ? recent.map((mark) => h("tr", {}, h("td", {}, h("time", {}, moment(mark.time))), h("td", { class: `is-${mark.kind}` }, mark.kind), h("td", { class: "long" }, mark.words)))
     : h("tr", {}, h("td", { colspan: "3" }, "Nothing yet: rounds, swaps and drifts will stand here.")));
+};
+
+const unlabelled = ({ judged, strayed, behind }) => {
+  if (judged || behind) return "";
+  if (!strayed) return "No labels. ";
+  return `${count(strayed)} labels came and none has joined a window, which one does that holds when the window ends: say how long they are true, by labels.hold or an end (until), and compare names and clocks; iot-stream windows stats tells each device's. `;
+};
+
+const lost = ({ lost, numbered, readings }) => {
+  if (numbered >= readings) return `${count(lost)} lost of ${count(readings)}`;
+  if (numbered || lost) return `${count(lost)} lost of ${count(numbered)} that are numbered, of ${count(readings)}`;
+  return `the ${count(readings)} that came are not numbered: loss cannot be told`;
 };
 
 const unmet = (found) => `${count(found.unmet)} predictions, none at a window's end: see a device's page`;
