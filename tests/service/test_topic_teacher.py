@@ -10,12 +10,14 @@ import pytest
 import yaml
 
 from iot_stream.config import load
+from iot_stream.cut import Cut
 from iot_stream.distill.student import Packed
 from iot_stream.formats.zigbee2mqtt import encode
 from iot_stream.mqtt import Connection
 from iot_stream.service import versions
 from iot_stream.service.broker import Broker
 from iot_stream.store import Store
+from iot_stream.store.journal import WindowSet
 from tests.service.running import opened, service
 from tests.waiting import wait_until
 
@@ -89,12 +91,15 @@ def say(connection: Connection, prefix: str, first: int, last: int, warmer: floa
 def accuracy(store: Store, version: int, first: int) -> float:
     """Of a version as devices run it, on the windows from a minute on."""
     model = packed(store, version).model()
-    cut = model.spec.cut
-    windows = store.journal.windows("office", cut.id, (cut.length, len(cut.inputs)))
+    windows = windows_of(store, model.spec.cut)
     late = windows.ends >= BEGIN + first * MINUTE
     truth = [present(int((end - BEGIN) // MINUTE)) for end in windows.ends[late].tolist()]
     said = model.logits(windows.x[late]).argmax(axis=1)
     return float((said == truth).mean())
+
+
+def windows_of(store: Store, cut: Cut) -> WindowSet:
+    return store.journal.windows("office", cut.id, (cut.length, len(cut.inputs)))
 
 
 def packed(store: Store, version: int) -> Packed:
@@ -113,6 +118,9 @@ def test_a_person_detector_teaches_climate_sensors(broker: Broker, prefix: str, 
             wait_until(lambda: store.registry.newest("office", "all") is not None, "a first student", 90)
             sent += say(connection, prefix, DAY, 3 * DAY, 3.0)  # somebody turned the heating up
             wait_until(lambda: sum(store.journal.readings("office").values()) >= sent, "all readings", 60)
+            cut = packed(store, 1).model().spec.cut
+            late = BEGIN + 5 * DAY // 2 * MINUTE
+            wait_until(lambda: windows_of(store, cut).ends.max() > late, "windows of the warmer room", 60)
             learnt = Learnt(store)
             wait_until(learnt, "a student that knows the warmer room", 180)
         assert accuracy(store, 1, 2 * DAY) < 0.8
