@@ -162,7 +162,7 @@ def _claims(results: dict[str, Result]) -> str:
     lines = ["## What must be seen\n", "| result | what | figure | at least | |", "|---|---|---|---|---|"]
     for claim in (each for each in CLAIMS if each.result in results):
         figure = claim.figure(*(results[name] for name in (claim.result, claim.beside) if name))
-        holds = "holds" if figure >= claim.least else "**missed**"
+        holds = "holds" if figure >= claim.least else "**missed**" if figure > -inf else "not run yet"
         lines.append(
             f"| [{claim.result}](#{_anchor(claim.result)}) | {claim.text} | {_number(figure)} | "
             f"{claim.least:g} | {holds} |"
@@ -198,6 +198,8 @@ def _anchor(name: str) -> str:
 
 
 def _number(value: float) -> str:
+    if value == -inf:
+        return "–"
     return f"{value:.3f}" if abs(value) < 2 else f"{value:.1f}"
 
 
