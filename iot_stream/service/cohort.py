@@ -35,7 +35,8 @@ class Cohort:
         rounds, learner = self.chronicle.rounds, self._prepared.learner
         last = rounds[-1].stream_started if rounds else 0
         seen = self.scored if last else len(learnt)
-        self._knows(learnt)
+        if not last:
+            self._knows(learnt)
         self.trigger = Trigger.of(learner.pipeline, last, seen, learner.bootstrap.x)
         for before in rounds:
             if cost := before.report.get("cost"):

@@ -175,6 +175,10 @@ def test_what_a_device_says_late_is_new_to_a_round_that_others_are_ahead_of(stor
         look_once(rounds)
     ended = [each for each in store.registry.rounds(NAME) if each.trigger == "windows"]
     assert [each.report["gate"]["windows"] for each in ended] == [60, 61]  # half of what is new
+    hear(322, 384)
+    hear(322, 384, "e")
+    look_once(rounds_of(config, store, path))  # the process was started again: no round is known by heart
+    assert store.registry.rounds(NAME)[-1].report["gate"]["windows"] == 60
 
 
 def rounds_of(config: Config, store: Store, path: Path) -> Rounds:
