@@ -166,7 +166,7 @@ def test_a_paused_pipeline_has_no_round_and_says_so(learnt: iot_stream.Opened) -
 def test_where_a_service_runs_its_distiller_is_asked(tmp_path: Path, broker: Broker, prefix: str) -> None:
     path = write_taught(tmp_path, broker.url, prefix)
     with service(path, tmp_path / "log"), iot_stream.open(path) as served:
-        with fleet(path, tmp_path, "--devices", "2", "--seconds", "8"):
+        with fleet(path, tmp_path, "--devices", "2", "--seconds", "600"):
             wait_until(lambda: distiller_at_work(load(path)), "the distiller", 60)
             wait_until(lambda: len(served.windows()) > 20, "windows", 60)
         found = served.run_round()
