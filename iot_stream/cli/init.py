@@ -1,6 +1,7 @@
 """A first configuration, by a few questions."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from iot_stream.address import Broker
 from iot_stream.cli.common import config_option, many, until_stopped
 from iot_stream.cli.discover import at_work, listened
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
+from iot_stream.clock import SECOND
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
 from iot_stream.ingest.discover import Findings, Speaker, as_zigbee2mqtt, beside, recognise, speaker_on
@@ -27,6 +29,7 @@ from iot_stream.ingest.discover.printing import (
     told,
     written_rate,
 )
+from iot_stream.units import Rate
 
 NEXT = """\
 {path} is written. Next:
@@ -72,7 +75,12 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
 @click.option(
     "--classes", default="", help="What is to be told apart, as empty,occupied; can be named later."
 )
-@click.option("--length", type=click.IntRange(1), default=None, help="Readings in a window.  [default: 64]")
+@click.option(
+    "--length",
+    type=click.IntRange(1),
+    default=None,
+    help="Readings in a window.  [default: those of 16 s, but 8 at least, and 64 at most]",
+)
 @click.option("--rate", default="", help="Readings in a time, as 10/s; none: as they come.")
 def init(
     path: Path,
@@ -143,8 +151,8 @@ def init(
         spoken, usual = _source(dialect, topic, channels, ask), "none"
     usual_classes = ",".join(_class_names(teaching) or _class_names(labelling)) or "none"
     named = _names(ask("What is to be told apart (classes), or none yet", classes, usual_classes))
-    size = _whole(ask("Readings in a window", str(length or ""), "64"))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
+    size = _whole(ask("Readings in a window", str(length or ""), str(_usual_length(grid))))
     whom = _whom(teaching, findings)
     text = written(access, prefix, pipeline, spoken, named, size, grid, teaching, whom, labelling)
     save(path, text)
@@ -292,6 +300,14 @@ def _usual_rate(findings: Findings) -> str:
     """That of the slowest source, as a person would have set it."""
     rates = [rate_of(finding.rates) for finding in findings.found if finding.rates]
     return written_rate(rounded_rate(float(np.min(rates))), 2) if rates else "none"
+
+
+def _usual_length(grid: str) -> int:
+    """Some seconds, for a first window shall not be long in coming, and is to show more than a moment."""
+    if grid == "none":
+        return 64
+    doublings = round(math.log2(16 * SECOND / Rate.parse(grid)))
+    return 1 << min(6, max(3, doublings))
 
 
 def _whole(text: str) -> int:

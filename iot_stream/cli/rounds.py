@@ -30,23 +30,24 @@ def start(path: Path, pipeline: str | None, wait: float) -> None:
 @rounds.command("list")
 @config_option
 @pipeline_option
-@click.option("--newest", default=20, show_default=True, help="So many.")
+@click.option("--newest", type=click.IntRange(1), default=20, show_default=True, help="So many.")
 def list_rounds(path: Path, pipeline: str | None, newest: int) -> None:
     """When each began, why, and what came of it; the newest last."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    found = store.registry.rounds(name)
+    found = store.registry.rounds(name)[-newest:]
     if not found:
         nothing_yet(f"{name} has had no round", "see `triggers`, or ask for one: `iot-stream rounds start`")
         return
     width = max(len(each.id) for each in found)
-    click.echo(f"{'round':{width}}  {'began':24}  {'trigger':30}  outcome")
-    for each in found[-newest:]:
+    why = max(len("trigger"), *(len(each.trigger) for each in found))
+    click.echo(f"{'round':{width}}  {'began':24}  {'trigger':{why}}  outcome")
+    for each in found:
         version = each.report.get("version")
         came = f"{each.outcome}, version {version}" if version else each.outcome or "under way"
         reason = history.reason(each)
         came += f": {reason}" if reason else ""
-        click.echo(f"{each.id:{width}}  {iso(each.started)}  {each.trigger[:30]:30}  {came}")
+        click.echo(f"{each.id:{width}}  {iso(each.started)}  {each.trigger:{why}}  {came}")
 
 
 @rounds.command()

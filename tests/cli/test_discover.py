@@ -128,6 +128,13 @@ def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
     assert (pipeline.window.length, int(pipeline.window.rate or 0)) == (10, 60 * 10**9)
 
 
+@pytest.mark.parametrize(("rate", "length"), [("none", 64), ("100/s", 64), ("2/s", 32), ("1/min", 8)])
+def test_a_first_window_is_not_long_in_coming(tmp_path: Path, rate: str, length: int) -> None:
+    path = tmp_path / "iot-stream.yml"
+    run("init", "--yes", "--config", str(path), "--rate", rate)
+    assert load(path).pipelines["main"].window.length == length
+
+
 def test_init_shows_how_a_topic_teaches_without_recordings(tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
     said = run("init", "--yes", "--config", str(path), "--classes", "empty,occupied").stdout
@@ -353,7 +360,7 @@ def test_a_service_at_work_is_noticed(
 
 def test_init_asks(broker: Broker, prefix: str, sensors: list[str], tmp_path: Path) -> None:
     path = tmp_path / "iot-stream.yml"
-    answers = [broker.url, "none", "1", "temp,co2", "empty,occupied", "16", "2/min"]
+    answers = [broker.url, "none", "1", "temp,co2", "empty,occupied", "2/min", "16"]
     heard = ["--seconds", "1", "--filter", f"{prefix}/#"]
     asked = subprocess.run(
         [sys.executable, "-m", "iot_stream.cli", "init", "--config", str(path), *heard],
