@@ -55,6 +55,7 @@ DISTILLERS_PROCESS = {
         "round",
         "learning",
         "models",
+        "news",
         "versions",
         "bootstrap",
         "cold_start",

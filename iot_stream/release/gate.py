@@ -22,7 +22,8 @@ class Verdict:
     """`outcome`: passed, rejected, or held (not enough to judge by). Accuracies are fractions.
 
     `basis`: labels, or agreement with the teacher. `gain` = candidate − running, `lower` its 95 % bound;
-    `old`: the same two and the number of windows, on old regimes.
+    `old`: the same two and the number of windows, on old regimes. `enough`: whether there was what to judge
+    by.
     """
 
     outcome: str
@@ -37,6 +38,7 @@ class Verdict:
     bytes: int = 0
     recall: dict[str, tuple[float, float]] = field(default_factory=dict)
     old: dict[str, float] = field(default_factory=dict)
+    enough: bool = True
 
     @property
     def passed(self) -> bool:
@@ -64,14 +66,13 @@ def judge(
     known = truth >= 0
     seen, counted = len(np.unique(truth[known])), int(known.sum())
     if counted < settings.n_min:
-        return Verdict(
-            "held", f"{counted} windows to judge by, {settings.n_min} are needed", basis, counted, seen
-        )
+        reason = f"{counted} windows to judge by, {settings.n_min} are needed"
+        return Verdict("held", reason, basis, counted, seen, enough=False)
     if not enough_classes(truth, settings.n_min):
         shares = zip(classes, np.bincount(truth[known], minlength=len(classes)).tolist(), strict=True)
         most = ", ".join(f"{n} {name}" for name, n in sorted(shares, key=lambda each: -each[1])[:2])
         reason = f"hardly more than one class among the windows to judge by: {most}"
-        return Verdict("held", reason, basis, counted, seen)
+        return Verdict("held", reason, basis, counted, seen, enough=False)
     right = candidate[known].argmax(axis=1) == truth[known]
     was_right = running[known].argmax(axis=1) == truth[known]
     gain, lower = _gain(right, was_right)

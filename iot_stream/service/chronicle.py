@@ -9,6 +9,7 @@ from iot_stream.config import Pipeline
 from iot_stream.distill.student import Packed
 from iot_stream.errors import ModelError
 from iot_stream.service import versions
+from iot_stream.service.stages import Learner
 from iot_stream.store import Store
 from iot_stream.store.doubts import Clearing
 from iot_stream.store.registry import Round, Version
@@ -101,13 +102,19 @@ class Chronicle:
         with self.store.write() as tx:
             self.store.registry.interrupt_rounds(tx, self._name, wall())
 
-    def roll_back(self, number: int, above: int = 0) -> str:
-        """A new version with an old one's weights, of a number above `above`."""
+    def roll_back(self, number: int, learner: Learner, above: int = 0) -> str:
+        """A new version with an old one's weights, of a number above `above`; raises ModelError where rounds
+        could not go on from it."""
         known = self.store.registry.versions(self._name, self.cohort)
         old = next((v for v in known if v.version == number), None)
         if old is None:
             of = self._name if self.cohort == "all" else f"cohort {self.cohort} of {self._name}"
             raise ModelError(f"{of} has no version {number}; `iot-stream models list` shows them")
+        if why := versions.another_form(self.store, old, learner):
+            raise ModelError(
+                f"version {number} is of another form: {why}; to roll back to it, set that back in the "
+                "configuration and restart `iot-stream serve`"
+            )
         with self.store.write() as tx:
             packed = versions.packed_version(self.store, old)
             kept = {name: part for name, part in old.provenance.items() if name != "delta"}

@@ -3,22 +3,19 @@
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from iot_stream.distill import drift
 from iot_stream.distill.material import Material
 from iot_stream.distill.outliers import Found
 from iot_stream.distill.student import Packed
 from iot_stream.errors import ModelError
-from iot_stream.readings import Times, Values
+from iot_stream.readings import Values
 from iot_stream.service import versions
 from iot_stream.service.chronicle import Chronicle
 from iot_stream.service.learning import Prepared
+from iot_stream.service.news import News
 from iot_stream.service.round import Result, Round
 from iot_stream.service.triggers import Trigger
 from iot_stream.store.registry import Round as Row
-
-LATEST = 2**63 - 1
 
 
 class Cohort:
@@ -26,7 +23,7 @@ class Cohort:
 
     def __init__(self, chronicle: Chronicle, prepared: Prepared) -> None:
         self.chronicle, self._prepared, self.scored = chronicle, prepared, 0
-        self._known: dict[str, int] = {}  # device → end of the newest of its windows that a round knew
+        self._news = News(0)
         self.trigger = Trigger.of(prepared.learner.pipeline, 0, 0, prepared.learner.bootstrap.x)
 
     def go_on(self, learnt: Material) -> None:
@@ -35,8 +32,7 @@ class Cohort:
         rounds, learner = self.chronicle.rounds, self._prepared.learner
         last = rounds[-1].stream_started if rounds else 0
         seen = self.scored if last else len(learnt)
-        if not last:
-            self._knows(learnt)
+        self._news = News(last) if last else News(0).after(learnt, 0)
         self.trigger = Trigger.of(learner.pipeline, last, seen, learner.bootstrap.x)
         for before in rounds:
             if cost := before.report.get("cost"):
@@ -54,8 +50,7 @@ class Cohort:
 
     def begin(self, reason: str, now: int, material: Material) -> "Begun | None":
         """A round on `material`, of its own devices; None where it failed at once, which is written down."""
-        since = self._since(material)
-        self._knows(material)
+        before, self._news = self._news, self._news.after(material, now)
         self.trigger.started(now, self.scored)
         row = self.chronicle.begin(reason, now)
         running = self.chronicle.newest
@@ -66,7 +61,7 @@ class Cohort:
                 learner,
                 versions.packed_version(self.chronicle.store, running),
                 material,
-                since,
+                before.since(material),
                 now,
                 learner.seed(len(self.chronicle.rounds) - 1),
                 partial(self.chronicle.progress, row.id),
@@ -76,23 +71,7 @@ class Cohort:
         except ModelError as error:
             self.fail(row, error)
             return None
-        return Begun(self, row, round_, material, running.version)
-
-    def _since(self, material: Material) -> Times:
-        """For each window up to when the last round, or the first version, knew its device: what ended before
-        that round and was spoken of after it, as by a teacher whose words come late, is new all the same."""
-        last = self.trigger.last_round
-        bound = last or LATEST
-        otherwise = min(bound, max(self._known.values(), default=last))
-        names, place = np.unique(material.devices, return_inverse=True)
-        ends = [min(bound, self._known.get(name, otherwise)) for name in names.tolist()]
-        return np.array(ends, np.int64)[place]
-
-    def _knows(self, material: Material) -> None:
-        names, place = np.unique(material.devices, return_inverse=True)
-        newest = np.zeros(len(names), np.int64)
-        np.maximum.at(newest, place, material.ends)
-        self._known |= dict(zip(names.tolist(), newest.tolist(), strict=True))
+        return Begun(self, row, round_, material, running.version, before)
 
     def fail(self, row: Row, error: ModelError) -> str:
         self.chronicle.finish(row, "failed", {"error": str(error)}, self._prepared.teacher.key, None)
@@ -102,6 +81,8 @@ class Cohort:
         if isinstance(result, ModelError):
             return self.fail(begun.row, result)
         verdict, row = result.verdict, begun.row
+        if not verdict.enough:
+            self._news = begun.before  # it is to judge in the next one, with what comes until then
         self.chronicle.tell("gated", row.id, detail=f"{verdict.outcome}: {verdict.reason}")
         outcome = "released" if verdict.passed else verdict.outcome
         report = result.report | {
@@ -124,10 +105,12 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Begun:
-    """A cohort's round under way; `running` is the version that it starts from."""
+    """A cohort's round under way; `running` is the version that it starts from, `before` what was known
+    then."""
 
     cohort: Cohort
     row: Row
     round: Round
     material: Material
     running: int
+    before: News

@@ -19,7 +19,12 @@ class Holding:
     @property
     def paused(self) -> bool:
         """Whether nothing at all is learnt."""
-        return any(not held.device for held in self._scope.holds(self._name))
+        return "" in self.devices
+
+    @property
+    def devices(self) -> set[str]:
+        """Those that are not learnt from."""
+        return {held.device for held in self._scope.holds(self._name)}
 
     def look(self, material: Material, bootstrap: Material) -> outliers.Found:
         """Holds who has left the cohort; `material` has nothing of those that are held already."""

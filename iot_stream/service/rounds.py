@@ -165,8 +165,11 @@ class Rounds:
         cohort = str(command.arguments.get("cohort", ALL))
         if cohort not in self._cohorts:
             raise ModelError(f"{self._name} has no cohort {cohort}; there are {', '.join(self._cohorts)}")
+        assert self._prepared is not None
         return self._cohorts[cohort].chronicle.roll_back(
-            int(command.arguments["version"]), int(command.arguments.get("above", 0))
+            int(command.arguments["version"]),
+            self._prepared.learner,
+            int(command.arguments.get("above", 0)),
         )
 
     def _clear_teacher(self, command: Command) -> str:
@@ -192,13 +195,14 @@ class Rounds:
             log.info("%s: %s", self._name, moved, extra=logs.about(pipeline=self._name))
 
     def _count(self) -> None:
-        """Tell each cohort of the windows of its devices that are new."""
+        """Tell each cohort of the windows of its devices that are new; of those that are held, later."""
         assert self._scoring is not None
         if time.monotonic() >= self._members_again:
             self._members_again = time.monotonic() + MEMBERS_S
             self._move(self._members.news(self._scoring.scored))
+        held = self._holding.devices
         for device, count in self._scoring.scored.items():
-            if fresh := count - self._counted.get(device, 0):
+            if device not in held and (fresh := count - self._counted.get(device, 0)):
                 self._counted[device] = count
                 self._cohorts[self._members.of(device)].scored += fresh
 

@@ -37,7 +37,9 @@ class ByHand:
         rows = np.random.default_rng(0).permutation(len(known))
         self._x, self._said = known.x[rows], known.said[rows]
 
-    def restart(self) -> None:
+    def restart(self, config: Config | None = None) -> None:
+        """As after the process has ended; `config`: what a person has made of it meanwhile."""
+        self._config = config or self._config
         pipeline = self._config.pipelines[NAME]
         self._rounds = Rounds(self._config, self.store, NAME, pipeline, Path(), _Nobody())  # type: ignore[arg-type]
 
@@ -68,9 +70,21 @@ class ByHand:
         last = self.store.registry.rounds(NAME)[-1]
         return last.outcome, last.report["trust"]
 
+    def goes_on(self) -> bool:
+        """Whether there was reason for a round."""
+        before = len(self.store.registry.rounds(NAME))
+        assert self._rounds.ready()
+        self._rounds.score()
+        self._rounds.step()
+        return len(self.store.registry.rounds(NAME)) > before
+
     def clear(self) -> tuple[str, str]:
         """A person's word, and what came of it."""
-        command = self.store.registry.command("ann", CLEAR, NAME, until=self.store.journal.now(NAME))
+        return self.obey(CLEAR, until=self.store.journal.now(NAME))
+
+    def obey(self, kind: str, **arguments: object) -> tuple[str, str]:
+        """What a person wants, and what came of it."""
+        command = self.store.registry.command("ann", kind, NAME, **arguments)
         assert self._rounds.ready()
         self._rounds.obey()
         return self.store.registry.outcome(command)

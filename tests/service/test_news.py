@@ -7,7 +7,7 @@ import pytest
 
 from iot_stream.clock import SECOND
 from iot_stream.service import round
-from tests.service.by_hand import ByHand
+from tests.service.by_hand import DEVICE, ByHand
 from tests.service.running import NAME
 
 pytestmark = pytest.mark.slow
@@ -27,6 +27,24 @@ def test_what_has_judged_is_new_no_more(service: ByHand) -> None:
     assert service.round()[0] in ("released", "rejected")
     assert service.round()[0] == "held"
     assert service.store.registry.rounds(NAME)[-1].report["gate"]["windows"] == 0
+
+
+def test_what_was_too_little_to_judge_by_judges_in_the_next(service: ByHand) -> None:
+    service.hear(12)
+    assert service.round()[0] == "held"
+    service.hear(12)
+    assert service.round()[0] in ("released", "rejected")
+    first, then = (each.report["gate"]["windows"] for each in service.store.registry.rounds(NAME)[1:])
+    assert first < 10 <= then
+
+
+def test_who_is_held_gives_no_reason_for_a_round_until_it_is_resumed(service: ByHand) -> None:
+    service.store.scope.hold("ann", NAME, DEVICE, 0, "overhaul")
+    service.hear(60)
+    assert not service.goes_on()
+    service.store.scope.resume(NAME, DEVICE, 0)
+    assert service.goes_on()
+    assert service.store.registry.rounds(NAME)[-1].outcome in ("released", "rejected")
 
 
 def test_a_round_that_takes_its_time_tells_its_losses(

@@ -178,7 +178,7 @@ class _Rounds:
         begin, end = int(self.stream.ends.min()), int(self.stream.ends.max())
         fleet = self.fleet
         turns = plan.turns(
-            self.stream, fleet.cohorts, fleet.of, recordings, self.known, self._look, self._send_up
+            self.stream, fleet.cohorts, self._learnt_with, recordings, self.known, self._look, self._send_up
         )
         for due in turns:
             self._take(due)
@@ -191,10 +191,13 @@ class _Rounds:
         if self.uploads:
             self.uploads.until(now, lambda device: self.fleet.cohorts[self.fleet.of(device)].running)
 
+    def _learnt_with(self, device: str) -> str:
+        """Its cohort; none where it is held."""
+        return "" if device in self.held else self.fleet.of(device)
+
     def _look(self, now: int, rows: NDArray[np.int64], cohort: str) -> Fresh:
-        """What teacher and running student say of windows of devices that are not held."""
+        """What teacher and running student say of windows."""
         self._hear(now)
-        rows = rows[~np.isin(self.stream.devices[rows], np.array(list(self.held), np.str_))]
         x, running = self.stream.x[rows], self.fleet.cohorts[cohort].running
         return Fresh(x, self.logits[rows], running.logits(x) if len(rows) else self.logits[rows])
 
@@ -212,6 +215,8 @@ class _Rounds:
         for turn, round_, result in zip(due, rounds, map(_unless_failed, results), strict=True):
             cohort = self.fleet.cohorts[turn.cohort]
             running = {lane: cohort.newest(lane) for lane in LEARNING}
+            if not result.verdict.enough:
+                cohort.since = turn.since
             if result.verdict.passed:
                 cohort.release(turn.done, result.candidate)
                 cohort.trigger.released(drift.reference(parts[turn.cohort], self.pipeline.sample))

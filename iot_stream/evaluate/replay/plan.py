@@ -29,14 +29,15 @@ class Turn(NamedTuple):
 
 
 class Waiting:
-    """A cohort between its rounds. `scored`: windows of its devices that the teacher has spoken on."""
+    """A cohort between its rounds. `scored`: windows of its devices that the teacher has spoken on; `since`
+    (ns): what ends later is new to the next round."""
 
     def __init__(self, trigger: Trigger, scored: int = 0) -> None:
-        self.trigger, self.scored = trigger, scored
+        self.trigger, self.scored, self.since = trigger, scored, trigger.last_round
 
     def turn(self, now: int, done: int, reason: str, cohort: str) -> Turn:
         """Its round starts."""
-        since = self.trigger.last_round
+        since, self.since = self.since, now
         self.trigger.started(now, self.scored)
         return Turn(now, since, done, reason, cohort)
 
@@ -52,10 +53,10 @@ def turns(
 ) -> Iterator[list[Turn]]:
     """The rounds of a stream, those of one moment together: they are to be run before the next are asked for.
 
-    `cohorts` may become more meanwhile; `of`: which of them a device belongs to now. `known`: the labels that
-    come late. `look`: what models say at a moment (ns) of windows of a cohort, by their rows, for a trigger
-    that watches. `before`: called with each moment first; windows that never come after all are left out. A
-    round costs its budget `round_time`.
+    `cohorts` may become more meanwhile; `of`: which of them a device belongs to now, "" where it is not
+    learnt from. `known`: the labels that come late. `look`: what models say at a moment (ns) of windows of a
+    cohort, by their rows, for a trigger that watches. `before`: called with each moment first; windows that
+    never come after all are left out. A round costs its budget `round_time`.
     """
     rows = np.argsort(stream.taught, kind="stable")
     rows = rows[stream.taught[rows] < NEVER]
