@@ -22,7 +22,7 @@ from iot_stream.order import Sorter
 from iot_stream.readings import SAMPLED, Block, Times, Values, joined
 from iot_stream.store import Store, Transaction
 from iot_stream.store.totals import WINDOWS
-from iot_stream.windows import Windower
+from iot_stream.windows import Windower, Windows
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Cutter:
         self._devices: dict[str, _Device] = {}
         self._replacements: dict[str, list[int]] = {}
         self._changed: set[str] = set()
-        self._made = 0  # windows in this transaction
+        self._found: list[tuple[str, Windows, int]] = []  # in this transaction
         self._position = self._memory.position(name, cut.id)
         for device, payload in self._memory.cutter_states(name, cut.id).items():
             state = msgspec.msgpack.decode(payload, type=_State)
@@ -112,8 +112,8 @@ class Cutter:
             device = self._device(name)
             for block in joined(blocks):
                 device.heard += len(block) if block.numbered else 0
-                self._push(tx, name, device, device.sorter.push(block, arrived), arrived)
-        self._count_windows(tx)
+                self._push(name, device, device.sorter.push(block, arrived), arrived)
+        self._keep(tx)
         return len(entries)
 
     def _mine(self, block: Block) -> Block | None:
@@ -127,17 +127,16 @@ class Cutter:
         for name, device in self._devices.items():
             rows = device.sorter.idle(now)
             if len(rows[0]):
-                self._push(tx, name, device, rows, now)
-        self._count_windows(tx)
+                self._push(name, device, rows, now)
+        self._keep(tx)
 
-    def _count_windows(self, tx: Transaction) -> None:
-        if self._made:
-            self._totals.add(tx, self._name, WINDOWS + self._cut.id, self._made)
-            self._made = 0
+    def _keep(self, tx: Transaction) -> None:
+        if self._found:
+            made = self._journal.add_windows(tx, self._name, self._cut.id, self._found)
+            self._totals.add(tx, self._name, WINDOWS + self._cut.id, made)
+            self._found = []
 
-    def _push(
-        self, tx: Transaction, name: str, device: _Device, rows: tuple[Times, Values], arrived: int
-    ) -> None:
+    def _push(self, name: str, device: _Device, rows: tuple[Times, Values], arrived: int) -> None:
         self._changed.add(name)
         times, values = rows
         if not len(times):
@@ -150,17 +149,15 @@ class Cutter:
         borders += [(since, device.rebooted) for since in device.sorter.reached(int(times[-1]))]
         for since, begin in sorted(borders, key=lambda border: border[0]):
             before = int(np.searchsorted(times, since))
-            self._cut_rows(tx, name, device, times[:before], values[:before], arrived)
+            self._cut_rows(name, device, times[:before], values[:before], arrived)
             times, values = times[before:], values[before:]
             begin()
-        self._cut_rows(tx, name, device, times, values, arrived)
+        self._cut_rows(name, device, times, values, arrived)
 
-    def _cut_rows(
-        self, tx: Transaction, name: str, device: _Device, times: Times, values: Values, arrived: int
-    ) -> None:
+    def _cut_rows(self, name: str, device: _Device, times: Times, values: Values, arrived: int) -> None:
         windows = device.windower.push(times, values)
         if len(windows):
-            self._made += self._journal.add_windows(tx, self._name, self._cut.id, name, windows, arrived)
+            self._found.append((name, windows, arrived))
 
     def save(self, tx: Transaction) -> None:
         """Position and memory of the devices that changed, in one transaction; counts what fell out."""

@@ -35,7 +35,7 @@ class Samples:
         """Each window once, whatever a broker brings again; returns readings for a teacher that sees more."""
         journal, rest = self._store.journal, found.rest
         for cut, windows in found.windows.items():
-            if new := journal.add_windows(tx, self._name, cut, device, windows, arrived):
+            if new := journal.add_windows(tx, self._name, cut, [(device, windows, arrived)]):
                 self._store.totals.add(tx, self._name, WINDOWS + cut, new)
         if self._store.summaries.add(tx, self._name, device, rest, size, arrived):
             self._store.totals.add(tx, self._name, SEEN, rest.windows)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -222,16 +223,20 @@ class Journal:
     # --- windows ----------------------------------------------------------------------------
 
     def add_windows(
-        self, tx: Transaction, pipeline: str, cut: str, device: str, windows: Windows, arrived: int
+        self, tx: Transaction, pipeline: str, cut: str, found: Iterable[tuple[str, Windows, int]]
     ) -> int:
-        """Each window once: what is there under its key already is left as it is. How many are new?"""
+        """Of (device, windows, when they arrived) each window once: what is there under its key already is
+        left as it is. How many are new? Of what is found together the newest come last, whoever's they are,
+        for the newest of all are asked for by their ids."""
+        rows = [
+            (pipeline, cut, device, int(start), int(end), arrived, x.tobytes())
+            for device, windows, arrived in found
+            for start, end, x in zip(*windows, strict=True)
+        ]
         added = tx.executemany(
             'INSERT INTO windows (pipeline, cut, device, start, "end", arrived, x)'
             " VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-            [
-                (pipeline, cut, device, int(start), int(end), arrived, x.tobytes())
-                for start, end, x in zip(*windows, strict=True)
-            ],
+            sorted(rows, key=itemgetter(4)),
         )
         return added.rowcount
 

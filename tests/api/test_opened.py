@@ -103,6 +103,8 @@ def test_the_newest_windows_are_the_last_of_all(small: iot_stream.Opened) -> Non
     for count in (1, 50, len(whole), len(whole) + 1):
         newest = Batch.together(list(small.batches(newest=count, size=16)))
         np.testing.assert_array_equal(newest.starts, whole.starts[-count:])
+    assert len(np.unique(whole.devices)) > 1
+    assert (np.diff(whole.ends) >= 0).all()
 
 
 def test_a_store_without_windows_gives_an_empty_batch(tmp_path: Path) -> None:

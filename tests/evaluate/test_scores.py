@@ -30,9 +30,8 @@ def _windows(store: Store, ends: list[int], arrived: list[int]) -> None:
     with store.write() as tx:
         for end, came in zip(ends, arrived, strict=True):
             times = np.array([end], np.int64)
-            store.journal.add_windows(
-                tx, "p", cut.id, "d", Windows(times, times, np.zeros((1, 1, 1), np.float32)), came
-            )
+            windows = Windows(times, times, np.zeros((1, 1, 1), np.float32))
+            store.journal.add_windows(tx, "p", cut.id, [("d", windows, came)])
 
 
 def _word(model: str, end: int, arrived: int, value: int) -> tuple:

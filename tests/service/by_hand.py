@@ -56,7 +56,7 @@ class ByHand:
         with self.store.write() as tx:
             self.store.journal.append(tx, NAME, Columns.of([block]), int(ends[-1]) + late)
             windows = Windows(ends - SECOND // 2, ends, x)
-            self.store.journal.add_windows(tx, NAME, cut.id, DEVICE, windows, int(ends[-1]))
+            self.store.journal.add_windows(tx, NAME, cut.id, [(DEVICE, windows, int(ends[-1]))])
             if wrong is not None:
                 for end, said in zip(ends.tolist(), self._said[rows].tolist(), strict=True):
                     label = Label(DEVICE, end, end, 1 - said if wrong else said)

@@ -31,7 +31,7 @@ def fill(store: Store, settings: Pipeline, count: int) -> None:
         for i, end in enumerate(ends.tolist()):
             device = f"d-{i % 2}"
             windows = Windows(np.array([end - SECOND]), np.array([end]), x[i : i + 1])
-            store.journal.add_windows(tx, NAME, cut.id, device, windows, end)
+            store.journal.add_windows(tx, NAME, cut.id, [(device, windows, end)])
             if i % 3 == 0:
                 row = (NAME, f"teacher:{KEY[:16]}", device, end, end - SECOND, end)
                 store.registry.add_outputs(tx, [(*row, np.array([0, 1], np.float32).tobytes())])

@@ -140,8 +140,9 @@ def test_labels_are_counted_with_those_that_meet_a_window(store: Store) -> None:
     x = np.zeros((4, 10, 1), np.float32)
     with store.write() as tx:
         for device in ("pump", "fan"):
-            store.journal.add_windows(tx, NAME, "cut", device, Windows(starts, ends, x), START)
-        store.journal.add_windows(tx, NAME, "other", "pump", Windows(starts + 1, ends + 1, x), START)
+            store.journal.add_windows(tx, NAME, "cut", [(device, Windows(starts, ends, x), START)])
+        others = Windows(starts + 1, ends + 1, x)
+        store.journal.add_windows(tx, NAME, "other", [("pump", others, START)])
         for start, end in [(0, 8), (0, 9), (9, 9), (10, 13), (10, 14), (20, 59), (59, 70), (61, 90)]:
             store.journal.add_label(tx, NAME, Label("pump", start, end, 1), START)
         store.journal.add_label(tx, NAME, Label("pmup", 0, 90, 1), START)
@@ -170,7 +171,7 @@ def test_predictions_that_meet_a_window_are_told_of_those_that_should(store: Sto
         times[4] + 1,
     ]  # before the first, …, after the last
     with store.write() as tx:
-        store.journal.add_windows(tx, NAME, "c", "a", windows, START)
+        store.journal.add_windows(tx, NAME, "c", [("a", windows, START)])
         predictions = [Prediction("a", int(time), 1, 0, 0.5) for time in said]
         store.journal.add_predictions(tx, NAME, predictions, START)
     found = store.inspection.spoken(NAME, "c", "a")

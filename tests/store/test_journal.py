@@ -44,7 +44,7 @@ def windows(*starts: int) -> Windows:
 
 def add_windows(store: Store, *starts: int, cut: str = "c", device: str = "d", arrived: int = START) -> None:
     with store.write() as tx:
-        store.journal.add_windows(tx, "p", cut, device, windows(*starts), arrived)
+        store.journal.add_windows(tx, "p", cut, [(device, windows(*starts), arrived)])
 
 
 # --- readings
@@ -350,5 +350,5 @@ def test_readings_with_numbers_are_those_whose_loss_can_be_told(store: Store) ->
 
 def test_windows_that_are_there_already_are_not_new(store: Store) -> None:
     with store.write() as tx:
-        assert store.journal.add_windows(tx, "p", "c", "d", windows(1, 2), START) == 2
-        assert store.journal.add_windows(tx, "p", "c", "d", windows(2, 3), START) == 1
+        assert store.journal.add_windows(tx, "p", "c", [("d", windows(1, 2), START)]) == 2
+        assert store.journal.add_windows(tx, "p", "c", [("d", windows(2, 3), START)]) == 1

@@ -66,7 +66,7 @@ def window(store: Store, cut: Cut, device: str, end: int) -> None:
     times = np.array([end])
     windows = Windows(times - 1, times, np.zeros((1, cut.length, len(cut.inputs)), np.float32))
     with store.write() as tx:
-        store.journal.add_windows(tx, NAME, cut.id, device, windows, end)
+        store.journal.add_windows(tx, NAME, cut.id, [(device, windows, end)])
 
 
 @pytest.fixture

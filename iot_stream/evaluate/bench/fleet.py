@@ -74,9 +74,9 @@ class Writer:
         with self._store.write() as tx:
             journal = self._store.journal
             journal.append(tx, PIPELINE, Columns.of(blocks), at)
-            for device in speaking:
-                window = Windows(np.array([start], np.int64), np.array([at], np.int64), x)
-                journal.add_windows(tx, PIPELINE, self._cut.id, name(device), window, at)
+            window = Windows(np.array([start], np.int64), np.array([at], np.int64), x)
+            found = [(name(device), window, at) for device in speaking]
+            journal.add_windows(tx, PIPELINE, self._cut.id, found)
             said = self._said("student", truth)
             predictions = [
                 Prediction(name(d), at, 1, int(c), 0.9) for d, c in zip(speaking, said, strict=True)

@@ -16,7 +16,7 @@ def cut(store: Store, config: Config, device: str, end: int, arrived: int | None
     x = np.zeros((1, of.length, len(of.inputs)), np.float32)
     window = Windows(np.array([end - 1]), np.array([end]), x)
     with store.write() as tx:
-        store.journal.add_windows(tx, NAME, of.id, device, window, end if arrived is None else arrived)
+        store.journal.add_windows(tx, NAME, of.id, [(device, window, end if arrived is None else arrived)])
 
 
 def tell(
