@@ -161,23 +161,39 @@ def test_what_the_settings_name_and_the_files_lack_is_a_config_error(
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        b"",
-        b"date,CO2,Occupancy\nnoon,1,0\n",
-        b"date,CO2,Occupancy\n2015-02-04,x,0\n",
-        b"date,CO2,Occupancy\n2015-02-04,1,maybe\n",
-        b"date,CO2,Occupancy\n2015-02-04\n",
-        b"\xff\xfe",
+        (b"", "is empty; its first line is to name the columns"),
+        (b"date,CO2,Occupancy\n", "has names of columns, and no row"),
+        (b"date,CO2,Occupancy\n2015-02-04,1,0\nnoon,1,0\n", r"row 2, column 'date': .*noon"),
+        (
+            b"date,CO2,Occupancy\n2015-02-04,n/a,0\n",
+            "row 1, column 'CO2': 'n/a' is no number; .*leave it empty",
+        ),
+        (
+            b"date,CO2,Occupancy\n2015-02-04,1,maybe\n2015-02-05,1,0\n",
+            r"label 'maybe' is none of empty, occupied, in 1 of 2 rows; say in `recordings.values.Occupancy`",
+        ),
+        (b"date,CO2,Occupancy\n2015-02-04,1,1\n2015-02-04\n", "row 2 has 1 columns, the header 3"),
+        (b"\xff\xfe", ""),
     ],
 )
-def test_a_file_that_is_none_names_itself(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_none_names_itself(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"malformed: .*a\.csv: "):
+    with pytest.raises(DataError, match=rf"malformed: .*a\.csv: .*{why}"):
         read(tmp_path)
     (tmp_path / "b.csv.gz").write_bytes(b"\x1f\x8b\x08" + content)
     with pytest.raises(DataError, match=r"malformed: .*b\.csv\.gz: "):
         read(tmp_path, files="b*")
+
+
+def test_a_device_that_is_nearly_a_column_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text("date,machine,CO2,Occupancy\n2015-02-04,a,1,0\n2015-02-05,b,1,0\n")
+    (one,) = read(tmp_path, device="machin")
+    assert one.device == "machin"
+    assert "has no column 'machin'" in caplog.text
+    assert "is its column 'machine' meant?" in caplog.text
+    assert len(read(tmp_path, device="machine")) == 2
 
 
 def test_an_npz_file_that_is_none_names_itself(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def _figures(summary: dict[str, Any]) -> Sequence[Figure]:
     figures = [
         Figure("student", _percent(whole["student"]), f"accuracy {when}"),
         Figure("static", _percent(whole["static"]), "the same student, never updated"),
-        Figure("teacher", _percent(whole["teacher"]), "the ceiling"),
+        Figure("teacher", _percent(whole["teacher"]), "what the student learns from"),
     ]
     if summary["recovery_s"] is not None:
         figures.append(

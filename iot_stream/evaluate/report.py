@@ -15,7 +15,7 @@ RIVALS = {
     "labels_only": ("labels only", "the same updates from the late labels alone, without a teacher"),
     "control": ("control", "the same extra training steps on the first data alone"),
     "persistence": ("persistence", "the last label or word of the teacher, repeated"),
-    "teacher": ("teacher", "the large model in the cloud: the ceiling"),
+    "teacher": ("teacher", "the large model in the cloud, which the student learns from"),
     "lda": ("LDA", "peer: linear discriminant, fitted anew each round on all labels so far"),
     "svc": ("SVC", "peer: support vectors, fitted anew each round on all labels so far"),
     "extra_trees": ("ExtraTrees", "peer: a hundred trees, fitted anew each round on all labels so far"),

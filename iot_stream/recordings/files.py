@@ -4,9 +4,11 @@ Tables, whose columns have names (CSV, CSV.gz, Parquet), and NPZ (one array (rea
 """
 
 import csv
+import logging
 import re
 import zipfile
 from dataclasses import replace
+from difflib import get_close_matches
 from glob import glob
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +22,8 @@ from iot_stream.readings import Times, Values, device_name
 from iot_stream.recordings.csv_table import CsvTable
 from iot_stream.recordings.parquet_table import ParquetTable
 from iot_stream.recordings.recording import RECORDING_EPOCH, Recording
+
+log = logging.getLogger(__name__)
 
 KINDS = (".csv", ".csv.gz", ".parquet", ".npz")
 
@@ -94,6 +98,8 @@ def _columns(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list
     if fields is None:
         return []
     table: Table = ParquetTable(path) if path.suffix == ".parquet" else CsvTable(path)
+    if not len(table):
+        raise ValueError("has names of columns, and no row")
     for column in (*settings.channels.values(), *filter(None, [settings.time])):
         if column not in table.names:
             raise ConfigError(
@@ -118,14 +124,32 @@ def _columns(path: Path, settings: Recordings, classes: tuple[str, ...]) -> list
         tuple(settings.channels),
         table.times(settings.time, settings.zone) if settings.time else _paced(len(table), settings),
         values,
-        np.array([_class(text, classes) for text in labels.tolist()], np.int64),
+        _classes(labels, settings.label, classes),
         fields,
         columns,
     )
     if settings.device not in table.names:
+        if settings.device not in fields and (near := get_close_matches(settings.device, table.names, 1)):
+            told = "all rows are of one device of this name", f"is its column {near[0]!r} meant?"
+            log.warning("recordings.device: %s has no column %r: %s; %s", path, settings.device, *told)
         return [whole]
     devices = columns[settings.device]
     return [replace(whole.rows(devices == device), device=str(device)) for device in np.unique(devices)]
+
+
+def _classes(labels: NDArray[np.str_], column: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Indices (n,), −1 where nothing is said; raises DataError with the number of rows that say no class."""
+    words, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    found = []
+    for word, count in zip(words.tolist(), counts.tolist(), strict=True):
+        try:
+            found.append(_class(word, classes))
+        except DataError as error:
+            remedy = f"say in `recordings.values.{column}` what it means, or leave it empty if nobody knows"
+            raise DataError(
+                error.reason, f"{error.detail}, in {count} of {len(labels)} rows; {remedy}"
+            ) from error
+    return np.array(found, np.int64)[place]
 
 
 def _class(text: str, classes: tuple[str, ...]) -> int:

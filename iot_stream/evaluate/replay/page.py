@@ -89,7 +89,7 @@ def _figures(replay: Replay) -> list[Figure]:
     return [
         Figure("student", percent("student"), "accuracy over the stream"),
         Figure("static", percent("static"), "the same student, never updated"),
-        Figure("teacher", percent("teacher"), "the ceiling"),
+        Figure("teacher", percent("teacher"), "what the student learns from"),
         Figure("persistence", percent("persistence"), "the last word that came, repeated"),
         Figure("rounds", str(result["rounds"]), f"{result['released']} released"),
         Figure("student's size", f"{result['student']['parameters']:,}", "parameters"),

@@ -18,7 +18,7 @@ from iot_stream.evaluate.peers import run as peers
 from iot_stream.evaluate.replay import costs, course, figures
 from iot_stream.evaluate.replay.course import Course
 from iot_stream.evaluate.replay.stream import Stream, observe
-from iot_stream.recordings import late_labels
+from iot_stream.recordings import Recording, late_labels
 from iot_stream.service import bootstrap
 
 Progress = Callable[[int, int, str], None]
@@ -64,7 +64,7 @@ def run(
     progress(0, 1, "recording: decoding and cutting")
     stream = observe(recordings, pipeline)
     if not (stream.truth >= 0).any():
-        raise ConfigError(f"pipelines.{name}.recordings: no labelled window in the stream to score by")
+        raise ConfigError(f"pipelines.{name}.{_why_unscored(stream, recordings, pipeline)}")
     work = _Work(seeds, BESIDE_PEERS if beside_peers else 1.0, progress)
     courses = []
     with machines.joined((pipeline.cohorts,)):
@@ -82,6 +82,13 @@ def run(
     threads = {"threads": str(torch.get_num_threads())}
     result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine(*packages) | threads}
     return Replay(name, pipeline, stream, courses, result)
+
+
+def _why_unscored(stream: Stream, recordings: list[Recording], pipeline: Pipeline) -> str:
+    if len(stream):
+        return "recordings: no labelled window in the stream to score by; is `label` the right column?"
+    longest, length = max(len(each.times) for each in recordings), pipeline.window.length
+    return f"window: no window in the stream: {length} readings make one, the longest recording has {longest}"
 
 
 class _Work:

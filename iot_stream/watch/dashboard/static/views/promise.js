@@ -6,7 +6,7 @@ import { preparing } from "./steps.js";
 const MODELS = {
   student: "on the devices, as it was updated",
   static: "the same student, never updated",
-  teacher: "the ceiling",
+  teacher: "what the student learns from",
 };
 const MARKS = [
   ["drift", "line", "drift"],
