@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from re import findall, search
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import msgspec
 import yaml
@@ -77,6 +77,8 @@ def convert(data: Any, kind: Any, hook: Any, place: str, lines: Lines, at: tuple
             message = f"unknown setting `{unknown[1]}`" + _nearest(kind, steps, unknown[1])
         else:
             message = message.split(" - at `")[0]
+            if enum := search(r"Invalid enum value '(.*)'", message):
+                message = f"{enum[1]!r} is none of {', '.join(_choices(kind, steps))}"
         raise ConfigError(f"{place}:{line_of(lines, path)}: {'.'.join(path) or 'file'}: {message}") from error
 
 
@@ -95,15 +97,32 @@ def _spell_out(data: Any, steps: list[str]) -> list[str]:
 
 
 def _nearest(kind: Any, steps: list[str], name: str) -> str:
-    for step in steps:
-        field = next((f for f in msgspec.structs.fields(kind) if f.encode_name == step), None)
-        if field is None:
-            continue
-        inner = _struct_in(field.type)
-        kind = inner or kind
-    names = [f.encode_name for f in msgspec.structs.fields(kind)]
+    names = [f.encode_name for f in msgspec.structs.fields(_struct_at(kind, steps))]
     near = get_close_matches(name, names, 1)
     return f"; is `{near[0]}` meant?" if near else f"; there are {', '.join(names)}"
+
+
+def _choices(kind: Any, steps: list[str]) -> list[str]:
+    """Of the setting at `steps`, whose type is a Literal."""
+    *place, name = [step for step in steps if not step.isdigit()]
+    fields = msgspec.structs.fields(_struct_at(kind, place))
+    found = [each for field in fields if field.encode_name == name for each in _literals(field.type)]
+    return [str(each) for each in found if each]
+
+
+def _literals(kind: Any) -> list[Any]:
+    arguments = getattr(kind, "__args__", ())
+    if get_origin(kind) is Literal:
+        return list(arguments)
+    return [each for argument in arguments for each in _literals(argument)]
+
+
+def _struct_at(kind: Any, steps: list[str]) -> Any:
+    for step in steps:
+        field = next((f for f in msgspec.structs.fields(kind) if f.encode_name == step), None)
+        if field is not None:
+            kind = _struct_in(field.type) or kind
+    return kind
 
 
 def _struct_in(kind: Any) -> Any:

@@ -232,6 +232,12 @@ def test_an_address_in_a_log_is_as_it_was_written() -> None:
 # --- errors
 
 WRONG: list[tuple[str, str, int, str]] = [  # added, line left out, line in the file, message
+    ("    window: {length: 4, rate: 1/s, fill: lineer}\n", "window", 7, "window.fill: 'lineer' is none of linear, hold"),
+    ("    triggers: {drift: adwin, watch: [disagrement]}\n", "", 8, "triggers.watch.0: 'disagrement' is none of disagreement, confidence, features"),
+    ("    distill: {loss: kld}\n", "", 8, "distill.loss: no loss 'kld'; is kd meant?"),
+    ("    student: {arch: mlpp}\n", "", 8, "student.arch: no architecture 'mlpp'; is mlp meant?"),
+    ("    teacher: {arch: svm}\n", "", 8, "teacher.arch: no teacher 'svm'; is svc meant?"),
+    ("    teacher:\n      arch: ensemble\n      members:\n        - {arch: svc}\n        - {arch: ldaa}\n", "", 12, "teacher.members.1.arch: no teacher 'ldaa'; is lda meant?"),
     ("    window: {lenght: 4}\n", "window", 7, "pipelines.office.window.lenght: unknown setting `lenght`; is `length` meant?"),
     ("    windw: {}\n", "", 8, "windw: unknown setting `windw`; is `window` meant?"),
     ("    derive: {x: logg(co2)}\n", "", 8, "derive.x: no function 'logg'; is log meant?"),
@@ -239,7 +245,7 @@ WRONG: list[tuple[str, str, int, str]] = [  # added, line left out, line in the 
      "derive.x: nothing before it makes 'y'"),
     ("    student: {arch: mlp, channels: [c02]}\n", "", 8, "student.channels: no source and no `derive` makes 'c02'; is co2 meant?"),
     ("    teacher:\n      arch: mlp\n      channels: [light, dark]\n", "", 10, "teacher.channels: no source"),
-    ("    cohorts:\n      engine: spark\n", "", 9, "cohorts.engine: "),
+    ("    cohorts:\n      engine: spark\n", "", 9, "cohorts.engine: 'spark' is none of plain, ray"),
     ("    cohorts:\n      by: all\n      address: ray://head\n", "", 10, "cohorts.address: "),
     ("    student: mlp\n", "", 8, "student: a model is {arch: …, channels: […], …}"),
     ("    triggers: {every: 5 parsecs}\n", "", 8, "triggers.every: not a duration: '5 parsecs'; write a number and a unit"),

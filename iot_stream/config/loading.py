@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,9 @@ import msgspec
 from msgspec import Meta, field
 
 from iot_stream.address import DEVICES, Address, Broker, Settings, login_name, without_password
+from iot_stream.config import names
 from iot_stream.config.cohorts import RAY
+from iot_stream.config.names import unknown
 from iot_stream.config.network import ONNX, Network
 from iot_stream.config.ranges import expanded
 from iot_stream.config.recordings import Recordings
@@ -259,6 +260,7 @@ def _checks(pipeline: Pipeline) -> Iterator[tuple[str, Callable[[], object]]]:
         if bool(source.seq) != bool(source.boot):
             yield f"{at}.seq", partial(_refuse, "numbers need a boot id too: they start anew at a reboot")
     yield "derive", lambda: [Derived.parse(name, text) for name, text in pipeline.derive.items()]
+    yield from names.checks(pipeline.distill.loss, pipeline.student, pipeline.teacher)
     yield "student", lambda: pipeline.cut(pipeline.student)
     yield "teacher", lambda: pipeline.cut(pipeline.teacher)
     yield "upload", partial(device_upload, pipeline)
@@ -288,7 +290,10 @@ def _recording_checks(recordings: Recordings) -> Iterator[tuple[str, Callable[[]
                 yield f"recordings.{place}.{end}", partial(parse_time, moment, recordings.zone)
     for channel, late in recordings.late.items():
         if channel not in recordings.channels:
-            yield f"recordings.late.{channel}", partial(_refuse, _unknown(channel, recordings.channels))
+            yield (
+                f"recordings.late.{channel}",
+                partial(_refuse, unknown("channel", channel, recordings.channels)),
+            )
         if late.every <= 0:
             yield f"recordings.late.{channel}.every", partial(_refuse, "must be longer than nothing")
 
@@ -328,13 +333,7 @@ def _known_channels(pipeline: Pipeline, names: Iterable[str]) -> None:
     known = used | {name for source in pipeline.sources for name in channels_of(source)}
     for name in names:
         if name not in known:
-            raise ConfigError(_unknown(name, known))
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), 1)
-    hint = f"is {near[0]} meant?" if near else f"there are {', '.join(sorted(known))}"
-    return f"no channel {name!r}; {hint}"
+            raise ConfigError(unknown("channel", name, known))
 
 
 def _source_topic(source: Source) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
+from iot_stream.config.names import ENSEMBLE
 from iot_stream.config.network import ONNX, TOPIC
 from iot_stream.cut import Cut
 from iot_stream.distill.checkpoints import Checkpoints
@@ -34,7 +35,6 @@ from iot_stream.readings import Times, Values
 from iot_stream.spec import Spec, normalisation
 
 FORMAT = "teacher-3"  # change when the same data and settings would train otherwise
-ENSEMBLE = "ensemble"
 READY = (ONNX, TOPIC)  # kinds that learn nothing here
 
 
