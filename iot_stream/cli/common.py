@@ -39,8 +39,12 @@ def pipeline_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def opened(path: Path) -> tuple[Config, Store]:
+    """Configuration and store, made where there is none; told, for another may be meant."""
     config = load(path)
-    return config, Store(config.store_place)
+    place = config.store_place
+    if isinstance(place, Path) and not place.exists():
+        click.echo(f"there was no store at {place}; a new one is made", err=True)
+    return config, Store(place)
 
 
 def pick(config: Config, name: str | None) -> tuple[str, Pipeline]:

@@ -1,6 +1,7 @@
 """What the service would have been worth on a recording."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from textwrap import shorten
@@ -53,11 +54,12 @@ def replay(
 
     name, settings = pick(load(path), pipeline)
     settings = _with_data(settings, data)
-    with click.progressbar(length=1, label="recording", show_eta=True) as bar:
+    live = sys.stderr.isatty()
+    with click.progressbar(length=1, label="recording", show_eta=True, file=sys.stderr) as bar:
         began = time.monotonic()
 
         def progress(done: int, total: int, what: str) -> None:
-            bar.length, bar.label = total, shorten(what, 40, placeholder=" …")
+            bar.length, bar.label = total, shorten(what, 40, placeholder=" …") if live else what
             bar.update(done - bar.pos)
             bar.render_progress()
 
