@@ -649,7 +649,6 @@ def test_a_part_without_a_login_says_where_it_comes_from(tmp_path: Path) -> None
 
 @needs_mosquitto
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_the_whole_loop_runs_with_logins_over_tls(tmp_path: Path) -> None:
     """Service, fleet, metrics and monitor as processes, each with its own login; a device learns."""
     path = write_taught(tmp_path, "mqtt://localhost:1", "plant")

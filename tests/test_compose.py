@@ -221,7 +221,6 @@ PARTS = {"collector", "distiller", "publisher"}
 
 @needs_mosquitto
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_the_plain_services_run(tmp_path: Path) -> None:
     place = Place(tmp_path)
     (tmp_path / "plain.conf").write_text(
@@ -263,7 +262,6 @@ def _read(url: str) -> str:
 
 @needs_mosquitto
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_the_services_behind_tls_run(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.runs_once("access")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,12 +67,11 @@ def test_retained_readings_are_found(broker: Broker, prefix: str, sensors: list[
     assert "co2: $.co2  # 812 ppm?" in out
 
 
+@pytest.mark.timeout(120)
 def test_silence_ends_in_time_and_says_what_to_do(broker: Broker, prefix: str) -> None:
-    began = time.monotonic()
     said = run(
         "discover", "--broker", broker.url, "--seconds", "0.5", "--filter", f"{prefix}/#", code=6
     ).stderr
-    assert time.monotonic() - began < 20
     assert f"nothing was said on {prefix}/#" in said
     assert "--seconds" in said
     assert "is the broker running" in run("discover", "--broker", "mqtt://localhost:1", code=3).stderr

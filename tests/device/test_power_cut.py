@@ -69,9 +69,9 @@ def update(keys: Keys, tmp_path: Path) -> Update:
     ("action", "least", "chances"),
     [
         ("install", 90, 3),
-        pytest.param("install", 1000, 34, marks=[pytest.mark.long, pytest.mark.timeout(600)]),
+        pytest.param("install", 1000, 34, marks=pytest.mark.long),
         ("fall_back", 20, 5),
-        pytest.param("fall_back", 150, 34, marks=[pytest.mark.long, pytest.mark.timeout(600)]),
+        pytest.param("fall_back", 150, 34, marks=pytest.mark.long),
     ],
 )
 def test_after_a_power_cut_at_any_step_a_version_runs_and_the_update_arrives(

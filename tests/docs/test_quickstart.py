@@ -13,7 +13,6 @@ from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(
         not shutil.which("mosquitto_sub"), reason="apt-get install mosquitto mosquitto-clients"
     ),

@@ -15,7 +15,6 @@ from tests.docs.terminal import at_broker, terminals
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(
         not shutil.which("mosquitto_sub"), reason="apt-get install mosquitto mosquitto-clients"
     ),

@@ -23,7 +23,7 @@ from simulator.ledger import Ledger
 from tests.service.running import opened, service, simulator
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "occupancy"
 NAME = "office"

@@ -11,7 +11,7 @@ from iot_stream.spec import Spec
 from tests.evaluate import replaying
 from tests.service.running import NAME
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 def test_rounds_go_on_from_whichever_candidate_was_released(tmp_path: Path) -> None:

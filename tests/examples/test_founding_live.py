@@ -9,7 +9,7 @@ from iot_stream.service.broker import Broker
 from tests.service.running import fleet, opened, service
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "founding_article" / "config.yml"
 NAME = "article"

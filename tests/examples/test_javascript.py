@@ -35,7 +35,7 @@ from tests.waiting import wait_until
 
 __all__ = ["store"]  # a fixture
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "javascript"
 GRAPH, SPEC = tiny.graph(), tiny.spec()

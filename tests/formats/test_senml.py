@@ -1,7 +1,6 @@
 """SenML: the examples of RFC 8428, its rules, and whatever bytes."""
 
 import json
-import time
 from typing import Any
 
 import cbor2
@@ -400,12 +399,11 @@ def test_a_pack_cannot_make_a_table_of_any_size() -> None:
         read(pack)
 
 
+@pytest.mark.timeout(60)  # once a record would take an hour
 def test_long_base_values_are_read_once() -> None:
     digits = "1" * 1_000_000
-    began = time.monotonic()
     records = ',{"v":1}' * 10_000
     block = only(read(f'[{{"bn":"a","bv":1.{digits},"bt":-1.{digits},"v":1}}{records}]'))
-    assert time.monotonic() - began < 2
     assert block.values.tolist() == [[pytest.approx(2.1111112)]]
 
 

@@ -412,7 +412,7 @@ def test_the_address_is_the_configurations(broker: Broker, config: Path) -> None
     "messages",
     [
         pytest.param(5_000, marks=pytest.mark.slow),
-        pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(600)]),
+        pytest.param(100_000, marks=pytest.mark.long),
     ],
 )
 def test_what_came_while_it_was_down_is_there_once(config: Path, messages: int) -> None:

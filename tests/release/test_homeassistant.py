@@ -175,6 +175,7 @@ def test_devices_are_announced_with_what_there_is_for_them(
     add_version(store, 1, provenance={"gate": {"reason": "better, " + 300 * "x"}})
     with publishing(at_home(broker.url, prefix, tmp_path), store, tmp_path):
         wait_until(lambda: home.update(prefix, "d-1").get("latest_version") == "1", "the newest version")
+        wait_until(lambda: bool(home.device(prefix, "d-1")), "the device")  # on another connection
         jsonschema.validate(home.device(prefix, "d-1"), schema.PAYLOAD)
         jsonschema.validate(home.update(prefix, "d-1"), schema.UPDATE_STATE)
         assert home.update(prefix, "d-1")["installed_version"] == "0"

@@ -20,7 +20,6 @@ def learnt_from(store: Store, cohort: str) -> list[set[str]]:
     return [set(r.report["sample"]["devices"]) for r in rounds]
 
 
-@pytest.mark.timeout(240)
 def test_who_is_tagged_gets_a_student_of_its_own(broker: Broker, prefix: str, tmp_path: Path) -> None:
     path = write_taught(tmp_path, broker.url, prefix, cohorts={"by": "hall"})
     stream = ("--devices", "4", "--seconds", "120", "--linger", "60")

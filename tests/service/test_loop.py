@@ -36,7 +36,6 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[st
     ],
     indirect=["settings"],
 )
-@pytest.mark.timeout(180)
 def test_the_whole_loop(kind: brokers.Kind, settings: dict[str, str], tmp_path: Path, prefix: str) -> None:
     if kind == "mosquitto" and brokers.find_mosquitto() is None:
         pytest.skip("no mosquitto on this machine: apt install mosquitto")

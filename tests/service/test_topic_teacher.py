@@ -21,7 +21,7 @@ from iot_stream.store.journal import WindowSet
 from tests.service.running import opened, service
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.slow
 
 MINUTE, DAY = 60 * 10**9, 1440
 BEGIN = 1_767_225_600_000_000_000

@@ -9,7 +9,7 @@ from iot_stream.service.broker import Broker
 from tests.service.running import NAME, fleet, opened, service, write_taught
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 UPLOAD = {"budget": "20 MB", "every": "1 s"}  # some 230 bytes a second
 

@@ -79,7 +79,6 @@ def scraper(tmp_path: Path, broker: Broker, prefix: str) -> Iterator[tuple[Scrap
         yield scraper, path
 
 
-@pytest.mark.timeout(180)
 def test_a_running_service_shows_every_metric(
     scraper: tuple[Scraper, Path], tmp_path: Path, prefix: str
 ) -> None:

@@ -9,7 +9,7 @@ from tests.service.running import NAME
 from tests.waiting import wait_until
 from tests.watch.dashboard.live import DEVICES, Looking, Site
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 VIEWS = ("promise", "fleet", "topics")
 PHONE = 360

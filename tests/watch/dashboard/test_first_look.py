@@ -18,7 +18,7 @@ from tests.watch.dashboard.serving import served
 from tests.watch.dashboard.windows import cut
 from tests.watch.stores import SECOND, end_round, hear, join, release, speak
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 OFF = 3_000_000  # ns between device and service, where each stamps what the sensor says
 

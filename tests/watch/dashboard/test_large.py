@@ -12,7 +12,7 @@ from tests.streams import START
 from tests.watch.dashboard.serving import served
 from tests.watch.stores import configured
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 DEVICES = 10_000
 IN_SIGHT = 80

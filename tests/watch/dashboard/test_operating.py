@@ -14,7 +14,7 @@ from tests.service.running import NAME
 from tests.waiting import wait_until
 from tests.watch.dashboard.live import Looking, Site, site
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 PHONE = 360
 DEVICE = "machine-01"

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from iot_stream import topics
 from iot_stream.config import Config, load
 from iot_stream.mqtt import Connection, Message
@@ -66,7 +64,6 @@ def test_what_cannot_be_read_is_a_line_too(tmp_path: Path) -> None:
     assert [line.kind for line in found.view(NAME, {}).lines] == ["unclear"]
 
 
-@pytest.mark.timeout(60)
 def test_it_hears_the_broker(broker: Broker, prefix: str, tmp_path: Path) -> None:
     config = load(write_config(tmp_path, broker.url, prefix))
     found, _ = heard(config)
