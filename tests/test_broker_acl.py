@@ -567,7 +567,7 @@ def test_what_waits_for_the_collector_survives_a_restart_of_both(own: Guarded) -
     own.start()
     assert says(own, A, topic, payload=b"2")
     with Caller(collector, "plant-collector", session=True) as again:
-        assert [again.heard.get(timeout=10).payload for _ in range(2)] == [b"1", b"2"]
+        assert [again.heard.get(timeout=60).payload for _ in range(2)] == [b"1", b"2"]
 
 
 @needs_mosquitto

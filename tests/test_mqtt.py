@@ -58,9 +58,9 @@ def test_publish_reaches_a_subscriber(broker: Broker, prefix: str) -> None:
     ):
         b.subscribe(f"{prefix}/+")
         b.publish_and_wait(f"{prefix}/ready", b"")
-        assert inbox.get(timeout=10).payload == b""
+        assert inbox.get(timeout=60).payload == b""
         a.publish_and_wait(f"{prefix}/x", b"\x00payload", retain=True)
-        message = inbox.get(timeout=10)
+        message = inbox.get(timeout=60)
         assert (message.topic, message.payload, message.retained, message.qos) == (
             f"{prefix}/x",
             b"\x00payload",
@@ -68,7 +68,7 @@ def test_publish_reaches_a_subscriber(broker: Broker, prefix: str) -> None:
             1,
         )
         b.subscribe(f"{prefix}/x")
-        assert inbox.get(timeout=10).retained
+        assert inbox.get(timeout=60).retained
         a.publish_and_wait(f"{prefix}/x", b"", retain=True)
 
 
@@ -79,7 +79,7 @@ def test_unsubscribe_ends_it(broker: Broker, prefix: str) -> None:
         a.unsubscribe(f"{prefix}/x")
         a.publish_and_wait(f"{prefix}/x", b"1")
         a.publish_and_wait(f"{prefix}/end", b"2")
-        assert inbox.get(timeout=10).topic == f"{prefix}/end"
+        assert inbox.get(timeout=60).topic == f"{prefix}/end"
 
 
 def test_the_brokers_largest_packet_is_known(broker: Broker, prefix: str) -> None:
@@ -95,11 +95,11 @@ def test_a_will_is_left_by_a_client_that_vanishes(broker: Broker, prefix: str) -
     ):
         b.subscribe(f"{prefix}/status")
         b.publish_and_wait(f"{prefix}/status", b"here")
-        assert inbox.get(timeout=10).payload == b"here"
+        assert inbox.get(timeout=60).payload == b"here"
         socket_ = a._client.socket()
         assert socket_ is not None
         socket_.shutdown(socket.SHUT_RDWR)
-        assert inbox.get(timeout=10).payload == b"gone"
+        assert inbox.get(timeout=60).payload == b"gone"
         b.publish_and_wait(f"{prefix}/status", b"", retain=True)
 
 
@@ -121,7 +121,7 @@ def test_after_a_restart_of_the_broker_it_comes_back_with_its_subscriptions(
         assert caplog.text.count("connection of a to") == 2  # lost, and there again
         assert f"connection of a to {a.address}: there again" in caplog.text
         a.publish_and_wait("x", b"again")
-        assert inbox.get(timeout=10).payload == b"again"
+        assert inbox.get(timeout=60).payload == b"again"
 
 
 @needs_mosquitto
@@ -132,7 +132,7 @@ def test_what_is_published_while_the_broker_is_away_arrives_later(own: Broker) -
     ):
         listener.subscribe("x")
         listener.publish_and_wait("x", b"first")
-        inbox.get(timeout=10)
+        inbox.get(timeout=60)
         port, own_process = own.port, own._process
         assert own_process is not None
         with own._lock:
@@ -143,7 +143,7 @@ def test_what_is_published_while_the_broker_is_away_arrives_later(own: Broker) -
         with own._lock:
             own._launch()
         wait_until(lambda: all(handle.is_published() for handle in handles), "all are acknowledged")
-        assert sorted(int(inbox.get(timeout=10).payload) for _ in range(20)) == list(range(20))
+        assert sorted(int(inbox.get(timeout=60).payload) for _ in range(20)) == list(range(20))
 
 
 def test_publish_and_wait_says_when_the_broker_does_not_acknowledge(own: Broker) -> None:
@@ -164,19 +164,19 @@ def test_messages_that_were_not_acknowledged_come_again_and_the_others_do_not(
         a.subscribe(f"{prefix}/x")
         for i in range(4):
             a.publish_and_wait(f"{prefix}/x", b"%d" % i)
-        received = [inbox.get(timeout=10) for _ in range(4)]
+        received = [inbox.get(timeout=60) for _ in range(4)]
         for message in received[:2]:
             a.acknowledge(message.mid, message.connection)
         a.publish_and_wait(f"{prefix}/y", b"after these")
     with connection(address(broker), f"{prefix}-a", **durable) as (a, inbox):
-        again = [inbox.get(timeout=10) for _ in range(2)]
+        again = [inbox.get(timeout=60) for _ in range(2)]
         assert [message.payload for message in again] == [b"2", b"3"]
         for message in received + again:  # those of the former connection are not acknowledged on this one
             a.acknowledge(message.mid, message.connection)
         a.publish_and_wait(f"{prefix}/y", b"after these")
     with connection(address(broker), f"{prefix}-a", **durable) as (a, inbox):
         a.publish_and_wait(f"{prefix}/x", b"new")
-        assert inbox.get(timeout=10).payload == b"new"
+        assert inbox.get(timeout=60).payload == b"new"
         a.unsubscribe(f"{prefix}/x")
 
 
@@ -190,7 +190,7 @@ def test_a_subscription_made_at_any_moment_is_taken_up(broker: Broker, prefix: s
         opened.subscribe(f"{prefix}/{i}")
         starter.join()
         opened.publish_and_wait(f"{prefix}/{i}", b"x")
-        assert inbox.get(timeout=10).payload == b"x"
+        assert inbox.get(timeout=60).payload == b"x"
         opened.stop()
 
 
@@ -301,7 +301,7 @@ def test_presence_is_retained_online_then_offline(broker: Broker, prefix: str) -
     def said() -> Service:
         with connection(address(broker), f"{prefix}-b") as (b, inbox):
             b.subscribe(SERVICE.of(prefix=prefix, part="collector"))
-            service: Service = decode(Service, inbox.get(timeout=10).payload)
+            service: Service = decode(Service, inbox.get(timeout=60).payload)
             return service
 
     with connection(address(broker), f"{prefix}-a", will=presence.will) as (a, _):

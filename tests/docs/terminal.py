@@ -24,7 +24,7 @@ from tests.docs.pages import ROOT, Block
 
 GOES_ON = re.compile(r"\b(serve|monitor|iot-device run|mosquitto_sub|python \w+\.py)\b")
 AGAIN = "^C "
-PATIENCE = 150  # seconds, on shared cores
+PATIENCE = 300  # seconds, on shared cores
 
 Change = Callable[[str], str]
 

@@ -55,7 +55,7 @@ def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
     with collecting(path) as (config, store):
         node = Node(config)
         node.says("DDATA", ddata([P], T, 5))
-        asked = parse(node.told.get(timeout=20).payload, "what it is told")
+        asked = parse(node.told.get(timeout=60).payload, "what it is told")
         assert [(metric.name, metric.value) for metric in asked.metrics] == [("Node Control/Rebirth", True)]
         name = "plant%2Fedge%2Fpress-1"
         wait_until(lambda: bool(store.faults.quarantined("press", reason="no_birth")), "it is counted")

@@ -51,7 +51,7 @@ class Node:
 
     def hears(self) -> tuple[bool, int]:
         """What its host says next: whether it is there, and since when (ms)."""
-        said = json.loads(self._told.get(timeout=20).payload)
+        said = json.loads(self._told.get(timeout=60).payload)
         assert said.keys() == {"online", "timestamp"}
         return said["online"], said["timestamp"]
 
@@ -79,7 +79,7 @@ def test_a_host_comes_and_goes(path: Path, node: Node, prefix: str) -> None:
         late = Connection(config.address, f"{prefix}-late", (told := SimpleQueue[Message]()).put)
         late.subscribe(node.topic)
         late.start()
-        message = told.get(timeout=20)  # retained
+        message = told.get(timeout=60)  # retained
         assert (message.retained, json.loads(message.payload)["timestamp"]) == (True, since)
         late.stop()
     online, until = node.hears()
@@ -106,7 +106,7 @@ def test_the_will_of_a_former_connection_does_not_stand(path: Path, node: Node) 
         _, since = node.hears()
         for noise in (b"", b"OFFLINE", b'{"online":true,"timestamp":1}'):  # no reason to say it again
             node.connection.publish_and_wait(node.topic, noise)
-            assert node._told.get(timeout=20).payload == noise
+            assert node._told.get(timeout=60).payload == noise
         node.connection.publish_and_wait(node.topic, b'{"online":false,"timestamp":1}', retain=True)
         assert node.hears() == (False, 1)
         assert node.hears() == (True, since)

@@ -309,7 +309,7 @@ def test_through_a_pipe_each_message_is_an_object(tmp_path: Path, broker: Broker
         assert event.pop("time")
         found[event["kind"]] = event
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     assert found["device"] == {
         "kind": "device",
