@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -451,10 +452,15 @@ def test_predictions_that_no_window_meets(tmp_path: Path) -> None:
                 end = START + number * SECOND
                 cut(store, config, device, end)
                 stores.speak(store, device, end + late, None, student=1)
-        (found,) = fleet._unmet(NAME, config.pipelines[NAME], store)
+        pipeline = config.pipelines[NAME]
+        (found,) = fleet._unmet(NAME, pipeline, store)
+        foreign = msgspec.structs.replace(pipeline.sources[0], format="json", topic="shop/{device}")
+        gateways = msgspec.structs.replace(pipeline, sources=(foreign,))
+        (of_gateway,) = fleet._unmet(NAME, gateways, store)
     assert (found.name, found.state) == (f"predictions.{NAME}", "warn")
     assert found.found.startswith("of apart no prediction is at a window's end")
-    assert "`rate`" in found.remedy
+    assert "`iot-stream device add` anew" in found.remedy
+    assert "give `window` a `rate`" in of_gateway.remedy
 
 
 # --- the configuration

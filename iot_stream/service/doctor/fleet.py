@@ -151,8 +151,11 @@ def _unmet(name: str, pipeline: Pipeline, store: Store) -> Iterator[Finding]:
     unmet = [device for device, each in spoken.items() if each.due >= ENOUGH and not each.met]
     if unmet:
         told = f"of {', '.join(unmet[:NAMED])} no prediction is at a window's end, so that none is judged"
+        window = pipeline.window
+        counted = not window.rate and (window.hop or window.length) != 1
         remedy = (
-            "where readings tell no time, give `window` a `rate`; else `iot-stream device add` anew, for the "
-            "device cuts otherwise than the service"
+            "give `window` a `rate`: without one a gateway's windows begin with the first reading it hears"
+            if counted and pipeline.spoken_by_others
+            else "`iot-stream device add` anew, for the device cuts otherwise than the service"
         )
         yield warn(f"predictions.{name}", told, remedy)
