@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ import click
 import msgspec
 import numpy as np
 
-from iot_stream.address import Broker
+from iot_stream.address import PEM, Broker
 from iot_stream.cli.common import config_option, many, until_stopped
-from iot_stream.cli.discover import at_work, listened
+from iot_stream.cli.discover import at_work, listened, login_options
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.clock import SECOND
 from iot_stream.errors import BrokerError, ConfigError, DataError
@@ -50,8 +51,7 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--yes", is_flag=True, help="Ask nothing: options, and defaults for the rest.")
 @click.option("--broker", default="", help="Address of the broker.  [default: mqtt://localhost:1883]")
-@click.option("--user", default="", help="User name at the broker.")
-@click.option("--password", default="", help="'${MQTT_PASSWORD}' is taken from the environment, always.")
+@login_options
 @click.option(
     "--listen/--no-listen",
     default=None,
@@ -89,6 +89,9 @@ def init(
     broker: str,
     user: str,
     password: str,
+    ca: str,
+    cert: str,
+    key: str,
     listen: bool | None,
     seconds: float | None,
     filters: tuple[str, ...],
@@ -116,7 +119,7 @@ def init(
     def ask(question: str, given: str, default: str) -> str:
         return given or (default if yes else str(click.prompt(question, default)).strip())
 
-    access = Broker(url=ask("Broker", broker, "mqtt://localhost:1883"))
+    access = Broker(url=ask("Broker", broker, "mqtt://localhost:1883"), ca=ca, cert=cert, key=key)
     if user:
         access = _with_login(access, user, password, ask)
     access.address()  # a wrong one is refused before anything is asked of it
@@ -128,7 +131,7 @@ def init(
     heard: Sequence[Topic] = ()
     if listen:
         access, heard = _listened(access, password, ask, filters or ("#",), seconds or 20)
-    if not heard and not access.user:
+    if not heard and not access.user and not access.cert:
         access = _with_login(access, "", password, ask)
     prefix = _prefix(at_work(heard), prefix, ask)
     findings = recognise(heard)
@@ -154,7 +157,9 @@ def init(
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
     size = _whole(ask("Readings in a window", str(length or ""), str(_usual_length(grid))))
     whom = _whom(teaching, findings)
-    text = written(access, prefix, pipeline, spoken, named, size, grid, teaching, whom, labelling)
+    text = written(
+        _beside(access, path), prefix, pipeline, spoken, named, size, grid, teaching, whom, labelling
+    )
     save(path, text)
     click.echo(NEXT.format(path=path))
     click.echo(NO_RECORDINGS.format(topic=teaching.source.topic) if teaching else FILL_IN)
@@ -178,7 +183,20 @@ def _with_login(access: Broker, user: str, password: str, ask: Ask) -> Broker:
     user = ask("User name there, or none", user, "none")
     if user == "none":
         return access
-    return Broker(access.url, user, ask("Password, or where it is", password, "${MQTT_PASSWORD}"))
+    password = ask("Password, or where it is", password, "${MQTT_PASSWORD}")
+    return msgspec.structs.replace(access, user=user, password=password)
+
+
+def _beside(access: Broker, path: Path) -> Broker:
+    """With its files as the configuration at `path` names them: what is in its folder goes with that."""
+    folder = path.parent.absolute()
+    placed = {}
+    for name in ("ca", "cert", "key"):
+        text = getattr(access, name)
+        if text and PEM not in text:
+            file = Path(text).absolute()
+            placed[name] = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+    return msgspec.structs.replace(access, **placed)
 
 
 def _listened(
@@ -191,7 +209,7 @@ def _listened(
         click.echo(error.detail, err=True)
         return access, ()
     except BrokerError as error:
-        if access.user:
+        if access.user or isinstance(error.__cause__, ssl.SSLCertVerificationError):
             raise
         click.echo(f"without a login: {error}", err=True)
         login = _with_login(access, "", password, ask)
