@@ -32,6 +32,13 @@ def login_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+rebirth_option = click.option(
+    "--rebirth",
+    is_flag=True,
+    help="Ask nodes of Sparkplug whose birth was not heard for it, on their NCMD topic.",
+)
+
+
 @click.command()
 @click.option("--broker", default="mqtt://localhost:1883", show_default=True, help="As in the configuration.")
 @login_options
@@ -39,20 +46,23 @@ def login_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--seconds", type=click.FloatRange(0.1, 86_400), default=20, show_default=True, help="How long to listen."
 )
 @click.option("--filter", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
+@rebirth_option
 def discover(
     broker: str,
     seconds: float,
     filters: tuple[str, ...],
+    rebirth: bool,
     **login: str,
 ) -> None:
     """Listen to a broker; print the sources that read what is said on it.
 
     Ctrl-C ends earlier. What is printed stands in a pipeline as it is; each source in it has been tried on
-    what was heard. Sensors that speak seldom need more --seconds. Nothing is published.
+    what was heard. Sensors that speak seldom need more --seconds. Nothing is published, but for
+    what --rebirth asks.
     """
     logging.getLogger("iot_stream.mqtt").setLevel(logging.WARNING)
     address = Broker(url=broker, **login).address()
-    ear = listened(address, filters or ("#",), seconds, until_stopped())
+    ear = listened(address, filters or ("#",), seconds, until_stopped(), rebirth=rebirth)
     click.echo(f"    # heard on {address}: {_heard(ear)}")
     if ear.beyond:
         click.echo(
@@ -63,7 +73,14 @@ def discover(
     click.echo(block(recognise(ear.topics)), nl=False)
 
 
-def listened(address: Address, filters: tuple[str, ...], seconds: float, stopping: threading.Event) -> Ear:
+def listened(
+    address: Address,
+    filters: tuple[str, ...],
+    seconds: float,
+    stopping: threading.Event,
+    *,
+    rebirth: bool,
+) -> Ear:
     """Raises ConfigError, BrokerError, and DataError where there was silence."""
     click.echo(f"listening to {address} for {seconds:g} s …", err=True)
     ear, said = Ear(), 0
@@ -74,7 +91,7 @@ def listened(address: Address, filters: tuple[str, ...], seconds: float, stoppin
             said = len(ear.topics)
             click.echo(f"heard {_heard(ear)} so far", err=True)
 
-    listen(ear, address, filters, seconds, stopping, progress)
+    listen(ear, address, filters, seconds, stopping, progress, rebirth=rebirth)
     if not ear.topics:
         raise DataError(
             "silence",

@@ -13,12 +13,21 @@ import numpy as np
 
 from iot_stream.address import PEM, Broker
 from iot_stream.cli.common import config_option, many, until_stopped
-from iot_stream.cli.discover import at_work, listened, login_options
+from iot_stream.cli.discover import at_work, listened, login_options, rebirth_option
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.clock import SECOND
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
-from iot_stream.ingest.discover import Findings, Speaker, as_zigbee2mqtt, beside, recognise, speaker_on
+from iot_stream.formats.sparkplug import TYPES
+from iot_stream.ingest.discover import (
+    Findings,
+    Speaker,
+    as_zigbee2mqtt,
+    beside,
+    recognise,
+    speaker_by,
+    speaker_on,
+)
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.printing import (
     NAMED,
@@ -55,15 +64,21 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
 @click.option(
     "--listen/--no-listen",
     default=None,
-    help="Listen to the broker to find its sensors; so do --seconds, --filter, and a --teacher or --labels "
-    "without {device}.",
+    help="Listen to the broker to find its sensors; so do --seconds, --filter, --rebirth, and a --teacher or "
+    "--labels without {device}.",
 )
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 86_400), default=None, help="How long to listen.  [default: 20]"
 )
 @click.option("--filter", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
+@rebirth_option
 @click.option("--sources", default="", help="Which of the sources that were found, as 1,3.  [default: all]")
-@click.option("--teacher", default="", help="Topic that tells classes and teaches; no sensor is on it.")
+@click.option(
+    "--teacher",
+    default="",
+    help="Topic that tells classes and teaches; no sensor is on it. Or a metric of Sparkplug, as "
+    "Quality/Worn, which no student sees then.",
+)
 @click.option("--labels", default="", help="Topic that tells what is true; no sensor is on it.")
 @click.option("--format", "dialect", default="", help="Format of readings, where none is found by listening.")
 @click.option("--topic", default="", help="Topic of readings, where none is found by listening.")
@@ -95,6 +110,7 @@ def init(
     listen: bool | None,
     seconds: float | None,
     filters: tuple[str, ...],
+    rebirth: bool,
     sources: str,
     teacher: str,
     labels: str,
@@ -111,8 +127,8 @@ def init(
 
     It asks for what no option says. `iot-stream config check` accepts what it writes.
     """
-    if listen is False and (seconds or filters):
-        raise ConfigError("--seconds and --filter are for listening, and --no-listen says not to")
+    if listen is False and (seconds or filters or rebirth):
+        raise ConfigError("--seconds, --filter and --rebirth are for listening, and --no-listen says not to")
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; --force overwrites it, --config names another")
 
@@ -125,12 +141,12 @@ def init(
     access.address()  # a wrong one is refused before anything is asked of it
     if listen is None:
         named = [each for each in (teacher, labels) if each and not _names_level(each)]
-        listen = bool(seconds or filters or named) or (
+        listen = bool(seconds or filters or rebirth or named) or (
             not yes and click.confirm("Listen there now, to find sensors?", default=True)
         )
     heard: Sequence[Topic] = ()
     if listen:
-        access, heard = _listened(access, password, ask, filters or ("#",), seconds or 20)
+        access, heard = _listened(access, password, ask, filters or ("#",), seconds or 20, rebirth)
     if not heard and not access.user and not access.cert:
         access = _with_login(access, "", password, ask)
     prefix = _prefix(at_work(heard), prefix, ask)
@@ -138,7 +154,13 @@ def init(
     if heard and (missing := not_tried(findings.untried)):
         click.echo(missing, err=True)
     teacher = _teacher(findings, teacher, ask)
-    teaching = as_zigbee2mqtt(speaker_on(teacher, findings, heard), heard) if teacher else None
+    teaching = speaker_by(teacher, findings) if teacher else None
+    metric = teacher if teaching else ""
+    if teacher and not teaching:
+        _check_words_alone("--teacher", teacher)
+        teaching = as_zigbee2mqtt(speaker_on(teacher, findings, heard), heard)
+    if labels:
+        _check_words_alone("--labels", labels)
     labelling = speaker_on(labels, findings, heard) if labels else None
     for speaker in (teaching, labelling):
         if speaker and not speaker.topics and not _names_level(speaker.source.topic):
@@ -147,6 +169,8 @@ def init(
                 "--seconds says for how long; or write its topic with {device} where the device's name stands"
             )
     findings = _without((teaching, labelling), findings, heard)
+    if metric:
+        findings = _without_metric(metric, findings)
     if findings.sources:
         findings = _chosen(findings, sources, channels, ask)
         spoken, usual = block(findings), _usual_rate(findings)
@@ -167,7 +191,16 @@ def init(
 
 def _names_level(topic: str) -> bool:
     """Whether a topic says where the device's name stands; of any other that is found by listening."""
-    return "{device}" in topic or "{device...}" in topic
+    return "{device}" in topic or "...}" in topic
+
+
+def _check_words_alone(option: str, topic: str) -> None:
+    """Raises ConfigError for a topic of Sparkplug, where a metric says what is meant."""
+    if set(topic.split("/")[2:3]) & {*TYPES, "{type}"}:
+        raise ConfigError(
+            f"{option}: {topic}: Sparkplug tells all metrics there; name the one that tells classes alone, "
+            "as --teacher Quality/Worn, while its node speaks; labels are JSON"
+        )
 
 
 def _prefix(taken: Sequence[str], given: str, ask: Ask) -> str:
@@ -200,11 +233,11 @@ def _beside(access: Broker, path: Path) -> Broker:
 
 
 def _listened(
-    access: Broker, password: str, ask: Ask, filters: tuple[str, ...], seconds: float
+    access: Broker, password: str, ask: Ask, filters: tuple[str, ...], seconds: float, rebirth: bool
 ) -> tuple[Broker, Sequence[Topic]]:
     """What is heard, and the login that it takes, which is asked for where there is no way without."""
     try:
-        return access, listened(access.address(), filters, seconds, until_stopped()).topics
+        return access, listened(access.address(), filters, seconds, until_stopped(), rebirth=rebirth).topics
     except DataError as error:
         click.echo(error.detail, err=True)
         return access, ()
@@ -215,7 +248,7 @@ def _listened(
         login = _with_login(access, "", password, ask)
         if not login.user:
             raise
-    return _listened(login, password, ask, filters, seconds)
+    return _listened(login, password, ask, filters, seconds, rebirth)
 
 
 def _teacher(findings: Findings, given: str, ask: Ask) -> str:
@@ -229,7 +262,7 @@ def _teacher(findings: Findings, given: str, ask: Ask) -> str:
     # What is on and off may as well be one more thing that a model shall see: for the person to say.
     naming = [each.source.topic for each in findings.teachers if class_names(each.guess.classes)]
     usual = naming[0] if len(naming) == 1 else "none"
-    named = ask("Topic that tells the classes, and teaches, or none", given, usual)
+    named = ask("Topic, or metric of Sparkplug, that tells the classes, and teaches, or none", given, usual)
     return "" if named == "none" else named
 
 
@@ -248,6 +281,23 @@ def _without(speakers: Sequence[Speaker | None], findings: Findings, heard: Sequ
             "the topic that teaches or labels is that of all sensors too; name the one that does"
         )
     return left
+
+
+def _without_metric(metric: str, findings: Findings) -> Findings:
+    """The same of a metric of Sparkplug; raises ConfigError."""
+    found = []
+    for finding in findings.found:
+        source = finding.source
+        if source.format == "sparkplug":
+            channels = {name: place for name, place in source.channels.items() if place != metric}
+            finding = replace(finding, source=msgspec.structs.replace(source, channels=channels))
+        if finding.source.channels:
+            found.append(finding)
+    if not found:
+        raise ConfigError(
+            f"{metric} teaches, and sensors tell nothing else; listen for longer with --seconds"
+        )
+    return replace(findings, found=found)
 
 
 def _whom(teaching: Speaker | None, findings: Findings) -> dict[str, list[str]]:
