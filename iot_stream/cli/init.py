@@ -39,6 +39,7 @@ from iot_stream.ingest.discover.printing import (
     told,
     written_rate,
 )
+from iot_stream.ingest.discover.sparkplug import unborn
 from iot_stream.units import Rate
 
 NEXT = """\
@@ -153,6 +154,10 @@ def init(
     findings = recognise(heard)
     if heard and (missing := not_tried(findings.untried)):
         click.echo(missing, err=True)
+    if nodes := unborn(heard):
+        click.echo(
+            f"no birth was heard of {many(len(nodes), 'Sparkplug node')}: --rebirth asks for it", err=True
+        )
     teacher = _teacher(findings, teacher, ask)
     teaching = speaker_by(teacher, findings) if teacher else None
     metric = teacher if teaching else ""
