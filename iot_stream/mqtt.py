@@ -7,6 +7,8 @@ taker says so, in order, and a message of a former connection is not acknowledge
 """
 
 import logging
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +33,7 @@ RECEIVE_MAXIMUM = 1000
 SHORT_S = 5  # connections that last no longer, one after the other, have a reason
 AROUND = 12  # bytes of a packet beside topic and payload
 UNSUPPORTED_VERSION, TAKEN_OVER = 132, 142
+OTHER_NAME = (62, 64)  # of OpenSSL: the certificate is for another host name, or address
 MQTT5, MQTT311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 
@@ -52,6 +55,18 @@ class Will:
 
 def _leave(client: Client, will: Will) -> None:
     client.will_set(will.topic, will.payload, qos=1, retain=True)
+
+
+def untrusted(address: Address, error: BaseException | None) -> BrokerError | None:
+    """What to say where the broker's certificate could not be verified; None of any other error."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return None
+    why = f"no connection to {address}: {error.verify_message.rstrip('.')}"
+    if error.verify_code in OTHER_NAME:
+        return BrokerError(f"{why}; reach the broker by a name that its certificate has")
+    return BrokerError(
+        f"{why}; name the authority that signed its certificate: --ca, or `ca` under `broker:`"
+    )
 
 
 class Connection:
@@ -152,7 +167,9 @@ class Connection:
         try:
             connect(self.address.host, self.address.port, keepalive=30, properties=properties, **clean)
         except OSError as error:
-            raise BrokerError(f"no connection to {self.address}: {error}; is the broker running?") from error
+            raise untrusted(self.address, error) or BrokerError(
+                f"no connection to {self.address}: {error}; is the broker running?"
+            ) from error
 
     def _connected_to_broker(
         self, client: Client, _: Any, __: Any, reason: ReasonCode, properties: Properties | None
@@ -199,7 +216,12 @@ class Connection:
         """Each attempt, at each address of the broker's name: said once."""
         if not self._away:
             self._away = True
-            log.warning("%s is not there; trying again: %s", self.address, self.client_id)
+            if mistrust := untrusted(
+                self.address, sys.exception()
+            ):  # paho tells of none, and handles it here
+                log.warning("%s; trying again: %s", mistrust, self.client_id)
+            else:
+                log.warning("%s is not there; trying again: %s", self.address, self.client_id)
 
     def _disconnected(self, _: Client, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         self._connected.clear()

@@ -1,6 +1,7 @@
 """mqtts and websockets, with a certificate authority of one's own, and certificates to log in with."""
 
 import getpass
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,9 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from iot_stream.address import Broker as BrokerSettings
+from iot_stream.config import load
 from iot_stream.errors import BrokerError
+from iot_stream.ingest.receiver import receiver
 from iot_stream.mqtt import Connection, Message
+from iot_stream.presence import Presence
 from iot_stream.service.broker import DEFAULT_CONF, find_mosquitto
+from tests.cli.test_commands import run
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="the embedded broker has no TLS")
@@ -151,11 +156,66 @@ def test_a_certificate_logs_in_where_the_broker_wants_one(certified: Path, prefi
 
 
 # paho leaves the socket of a failed handshake to the garbage collector.
-@pytest.mark.filterwarnings(
+unclosed = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
 )
+AUTHORITY = "name the authority that signed its certificate: --ca, or `ca` under `broker:`"
+
+
+@unclosed
 @pytest.mark.parametrize("ca", ["other.crt", ""])
 def test_a_broker_that_the_authority_does_not_know_is_refused(port: int, tmp_path: Path, ca: str) -> None:
     settings = BrokerSettings(url=f"mqtts://localhost:{port}", ca=str(tmp_path / ca) if ca else "")
-    with pytest.raises(BrokerError, match=rf"no connection to mqtts://localhost:{port}: .*certificate"):
+    refused = rf"no connection to mqtts://localhost:{port}: .*certificate.*; {re.escape(AUTHORITY)}$"
+    with pytest.raises(BrokerError, match=refused):
         Connection(settings.address(), "x", lambda _: None).start()
+    with pytest.raises(BrokerError, match=refused):
+        receiver(settings.address(), "x", ["#"], Presence("x", "collector")).start()
+
+
+def test_a_broker_of_another_name_is_refused(port: int, tmp_path: Path) -> None:
+    address = BrokerSettings(url=f"mqtts://127.0.0.1:{port}", ca=str(tmp_path / "ours.crt")).address()
+    with pytest.raises(BrokerError, match=r"; reach the broker by a name that its certificate has$"):
+        receiver(address, "x", ["#"], Presence("x", "collector")).start()
+
+
+@unclosed
+def test_who_waits_for_the_broker_says_that_it_cannot_trust_it(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a device does that has a model already."""
+    connection = Connection(BrokerSettings(url=f"mqtts://localhost:{port}").address(), "pump", lambda _: None)
+    connection.start(patient=True)
+    try:
+        wait_until(lambda: f"{AUTHORITY}; trying again: pump" in caplog.text, "the log")
+    finally:
+        connection.stop()
+
+
+def test_a_first_configuration_names_the_authority(
+    certified: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside itself, wherever it is written from."""
+    folder = certified / "plant"
+    folder.mkdir()
+    for name in ("ours.crt", "pump.crt", "pump.key"):
+        (certified / name).rename(folder / name)
+    monkeypatch.chdir(certified)
+    path = folder / "iot-stream.yml"
+    files = ["--ca", "plant/ours.crt", "--cert", "plant/pump.crt", "--key", "plant/pump.key"]
+    wanted = f"require_certificate true\ncafile {folder / 'ours.crt'}\n"
+    with _mosquitto(certified, wanted) as number:
+        at = ["--broker", f"mqtts://localhost:{number}", "--seconds", "1", "--filter", f"{prefix}/#"]
+        settings = BrokerSettings(url=f"mqtts://localhost:{number}", ca=files[1], cert=files[3], key=files[5])
+        sensor = Connection(settings.address(), prefix, lambda _: None)
+        sensor.start()
+        sensor.publish_and_wait(f"{prefix}/room/air", b'{"co2": 812}', retain=True)
+        sensor.stop()
+        told = run("init", "--yes", "--config", str(path), *at, code=3).stderr
+        assert f"{AUTHORITY}\n" in told
+        assert "is the broker running" not in told
+        run("init", "--yes", "--config", str(path), *at, *files)
+    config = load(path)
+    assert "ca: ours.crt, cert: pump.crt, key: pump.key}" in path.read_text()
+    assert config.address.ca == str(folder / "ours.crt")
+    assert dict(config.pipelines["main"].sources[0].channels) == {"co2": "$.co2"}

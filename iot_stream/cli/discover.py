@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import click
 import msgspec
@@ -18,35 +19,50 @@ from iot_stream.ingest.discover.printing import block, comment
 from iot_stream.topics import SERVICE, Service, decode
 
 
+def login_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of `broker:` but its address."""
+    for option in (
+        click.option("--key", default="", help="File of the certificate's private key."),
+        click.option("--cert", default="", help="File of a certificate to log in with; with --key."),
+        click.option("--ca", default="", help="File of the certificate authority, for mqtts and wss."),
+        click.option("--password", default="", help="Password; '${NAME}' takes it from the environment."),
+        click.option("--user", default="", help="User name."),
+    ):
+        command = option(command)
+    return command
+
+
+rebirth_option = click.option(
+    "--rebirth",
+    is_flag=True,
+    help="Ask nodes of Sparkplug whose birth was not heard for it, on their NCMD topic.",
+)
+
+
 @click.command()
 @click.option("--broker", default="mqtt://localhost:1883", show_default=True, help="As in the configuration.")
-@click.option("--user", default="", help="User name.")
-@click.option("--password", default="", help="Password; '${NAME}' takes it from the environment.")
-@click.option("--ca", default="", help="File of the certificate authority, for mqtts and wss.")
-@click.option("--cert", default="", help="File of a certificate to log in with; with --key.")
-@click.option("--key", default="", help="File of the certificate's private key.")
+@login_options
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 86_400), default=20, show_default=True, help="How long to listen."
 )
 @click.option("--filter", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
+@rebirth_option
 def discover(
     broker: str,
-    user: str,
-    password: str,
-    ca: str,
-    cert: str,
-    key: str,
     seconds: float,
     filters: tuple[str, ...],
+    rebirth: bool,
+    **login: str,
 ) -> None:
     """Listen to a broker; print the sources that read what is said on it.
 
     Ctrl-C ends earlier. What is printed stands in a pipeline as it is; each source in it has been tried on
-    what was heard. Sensors that speak seldom need more --seconds. Nothing is published.
+    what was heard. Sensors that speak seldom need more --seconds. Nothing is published, but for
+    what --rebirth asks.
     """
     logging.getLogger("iot_stream.mqtt").setLevel(logging.WARNING)
-    address = Broker(url=broker, user=user, password=password, ca=ca, cert=cert, key=key).address()
-    ear = listened(address, filters or ("#",), seconds, until_stopped())
+    address = Broker(url=broker, **login).address()
+    ear = listened(address, filters or ("#",), seconds, until_stopped(), rebirth=rebirth)
     click.echo(f"    # heard on {address}: {_heard(ear)}")
     if ear.beyond:
         click.echo(
@@ -57,7 +73,14 @@ def discover(
     click.echo(block(recognise(ear.topics)), nl=False)
 
 
-def listened(address: Address, filters: tuple[str, ...], seconds: float, stopping: threading.Event) -> Ear:
+def listened(
+    address: Address,
+    filters: tuple[str, ...],
+    seconds: float,
+    stopping: threading.Event,
+    *,
+    rebirth: bool,
+) -> Ear:
     """Raises ConfigError, BrokerError, and DataError where there was silence."""
     click.echo(f"listening to {address} for {seconds:g} s …", err=True)
     ear, said = Ear(), 0
@@ -68,7 +91,7 @@ def listened(address: Address, filters: tuple[str, ...], seconds: float, stoppin
             said = len(ear.topics)
             click.echo(f"heard {_heard(ear)} so far", err=True)
 
-    listen(ear, address, filters, seconds, stopping, progress)
+    listen(ear, address, filters, seconds, stopping, progress, rebirth=rebirth)
     if not ear.topics:
         raise DataError(
             "silence",

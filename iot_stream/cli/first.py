@@ -66,9 +66,9 @@ def written(
     """`whom`: device → those that it teaches, where they are not called alike."""
     if rate != "none":
         Rate.parse(rate)
-    broker = scalar(access.url)
-    if access.user:
-        broker = f"{{url: {broker}, user: {scalar(access.user)}, password: {scalar(access.password)}}}"
+    told = {name: getattr(access, name) for name in ("user", "password", "ca", "cert", "key")}
+    login = [f"{name}: {scalar(each)}" for name, each in told.items() if each]
+    broker = f"{{{', '.join([f'url: {scalar(access.url)}', *login])}}}" if login else scalar(access.url)
     classes = [] if named == ["none"] else named
     small = length < 32
     return TEMPLATE.format(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,23 @@ import click
 import msgspec
 import numpy as np
 
-from iot_stream.address import Broker
+from iot_stream.address import PEM, Broker
 from iot_stream.cli.common import config_option, many, until_stopped
-from iot_stream.cli.discover import at_work, listened
+from iot_stream.cli.discover import at_work, listened, login_options, rebirth_option
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.clock import SECOND
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
-from iot_stream.ingest.discover import Findings, Speaker, as_zigbee2mqtt, beside, recognise, speaker_on
+from iot_stream.formats.sparkplug import TYPES
+from iot_stream.ingest.discover import (
+    Findings,
+    Speaker,
+    as_zigbee2mqtt,
+    beside,
+    recognise,
+    speaker_by,
+    speaker_on,
+)
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.printing import (
     NAMED,
@@ -29,6 +39,7 @@ from iot_stream.ingest.discover.printing import (
     told,
     written_rate,
 )
+from iot_stream.ingest.discover.sparkplug import unborn
 from iot_stream.units import Rate
 
 NEXT = """\
@@ -50,20 +61,25 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--yes", is_flag=True, help="Ask nothing: options, and defaults for the rest.")
 @click.option("--broker", default="", help="Address of the broker.  [default: mqtt://localhost:1883]")
-@click.option("--user", default="", help="User name at the broker.")
-@click.option("--password", default="", help="'${MQTT_PASSWORD}' is taken from the environment, always.")
+@login_options
 @click.option(
     "--listen/--no-listen",
     default=None,
-    help="Listen to the broker to find its sensors; so do --seconds, --filter, and a --teacher or --labels "
-    "without {device}.",
+    help="Listen to the broker to find its sensors; so do --seconds, --filter, --rebirth, and a --teacher or "
+    "--labels without {device}.",
 )
 @click.option(
     "--seconds", type=click.FloatRange(0.1, 86_400), default=None, help="How long to listen.  [default: 20]"
 )
 @click.option("--filter", "filters", multiple=True, help="Listen to these topics only; + and # as in MQTT.")
+@rebirth_option
 @click.option("--sources", default="", help="Which of the sources that were found, as 1,3.  [default: all]")
-@click.option("--teacher", default="", help="Topic that tells classes and teaches; no sensor is on it.")
+@click.option(
+    "--teacher",
+    default="",
+    help="Topic that tells classes and teaches; no sensor is on it. Or a metric of Sparkplug, as "
+    "Quality/Worn, which no student sees then.",
+)
 @click.option("--labels", default="", help="Topic that tells what is true; no sensor is on it.")
 @click.option("--format", "dialect", default="", help="Format of readings, where none is found by listening.")
 @click.option("--topic", default="", help="Topic of readings, where none is found by listening.")
@@ -89,9 +105,13 @@ def init(
     broker: str,
     user: str,
     password: str,
+    ca: str,
+    cert: str,
+    key: str,
     listen: bool | None,
     seconds: float | None,
     filters: tuple[str, ...],
+    rebirth: bool,
     sources: str,
     teacher: str,
     labels: str,
@@ -108,34 +128,44 @@ def init(
 
     It asks for what no option says. `iot-stream config check` accepts what it writes.
     """
-    if listen is False and (seconds or filters):
-        raise ConfigError("--seconds and --filter are for listening, and --no-listen says not to")
+    if listen is False and (seconds or filters or rebirth):
+        raise ConfigError("--seconds, --filter and --rebirth are for listening, and --no-listen says not to")
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; --force overwrites it, --config names another")
 
     def ask(question: str, given: str, default: str) -> str:
         return given or (default if yes else str(click.prompt(question, default)).strip())
 
-    access = Broker(url=ask("Broker", broker, "mqtt://localhost:1883"))
+    access = Broker(url=ask("Broker", broker, "mqtt://localhost:1883"), ca=ca, cert=cert, key=key)
     if user:
         access = _with_login(access, user, password, ask)
     access.address()  # a wrong one is refused before anything is asked of it
     if listen is None:
         named = [each for each in (teacher, labels) if each and not _names_level(each)]
-        listen = bool(seconds or filters or named) or (
+        listen = bool(seconds or filters or rebirth or named) or (
             not yes and click.confirm("Listen there now, to find sensors?", default=True)
         )
     heard: Sequence[Topic] = ()
     if listen:
-        access, heard = _listened(access, password, ask, filters or ("#",), seconds or 20)
-    if not heard and not access.user:
+        access, heard = _listened(access, password, ask, filters or ("#",), seconds or 20, rebirth)
+    if not heard and not access.user and not access.cert:
         access = _with_login(access, "", password, ask)
     prefix = _prefix(at_work(heard), prefix, ask)
     findings = recognise(heard)
     if heard and (missing := not_tried(findings.untried)):
         click.echo(missing, err=True)
+    if nodes := unborn(heard):
+        click.echo(
+            f"no birth was heard of {many(len(nodes), 'Sparkplug node')}: --rebirth asks for it", err=True
+        )
     teacher = _teacher(findings, teacher, ask)
-    teaching = as_zigbee2mqtt(speaker_on(teacher, findings, heard), heard) if teacher else None
+    teaching = speaker_by(teacher, findings) if teacher else None
+    metric = teacher if teaching else ""
+    if teacher and not teaching:
+        _check_words_alone("--teacher", teacher)
+        teaching = as_zigbee2mqtt(speaker_on(teacher, findings, heard), heard)
+    if labels:
+        _check_words_alone("--labels", labels)
     labelling = speaker_on(labels, findings, heard) if labels else None
     for speaker in (teaching, labelling):
         if speaker and not speaker.topics and not _names_level(speaker.source.topic):
@@ -144,6 +174,8 @@ def init(
                 "--seconds says for how long; or write its topic with {device} where the device's name stands"
             )
     findings = _without((teaching, labelling), findings, heard)
+    if metric:
+        findings = _without_metric(metric, findings)
     if findings.sources:
         findings = _chosen(findings, sources, channels, ask)
         spoken, usual = block(findings), _usual_rate(findings)
@@ -154,7 +186,9 @@ def init(
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
     size = _whole(ask("Readings in a window", str(length or ""), str(_usual_length(grid))))
     whom = _whom(teaching, findings)
-    text = written(access, prefix, pipeline, spoken, named, size, grid, teaching, whom, labelling)
+    text = written(
+        _beside(access, path), prefix, pipeline, spoken, named, size, grid, teaching, whom, labelling
+    )
     save(path, text)
     click.echo(NEXT.format(path=path))
     click.echo(NO_RECORDINGS.format(topic=teaching.source.topic) if teaching else FILL_IN)
@@ -162,7 +196,16 @@ def init(
 
 def _names_level(topic: str) -> bool:
     """Whether a topic says where the device's name stands; of any other that is found by listening."""
-    return "{device}" in topic or "{device...}" in topic
+    return "{device}" in topic or "...}" in topic
+
+
+def _check_words_alone(option: str, topic: str) -> None:
+    """Raises ConfigError for a topic of Sparkplug, where a metric says what is meant."""
+    if set(topic.split("/")[2:3]) & {*TYPES, "{type}"}:
+        raise ConfigError(
+            f"{option}: {topic}: Sparkplug tells all metrics there; name the one that tells classes alone, "
+            "as --teacher Quality/Worn, while its node speaks; labels are JSON"
+        )
 
 
 def _prefix(taken: Sequence[str], given: str, ask: Ask) -> str:
@@ -178,26 +221,39 @@ def _with_login(access: Broker, user: str, password: str, ask: Ask) -> Broker:
     user = ask("User name there, or none", user, "none")
     if user == "none":
         return access
-    return Broker(access.url, user, ask("Password, or where it is", password, "${MQTT_PASSWORD}"))
+    password = ask("Password, or where it is", password, "${MQTT_PASSWORD}")
+    return msgspec.structs.replace(access, user=user, password=password)
+
+
+def _beside(access: Broker, path: Path) -> Broker:
+    """With its files as the configuration at `path` names them: what is in its folder goes with that."""
+    folder = path.parent.absolute()
+    placed = {}
+    for name in ("ca", "cert", "key"):
+        text = getattr(access, name)
+        if text and PEM not in text:
+            file = Path(text).absolute()
+            placed[name] = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+    return msgspec.structs.replace(access, **placed)
 
 
 def _listened(
-    access: Broker, password: str, ask: Ask, filters: tuple[str, ...], seconds: float
+    access: Broker, password: str, ask: Ask, filters: tuple[str, ...], seconds: float, rebirth: bool
 ) -> tuple[Broker, Sequence[Topic]]:
     """What is heard, and the login that it takes, which is asked for where there is no way without."""
     try:
-        return access, listened(access.address(), filters, seconds, until_stopped()).topics
+        return access, listened(access.address(), filters, seconds, until_stopped(), rebirth=rebirth).topics
     except DataError as error:
         click.echo(error.detail, err=True)
         return access, ()
     except BrokerError as error:
-        if access.user:
+        if access.user or isinstance(error.__cause__, ssl.SSLCertVerificationError):
             raise
         click.echo(f"without a login: {error}", err=True)
         login = _with_login(access, "", password, ask)
         if not login.user:
             raise
-    return _listened(login, password, ask, filters, seconds)
+    return _listened(login, password, ask, filters, seconds, rebirth)
 
 
 def _teacher(findings: Findings, given: str, ask: Ask) -> str:
@@ -211,7 +267,7 @@ def _teacher(findings: Findings, given: str, ask: Ask) -> str:
     # What is on and off may as well be one more thing that a model shall see: for the person to say.
     naming = [each.source.topic for each in findings.teachers if class_names(each.guess.classes)]
     usual = naming[0] if len(naming) == 1 else "none"
-    named = ask("Topic that tells the classes, and teaches, or none", given, usual)
+    named = ask("Topic, or metric of Sparkplug, that tells the classes, and teaches, or none", given, usual)
     return "" if named == "none" else named
 
 
@@ -230,6 +286,23 @@ def _without(speakers: Sequence[Speaker | None], findings: Findings, heard: Sequ
             "the topic that teaches or labels is that of all sensors too; name the one that does"
         )
     return left
+
+
+def _without_metric(metric: str, findings: Findings) -> Findings:
+    """The same of a metric of Sparkplug; raises ConfigError."""
+    found = []
+    for finding in findings.found:
+        source = finding.source
+        if source.format == "sparkplug":
+            channels = {name: place for name, place in source.channels.items() if place != metric}
+            finding = replace(finding, source=msgspec.structs.replace(source, channels=channels))
+        if finding.source.channels:
+            found.append(finding)
+    if not found:
+        raise ConfigError(
+            f"{metric} teaches, and sensors tell nothing else; listen for longer with --seconds"
+        )
+    return replace(findings, found=found)
 
 
 def _whom(teaching: Speaker | None, findings: Findings) -> dict[str, list[str]]:

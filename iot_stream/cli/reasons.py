@@ -1,6 +1,7 @@
 """What the counters of `windows stats` mean, and what to do about them."""
 
 _LOOK = "refused: `iot-stream quarantine list` says what was wrong with each"
+_GONE = "refused; the messages are no longer in quarantine"
 MEANINGS = {
     "duplicate": "readings that came again under the same number or time, kept once; if nearly all do, "
     "the device counts anew without a new boot id",
@@ -14,5 +15,6 @@ MEANINGS = {
 }
 
 
-def meaning(reason: str) -> str:
-    return MEANINGS.get(reason, _LOOK)
+def meaning(reason: str, *, kept: bool = True) -> str:
+    """`kept`: whether a message of this reason is in quarantine."""
+    return MEANINGS.get(reason, _LOOK if kept else _GONE)

@@ -16,6 +16,7 @@ from iot_stream.store.batches import batches
 from iot_stream.store.inspection import Labelled
 
 WORDS = 1_000_000  # windows that are looked at, the newest
+FORMER = "student's or teacher's, cut by settings of before; not learnt from"
 NO_DEVICE = "there is no window of this device; is the sensor's name another?"
 NO_MOMENT = (
     "none ends while they hold; compare the times: is a clock or a `zone` wrong, or do labels tell a moment, "
@@ -37,8 +38,12 @@ def stats(path: Path, pipeline: str | None) -> None:
     name, settings = pick(config, pipeline)
     roles = {settings.cut(settings.teacher).id: "teacher", settings.cut(settings.student).id: "student"}
     click.echo(f"{'device':20} {'kind':8} {'count':>9}  first … last")
+    kept = store.faults.kept(name)
     if not store.journal.readings(name):
-        nothing_yet("no reading", "is `iot-stream serve` running? `iot-stream discover` says what there is")
+        remedy = "is `iot-stream serve` running? `iot-stream discover` says what there is"
+        if kept:
+            remedy = "what came was refused: `iot-stream quarantine list` says what was wrong with each"
+        nothing_yet("no reading", remedy)
     lost = {device: n for device, reason, n in store.faults.counters(name) if reason == "lost"}
     for device, count in sorted(store.journal.readings(name).items()):
         share = lost.get(device, 0) / (lost.get(device, 0) + count)
@@ -52,14 +57,22 @@ def stats(path: Path, pipeline: str | None) -> None:
         click.echo(f"{sent.device:20} {'seen':8} {sent.windows:>9}  {span}  {went}")
     words = _words(store, name, settings) if settings.teacher.topic else None
     stored = store.journal.window_stats(name)
+    former: dict[str, list[tuple[int, int, int]]] = {}
     for cut, device, count, first, last in stored:
-        role = roles.get(cut, "former")
+        role = roles.get(cut)
+        if role is None:
+            former.setdefault(device, []).append((count, first, last))
+            continue
         told = f"  {words[device]} with a word" if words is not None and role == "teacher" else ""
         click.echo(f"{device:20} {role:8} {count:>9}  {iso(first)} … {iso(last)}{told}")
+    for device, cuts in former.items():
+        counts, begins, ends = zip(*cuts, strict=True)
+        span = f"{iso(min(begins))} … {iso(max(ends))}"
+        click.echo(f"{device:20} {'former':8} {sum(counts):>9}  {span}  {FORMER}")
     seen = settings.cut(settings.student).id
     _say_labels(store.inspection.labelled(name, seen), {device for cut, device, *_ in stored if cut == seen})
     for device, reason, count in store.faults.counters(name):
-        click.echo(f"{device:20} {reason:12} {count:>5}  {meaning(reason)}")
+        click.echo(f"{device:20} {reason:12} {count:>5}  {meaning(reason, kept=(device, reason) in kept)}")
     for held in store.scope.holds(name):
         click.echo(
             f"{held.device or '(all)':20} held since {iso(held.since)}, not learnt from: {held.reason}"

@@ -18,7 +18,7 @@ from iot_stream.ingest import packets
 from iot_stream.ingest.inbox import Inbox
 from iot_stream.ingest.packets import MQTT5, MQTT311, ProtocolError, Received
 from iot_stream.ingest.stream import Stream
-from iot_stream.mqtt import MAX_PACKET, RECEIVE_MAXIMUM, SESSION_S
+from iot_stream.mqtt import MAX_PACKET, RECEIVE_MAXIMUM, SESSION_S, untrusted
 from iot_stream.presence import Presence
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class WireReceiver:
         self._version = MQTT5
         self._connection = 0
         self._refusal = ""
+        self._mistrust: BrokerError | None = None
         self._answered = threading.Event()  # yes or no, to the first attempt
         self._connected = False
         self._short = 0  # connections one after the other that did not last
@@ -59,7 +60,7 @@ class WireReceiver:
         self._answered.wait()
         if not self._connected:
             self._end()
-            raise BrokerError(
+            raise self._mistrust or BrokerError(
                 f"no connection to {self._address}: {self._refusal}; is the broker running, are `broker:`'s "
                 f"address, user and password right?"
             )
@@ -146,7 +147,9 @@ class WireReceiver:
             except (OSError, UnicodeError, IotStreamError, ProtocolError) as error:
                 silent = isinstance(error, TimeoutError)
                 self._refusal = f"no answer within {ANSWER_S:g} s" if silent else str(error)
-                log.warning("%s, %s: %s; trying again", self._address, self._client_id, self._refusal)
+                self._mistrust = untrusted(self._address, error)
+                why = self._mistrust or f"{self._address}: {self._refusal}"
+                log.warning("%s; trying again: %s", why, self._client_id)
                 self._answered.set()
             finally:
                 if self._transport:

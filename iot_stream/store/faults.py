@@ -75,5 +75,10 @@ class Faults:
         wanted = set(ids)
         return [found for row in rows if (found := Quarantined(*row)).id in wanted or not wanted]
 
+    def kept(self, pipeline: str) -> set[tuple[str, str]]:
+        """(device, reason) of what is in quarantine."""
+        query = "SELECT DISTINCT device, reason FROM quarantine WHERE pipeline = ?"
+        return {(device, reason) for device, reason in self._store.read(query, pipeline)}
+
     def drop_quarantined(self, tx: Transaction, ids: Iterable[int]) -> None:
         tx.executemany("DELETE FROM quarantine WHERE id = ?", [(each,) for each in ids])

@@ -15,12 +15,17 @@ from uuid import uuid4
 import pytest
 
 from iot_stream.address import Broker as BrokerSettings
+from iot_stream.clock import wall
 from iot_stream.config import load
 from iot_stream.formats import Heard, decoder
-from iot_stream.mqtt import Connection
+from iot_stream.formats.sparkplug_payload import REBIRTH, Datatype, Metric, dbirth, nbirth, ndata, parse
+from iot_stream.ingest.discover.heard import Ear
+from iot_stream.ingest.discover.listening import listen
+from iot_stream.mqtt import Connection, Message
 from iot_stream.presence import Presence
 from iot_stream.service.broker import Broker
 from tests.cli.test_commands import run
+from tests.waiting import wait_until
 
 READING = json.dumps({"co2": 812, "temp": 21.5, "ts": "2024-03-01T08:00:00Z", "rssi": -60}).encode()
 
@@ -331,6 +336,86 @@ def test_a_teacher_of_zigbee2mqtt_is_written_in_its_dialect(
         "hall": [],
         "bridge/state": [],
     }
+
+
+@pytest.fixture
+def press(broker: Broker, prefix: str) -> Iterator[str]:
+    """The namespace of a press that speaks Sparkplug; a tag in it tells whether its tool is worn."""
+    metrics = [
+        Metric("Inputs/Pressure", 4.1, Datatype.DOUBLE),
+        Metric("Inputs/Temperature", 58.0, Datatype.DOUBLE),
+        Metric("Quality/Worn", False, Datatype.BOOLEAN),
+    ]
+    namespace = f"{prefix}-b"
+    with saying(
+        broker, prefix, {f"{namespace}/plant/DBIRTH/edge/press": dbirth(metrics, wall() // 10**6, 1)}
+    ):
+        yield namespace
+
+
+def test_a_metric_of_sparkplug_teaches_and_is_not_seen(broker: Broker, press: str, tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    init = ["init", "--yes", "--config", str(path), "--broker", broker.url]
+    init += ["--seconds", "1", "--filter", f"{press}/#"]
+    said = run(*init, "--teacher", "Quality/Worn", "--classes", "good,worn").stdout
+    assert "Quality/Worn tells classes beside what it measures: false, true" in said
+    pipeline = load(path).pipelines["main"]
+    teacher = pipeline.teacher.topic
+    assert teacher is not None
+    assert (teacher.topic, teacher.format, teacher.value) == (
+        f"{press}/{{group}}/{{type}}/{{node...}}",
+        "sparkplug",
+        "Quality/Worn",
+    )
+    assert set(pipeline.cut(pipeline.student).inputs) == {"pressure", "temperature"}
+    run("config", "check", "--config", str(path))
+
+
+def test_a_topic_of_sparkplug_does_not_say_which_metric_teaches(
+    broker: Broker, press: str, tmp_path: Path
+) -> None:
+    init = ["init", "--yes", "--config", str(tmp_path / "c.yml"), "--broker", broker.url]
+    init += ["--seconds", "0.5", "--filter", f"{press}/#"]
+    for topic in (f"{press}/{{group}}/{{type}}/{{node...}}", f"{press}/plant/DBIRTH/edge/press"):
+        refused = run(*init, "--teacher", topic, code=2).stderr
+        assert f"--teacher: {topic}: Sparkplug tells all metrics there; name the one" in refused
+
+
+@pytest.mark.parametrize("rebirth", [True, False])
+def test_a_birth_is_asked_for_if_a_person_says_so(
+    broker: Broker, prefix: str, rebirth: bool, tmp_path: Path
+) -> None:
+    node = f"{prefix}-b/plant/{{}}/edge"
+    asked: list[bytes] = []
+    pressure = Metric("Inputs/Pressure", 4.1, Datatype.DOUBLE, alias=1)
+
+    def bear(message: Message) -> None:
+        asked.append(message.payload)
+        edge.publish(node.format("NBIRTH"), nbirth([pressure], wall() // 10**6))
+
+    edge = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-edge", bear)
+    edge.subscribe(node.format("NCMD"))
+    edge.start()
+    ear, done = Ear(), threading.Event()
+
+    def heard() -> None:
+        if any(topic.name == node.format("NBIRTH" if rebirth else "NDATA") for topic in ear.topics):
+            done.set()
+
+    try:
+        edge.publish_and_wait(node.format("NDATA"), ndata([pressure], wall() // 10**6, 5), retain=True)
+        listen(ear, edge.address, [f"{prefix}-b/#"], 60, done, heard, rebirth=rebirth)
+        edge.publish_and_wait(node.format("NCMD"), nbirth([], 1))  # behind all that was asked
+        wait_until(lambda: nbirth([], 1) in asked, "its own command")
+        assert [parse(each, "").metrics[0].name for each in asked[:-1]] == [REBIRTH] * rebirth
+        at = ["--broker", broker.url, "--seconds", "0.5", "--filter", f"{prefix}-b/#"]
+        hint = "Sparkplug without a birth, which the service asks for; --rebirth asks now"
+        assert hint in run("discover", *at).stdout
+        said = run("init", "--yes", "--config", str(tmp_path / "iot-stream.yml"), *at).stderr
+        assert "no birth was heard of 1 Sparkplug node: --rebirth asks for it" in said
+    finally:
+        edge.publish_and_wait(node.format("NDATA"), b"", retain=True)
+        edge.stop()
 
 
 def test_a_service_at_work_is_noticed(

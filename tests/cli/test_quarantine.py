@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from iot_stream.config import load
 from iot_stream.mqtt import Connection
 from iot_stream.service.broker import Broker
 from iot_stream.store import Store
+from iot_stream.windows import Windows
 from tests.cli.test_commands import run
 from tests.ingest.test_collector import collecting
 from tests.waiting import wait_until
@@ -101,3 +103,33 @@ def test_without_a_collector_the_wish_stands(quarantined: Path) -> None:
     assert "no collector has answered yet" in said
     with collecting(quarantined) as (_, store):
         wait_until(lambda: not store.faults.quarantined("heating"), "the wish is granted")
+
+
+def test_stats_send_to_the_quarantine_only_while_something_is_there(quarantined: Path) -> None:
+    look = "`iot-stream quarantine list` says what was wrong with each"
+    told = run("windows", "stats", "--config", str(quarantined))
+    assert f"no reading yet; what came was refused: {look}" in told.stderr
+    assert told.stdout.count(f"refused: {look}") == 3
+    with collecting(quarantined):
+        ask("drop", "--all", path=quarantined)
+    told = run("windows", "stats", "--config", str(quarantined))
+    assert "no reading yet; is `iot-stream serve` running?" in told.stderr
+    assert told.stdout.count("refused; the messages are no longer in quarantine") == 3
+
+
+def test_stats_tell_windows_of_former_settings_at_once(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    write(path, broker, prefix, "")
+    store = Store(load(path).store_folder)
+    for cut, start in (("a", 1), ("b", 3)):
+        window = Windows(np.array([start]), np.array([start + 2]), np.zeros((1, 2, 1), np.float32))
+        with store.write() as tx:
+            store.journal.add_windows(tx, "heating", cut, "pump", window, 0)
+    store.close()
+    (line,) = (
+        each
+        for each in run("windows", "stats", "--config", str(path)).stdout.splitlines()
+        if "former" in each
+    )
+    assert line.split()[:3] == ["pump", "former", "2"]
+    assert line.endswith("student's or teacher's, cut by settings of before; not learnt from")

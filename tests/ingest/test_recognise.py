@@ -15,9 +15,10 @@ from iot_stream.clock import SECOND, wall
 from iot_stream.config import load
 from iot_stream.formats import sparkplug_payload as sparkplug
 from iot_stream.formats.source import Source
-from iot_stream.ingest.discover import MOST_SOURCES, Findings, beside, heard, recognise
+from iot_stream.ingest.discover import MOST_SOURCES, Findings, beside, heard, recognise, speaker_by
 from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.printing import block, rounded_rate, written_rate
+from iot_stream.ingest.discover.sparkplug import unborn
 
 Said = Iterable[tuple[str, object]]
 
@@ -264,6 +265,51 @@ def test_sparkplug_tells_units_and_wants_a_birth() -> None:
     unborn = sparkplug.ddata([metric._replace(alias=7)], 1_700_000_000_000, 1)
     silent = listened([("spBv1.0/g/DDATA/n/d", unborn)])
     assert not any(finding.guess.sure for finding in silent.found)
+
+
+def test_metrics_of_sparkplug_that_tell_classes_may_teach() -> None:
+    """What is on or off, though it stayed, and words that come again; by name or alias."""
+    said: list[tuple[str, object]] = []
+    kinds = sparkplug.Datatype
+    for i, mode in enumerate(("run", "idle", "run")):
+        told = [
+            ("In/P", 4.0 + i, kinds.FLOAT),
+            ("Q/Worn", False, kinds.BOOLEAN),
+            ("Mode", mode, kinds.STRING),
+        ]
+        told += [("Maker", "ACME", kinds.STRING), ("Note", f"shift {i}", kinds.TEXT)]
+        metrics = [sparkplug.Metric(name, *each, alias=n) for n, (name, *each) in enumerate(told)]
+        make, kind = (sparkplug.ddata, "DDATA") if i else (sparkplug.dbirth, "DBIRTH")
+        said.append((f"spBv1.0/g/{kind}/n/d", make(metrics, 1_700_000_000_000 + i, i)))
+    findings = listened(said)
+    assert beside(findings) == {"Q/Worn": ("false", "true"), "Mode": ("idle", "run")}
+    speaker = speaker_by("Mode", findings)
+    assert speaker is not None
+    assert (speaker.source.format, dict(speaker.source.channels)) == ("sparkplug", {"teacher": "Mode"})
+    assert (speaker.classes, speaker.devices) == (("idle", "run"), ["g%2Fn%2Fd"])
+    assert speaker_by("Maker", findings) is None
+
+
+def test_who_sends_data_without_a_birth_is_unborn() -> None:
+    ear = Ear()
+    for name in (
+        "s/g/NBIRTH/a",
+        "s/g/DDATA/a/d",
+        "s/g/NDATA/b",
+        "s/g/DBIRTH/c/d",
+        "s/g/DDATA/c/d",
+        "x/NDATA",
+    ):
+        ear.hear(name, b"", 0)
+    assert unborn(ear.topics) == ["s/g/NCMD/a", "s/g/NCMD/b"]
+
+
+def test_what_the_other_messages_were_is_told() -> None:
+    said: list[tuple[str, object]] = [("room/a/air", {"co2": i}) for i in range(heard.MOST_KEPT + 5)]
+    said += [("iot/p/device/d/prediction", {"time": 1, "class": "a", "p": 0.5, "version": 1})] * 3
+    printed = block(listened(said))
+    assert "of its 45 messages 40 were tried, 40 gave readings" in printed
+    assert "iot-stream's own or of what devices announce: 3 of the messages" in printed
 
 
 def test_what_iot_stream_says_of_itself_is_no_sensor() -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from iot_stream import topics as table
 from iot_stream.formats.source import Source
-from iot_stream.ingest.discover import binary, dialects, fields, lines
+from iot_stream.ingest.discover import binary, dialects, fields, lines, sparkplug
 from iot_stream.ingest.discover.announced import Announced, announced
 from iot_stream.ingest.discover.fields import FEW
 from iot_stream.ingest.discover.heard import Topic
@@ -46,13 +46,14 @@ _ASIDE = ("tasmota/discovery/",)  # what devices are, for Home Assistant
 @dataclass(frozen=True)
 class Findings:
     """`unknown` are topics that no source reads; `cut`: there may be more sources; `untried` are formats
-    whose library is not installed."""
+    whose library is not installed; `aside` is what is no sensor's by its topic."""
 
     found: list[Finding]
     unknown: list[Topic]
     announced: Announced
     cut: bool = False
     untried: Sequence[str] = ()
+    aside: Sequence[Topic] = ()
 
     @property
     def sources(self) -> list[Finding]:
@@ -69,27 +70,35 @@ def recognise(heard: Sequence[Topic]) -> Findings:
     """Sources for what was heard; never raises for what is in it."""
     said = announced(heard)
     others = [topic for topic in heard if topic.name not in said.topics and not _is_aside(topic)]
+    sensors = {topic.name for topic in others}
+    aside = [topic for topic in heard if topic.name not in sensors]
     unsayable = [topic for topic in others if topic.unsayable]
     left = [topic for topic in others if topic.kept and not topic.unsayable]
     found: list[Finding] = []
     for recogniser in RECOGNISERS:
         for guess in recogniser(left):
             if len(found) >= MOST_SOURCES:
-                return Findings(found, [*left, *unsayable], said, True, untried())
+                return Findings(found, [*left, *unsayable], said, True, untried(), aside)
             if finding := prove(guess, heard):
                 found.append(finding)
                 taken = {topic.name for topic in guess.topics}
                 left = [topic for topic in left if topic.name not in taken]
-    return Findings(found, [*left, *unsayable], said, False, untried())
+    return Findings(found, [*left, *unsayable], said, False, untried(), aside)
 
 
 def beside(findings: Findings) -> dict[str, tuple[str, ...]]:
-    """Topic → the classes that a sensor tells there beside what it measures; where all do, nothing: none is
-    left to be taught then."""
+    """Topic, or Sparkplug's metric → the classes that a sensor tells there beside what it measures; where all
+    topics do, none of them: no sensor is left to be taught then."""
+    metrics = {
+        metric: classes
+        for finding in findings.sources
+        if finding.source.format == "sparkplug"
+        for metric, classes in sparkplug.classes(finding.guess.topics).items()
+    }
     sensors = [topic for finding in findings.sources for topic in finding.guess.topics]
     told = {topic.name: guess.classes for topic in sensors for guess in islice(taught([topic]), 1)}
     changing = {name: classes for name, classes in told.items() if 1 < len(classes) <= FEW}
-    return changing if len(changing) < len(sensors) else {}
+    return (changing if len(changing) < len(sensors) else {}) | metrics
 
 
 class Speaker(NamedTuple):
@@ -121,6 +130,21 @@ def speaker_on(named: str, findings: Findings, heard: Sequence[Topic]) -> Speake
             Source(topic=named, format="json", channels={"teacher": "$.value"}, time="$.time"), own
         )
     return Speaker(found.source, own, found.guess.classes, found.devices)
+
+
+def speaker_by(metric: str, findings: Findings) -> Speaker | None:
+    """Of the metric of Sparkplug that somebody names, whose device speaks as its sensor too; None where there
+    is none."""
+    for finding in findings.sources:
+        if finding.source.format != "sparkplug":
+            continue
+        classes = sparkplug.classes(finding.guess.topics).get(metric, ())
+        if classes or metric in finding.source.channels.values():
+            values = {word: float(i) for i, word in enumerate(classes)}
+            source = msgspec.structs.replace(finding.source, channels={"teacher": metric}, values=values)
+            found = prove(finding.guess._replace(source=source), finding.guess.topics)
+            return Speaker(source, (), classes, found.devices if found else ())
+    return None
 
 
 def as_zigbee2mqtt(speaker: Speaker, heard: Sequence[Topic]) -> Speaker:

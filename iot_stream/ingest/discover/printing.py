@@ -67,10 +67,12 @@ def _source(finding: Finding, announced: Announced) -> Iterator[str]:
 def _heard(finding: Finding) -> str:
     time = "some times are told" if len(finding.stamped) > 1 else "times are told"
     time = "times are of arrival" if finding.stamped == {True} else time
-    return (
-        f"{finding.source.format}: {_whose(finding)}; {time}; "
-        f"{finding.decoded} of its {finding.messages} messages gave readings"
-    )
+    gave = f"{finding.decoded} of its {finding.messages} messages gave readings"
+    if finding.came > finding.messages:
+        gave = (
+            f"of its {finding.came} messages {finding.messages} were tried, {finding.decoded} gave readings"
+        )
+    return f"{finding.source.format}: {_whose(finding)}; {time}; {gave}"
 
 
 def told(finding: Finding) -> str:
@@ -164,6 +166,9 @@ def _rest(findings: Findings) -> Iterator[str]:
         yield f"  {comment(f'{sensor.device}: {sensor.name}{unit}, on {sensor.topic}')}"
     if findings.cut:
         yield f"there are more than {MOST_SOURCES} kinds of topics; listen to part of them with --filter"
+    if findings.aside:
+        count = sum(topic.count for topic in findings.aside)
+        yield f"no readings, but iot-stream's own or of what devices announce: {count} of the messages"
     if findings.unknown:
         yield "not recognised:"
     for topic in findings.unknown[:MOST_LISTED]:
@@ -178,7 +183,7 @@ def hint(topic: Topic) -> str:
     if not payload:
         return "nothing in its messages"
     if len(topic.levels) > 3 and topic.levels[2] in ("NDATA", "DDATA"):
-        return "Sparkplug without a birth; `format: sparkplug` asks for one, or listen while the node starts"
+        return "Sparkplug without a birth, which the service asks for; --rebirth asks now"
     if topic.unsayable:
         return "its topic has braces or dots that templates cannot say"
     if topic.parsed():

@@ -55,13 +55,14 @@ class Series:
 
 @dataclass
 class Finding:
-    """A source that reads what was heard, and what it reads. `times`: of readings, by device and
-    channel. `stamped`: whether their times are of arrival."""
+    """A source that reads what was heard, and what it reads: `messages`, of all that `came`, were kept to be
+    tried. `times`: of readings, by device and channel. `stamped`: whether their times are of arrival."""
 
     source: Source
     guess: Guess
     series: dict[str, Series] = field(default_factory=dict)
     times: dict[str, dict[str, set[int]]] = field(default_factory=dict)
+    came: int = 0
     messages: int = 0
     decoded: int = 0
     stamped: set[bool] = field(default_factory=set)
@@ -149,8 +150,13 @@ def _with(source: Source, places: list[str], part: str) -> Source:
 
 def _read(guess: Guess, source: Source, heard: Sequence[Topic]) -> Finding | None:
     decode = decoder(source, 0)
-    finding = Finding(source, guess, left_out=guess.left_out)
-    for kept, places in _in_order(source.topic, heard):
+    own = [
+        (topic, places) for topic in heard if (places := table.match(source.topic, topic.name)) is not None
+    ]
+    came = sum(topic.count for topic, _ in own)
+    finding = Finding(source, guess, came=came, left_out=guess.left_out)
+    pairs = [(kept, places) for topic, places in own for kept in topic.kept]
+    for kept, places in sorted(pairs, key=lambda pair: pair[0].order):
         finding.messages += 1
         try:
             blocks = _blocks(decode, kept, places)
@@ -169,12 +175,6 @@ def _blocks(decode: Decoder, kept: Kept, places: Mapping[str, str]) -> list[Bloc
     if len(kept.payload) > MAX_PAYLOAD:
         raise too_large(kept.payload)
     return [clean(block, wall()) for block in decode.decode(Heard(kept.payload, kept.arrived, places))]
-
-
-def _in_order(template: str, heard: Sequence[Topic]) -> Iterator[tuple[Kept, Mapping[str, str]]]:
-    matched = ((topic, table.match(template, topic.name)) for topic in heard)
-    pairs = [(kept, places) for topic, places in matched if places is not None for kept in topic.kept]
-    return iter(sorted(pairs, key=lambda pair: pair[0].order))
 
 
 def shown_range(series: Series) -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -48,11 +48,11 @@ def _guesses(topics: Sequence[Topic], *, beside_numbers: bool) -> Iterator[Guess
         for each in alike(own):
             words = [word for topic in each.topics for word in said[topic.name]]
             source = _source(told, each.template, each.topics)
-            if source and (beside_numbers or _few(words)):
+            if source and (beside_numbers or few(words)):
                 yield _guess(source, each.topics, words)
 
 
-def _few(words: Sequence[str]) -> bool:
+def few(words: Sequence[str]) -> bool:
     """Whether they come again: what is said but once may be any text."""
     return len(set(words)) <= FEW and len(set(words)) < len(words)
 
@@ -84,7 +84,7 @@ def _classes(topic: Topic, beside_numbers: bool) -> tuple[_Told, list[str]] | No
     if not messages:
         texts = [text.strip().strip('"') for text in topic.texts()]
         texts = [text for text in texts if text.lower() not in UNKNOWN]
-        fits = texts and all(map(_is_class, texts)) and not measures_nothing(topic.levels[-1])
+        fits = texts and all(map(is_class, texts)) and not measures_nothing(topic.levels[-1])
         return (_Told(""), texts) if fits else None
     if len(messages) < len(list(topic.payloads)):
         return None
@@ -99,14 +99,14 @@ def _classes(topic: Topic, beside_numbers: bool) -> tuple[_Told, list[str]] | No
         for path, values in found.items()
         if path not in (time, device) and not measures_nothing(path, found)
     }
-    named = {path: values for path, values in told.items() if values and all(map(_is_class, values))}
+    named = {path: values for path, values in told.items() if values and all(map(is_class, values))}
     if not named or (len(named) < len(told) and not beside_numbers):
         return None
     value = max(named, key=lambda path: len(set(named[path])) > 1)  # rather what changes
-    return _Told(value, time, device), [_word(each) for each in named[value]]
+    return _Told(value, time, device), [as_word(each) for each in named[value]]
 
 
-def _is_class(value: Any) -> bool:
+def is_class(value: Any) -> TypeGuard[str | bool]:
     if isinstance(value, bool):
         return True
     if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= LONGEST:
@@ -115,5 +115,5 @@ def _is_class(value: Any) -> bool:
     return value.lower() in STATES or (number != number and value.lower() not in UNKNOWN | OF_PRESENCE)
 
 
-def _word(value: str | bool) -> str:
+def as_word(value: str | bool) -> str:
     return value if isinstance(value, str) else str(value).lower()
