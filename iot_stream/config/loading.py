@@ -345,7 +345,7 @@ def _source_topic(source: Source) -> None:
     if any("..." in level for level in levels) or "#" in topic:
         raise ConfigError(f"{topic!r}: what stands for all levels that are left is {{device...}}, at the end")
     if not source.device and not dialect.names_device:
-        _device_level("/".join([*levels, last.replace("...}", "}")]))
+        _device_level(topic, "/".join([*levels, last.replace("...}", "}")]))
 
 
 def _can_be_heard(source: Source) -> None:
@@ -361,8 +361,9 @@ def _can_be_heard(source: Source) -> None:
             )
 
 
-def _device_level(topic: str) -> None:
-    if topic.split("/").count("{device}") != 1 or "#" in topic:
+def _device_level(topic: str, levels: str = "") -> None:
+    """`levels`: the topic, where {device...} counts as a level."""
+    if (levels or topic).split("/").count("{device}") != 1 or "#" in topic:
         raise ConfigError(f"{topic!r} must have one level {{device}}, and no #")
 
 
