@@ -54,7 +54,7 @@ class Guarded:
         assert done.exit_code == 0, done.output
         return done.output
 
-    def start(self) -> None:
+    def start(self, user: str = getpass.getuser()) -> None:
         program = find_mosquitto()
         assert program is not None
         # Started by root it would become the user mosquitto, who may not read the test's files.
@@ -62,7 +62,7 @@ class Guarded:
         conf.write_text(
             (self.folder / "broker" / "mosquitto.conf")
             .read_text()
-            .replace("per_listener_settings", f"user {getpass.getuser()}\nper_listener_settings")
+            .replace("per_listener_settings", f"user {user}\nper_listener_settings")
         )
         log = (self.folder / "broker.log").open("ab")
         with log:

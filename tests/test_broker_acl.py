@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import json
+import os
+import shutil
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -16,6 +19,7 @@ from paho.mqtt.client import topic_matches_sub
 
 from iot_stream import topics
 from iot_stream.access import certificates, deployment, mosquitto, rules
+from iot_stream.access.files import write, write_private
 from iot_stream.access.rules import Rule
 from iot_stream.address import Address, Broker, login_name
 from iot_stream.cli import main
@@ -33,6 +37,7 @@ from tests.service.running import NAME, fleet, service, write_taught
 from tests.waiting import wait_until
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="passwords and rules need mosquitto")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
 ODD = "aa:bb %u"  # a name that password files would split, and that a pattern would expand
 CONFIG = {
@@ -228,6 +233,65 @@ def test_a_device_more_leaves_the_others_as_they_are(tmp_path: Path) -> None:
     assert "pumps/b" in broker.write("--pipeline", "pumps", "--device", "b")
     assert {file: file.read_bytes() for file in logins} == logins
     assert (broker.folder / "broker" / "fleet.passwd").read_text().splitlines()[: len(lines)] == lines
+
+
+@pytest.mark.parametrize(
+    "owner", [None, pytest.param((12345, 54321), marks=needs_root)], ids=["ours", "another"]
+)
+def test_what_is_rewritten_keeps_owner_group_and_mode(tmp_path: Path, owner: tuple[int, int] | None) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    broker.write("--pipeline", "pumps", "--device", "a")
+    files = [file for file in broker.folder.rglob("*") if file.is_file()]
+    for file in files:
+        file.chmod(0o640)
+        if owner:
+            os.chown(file, *owner)
+    before = {file: _whose(file) for file in files}
+    hashes = (broker.folder / "broker" / "fleet.passwd").read_text()
+    broker.write("--pipeline", "pumps", "--device", "b", "--hosts", "broker.example")
+    assert (broker.folder / "broker" / "fleet.passwd").read_text() != hashes
+    assert {file: _whose(file) for file in files} == before
+
+
+def test_a_devices_file_is_its_owners_alone_whatever_it_replaces(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("x")
+    file.chmod(0o644)
+    write_private(file, b"x")
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_files_of_another_say_who_may_write_them(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir(mode=0o500)
+    with pytest.raises(ConfigError, match=r"kept/x: Permission denied; run this as its owner, or as root"):
+        write(tmp_path / "kept" / "x", b"", 0o600)
+
+
+def test_the_command_that_is_printed_brings_the_files_to_the_broker(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    there = broker.folder / "broker"
+    assert (
+        f"reload     `install -D -o mosquitto -m 600 -t /etc/x {there}/* && systemctl reload mosquitto`"
+        in (broker.write("--at", "/etc/x"))
+    )
+
+
+@needs_root
+def test_what_is_roots_is_to_be_given_to_the_broker_once(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    there = broker.folder / "broker"
+    assert f"reload     `chown -R mosquitto: {there} && systemctl reload mosquitto`" in broker.write()
+    for file in there.iterdir():
+        os.chown(file, 12345, 54321)
+    assert "reload     `systemctl reload mosquitto`" in broker.write()
+
+
+def test_a_configuration_with_logins_is_not_told_to_have_them(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    assert f"write `broker: {{logins: {broker.logins}}}` in the configuration" in broker.write()
+    written(tmp_path, broker={"logins": "access/logins"})
+    assert "in the configuration" not in broker.write()
 
 
 def test_a_login_that_was_carried_away_stays_good(tmp_path: Path) -> None:
@@ -587,6 +651,25 @@ def test_who_is_revoked_is_out_and_all_others_stay(own: Guarded) -> None:
 
 
 @needs_mosquitto
+@needs_root
+def test_a_broker_of_another_user_reads_on_when_a_device_is_added() -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the folders of tests are closed to others
+        broker = Guarded(Path(folder) / "access", written(Path(folder)))
+        broker.write("--pipeline", "pumps", "--device", "a")
+        for each in (broker.folder, *(broker.folder / "broker").iterdir()):
+            shutil.chown(each, "nobody")
+        broker.start("nobody")
+        try:
+            broker.write("--pipeline", "pumps", "--device", "b")
+            broker.reload()
+            wait_until(lambda: _gets_in(broker, B), "the new device may in")
+            assert _gets_in(broker, A)
+        finally:
+            broker.stop()
+
+
+@needs_mosquitto
 def test_revoked_and_added_again_is_a_new_password(own: Guarded) -> None:
     old = own.address(A)
     own.write("--revoke", "pumps/a", "--pipeline", "pumps", "--device", "a")
@@ -695,6 +778,11 @@ def _gets_in(broker: Guarded, who: str) -> bool:
     except Refused:
         return False
     return True
+
+
+def _whose(file: Path) -> tuple[int, int, int]:
+    status = file.stat()
+    return status.st_uid, status.st_gid, status.st_mode
 
 
 def _as(address: Address, user: str, password: str) -> Address:

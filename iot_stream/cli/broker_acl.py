@@ -10,7 +10,7 @@ from iot_stream.config import load
 from iot_stream.ingest import share
 
 NEXT = """broker     {conf}, for `mosquitto -c`; what it reads must belong to who it runs as
-service    write `broker: {{logins: {logins}}}` in the configuration
+reload     `{reload}` (SIGHUP); a new certificate needs a restart
 devices    `iot-stream device add NAME --access {folder}` makes a login and prints the device's file
 authority  keep {folder}/authority/ca.key offline; it is needed for a new certificate only"""
 
@@ -57,7 +57,8 @@ def broker_acl(
 
     A device may write its own topics, and read the models of its pipeline; only the publisher writes models;
     readers read. Called again it adds, revokes or renews what is asked for, and leaves all others alone. The
-    broker takes it up when it is told to read its files again (SIGHUP); a new certificate needs a restart.
+    broker takes it up when it is told to read its files again (SIGHUP), by the command that is printed; a new
+    certificate needs a restart.
     """
     config = load(path)
     named = tuple(name.strip() for name in (hosts or "").split(",") if name.strip())
@@ -73,11 +74,11 @@ def broker_acl(
             open_.add_device(chosen, name)
     if open_.new:
         click.echo(f"new        {', '.join(open_.new)}")
-    click.echo(
-        NEXT.format(
-            conf=open_.broker_folder / "mosquitto.conf", folder=folder, logins=(folder / "logins").resolve()
+    click.echo(NEXT.format(conf=open_.broker_folder / "mosquitto.conf", folder=folder, reload=open_.reload))
+    if not config.access.logins:
+        click.echo(
+            f"service    write `broker: {{logins: {(folder / 'logins').resolve()}}}` in the configuration"
         )
-    )
 
 
 def _collector(name: str) -> str:
