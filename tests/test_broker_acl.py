@@ -1,6 +1,7 @@
 """`iot-stream broker-acl`, tried on a real mosquitto: whoever would like to breaks each rule, in vain."""
 
 import base64
+import getpass
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ from iot_stream.release.keys import Keys
 from iot_stream.service.broker import find_mosquitto
 from iot_stream.service.doctor import examine
 from iot_stream.store import Store
-from tests.brokers import Caller, Guarded, Refused, guarded
+from tests.brokers import Caller, Guarded, Refused, guarded, ports
 from tests.service.running import NAME, fleet, service, write_taught
 from tests.waiting import wait_until
 
@@ -73,7 +74,7 @@ def written(folder: Path, **changes: object) -> Path:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("acl")
     options = ["--pipeline", "pumps", "--device", "a", "--device", "b", "--device", ODD, "--reader", "ann"]
-    options += ["--reader", "bea"]
+    options += ["--reader", "bea", "--sensor", "edge"]
     with guarded(folder / "access", written(folder), *options) as running:
         running.write("--pipeline", "rooms", "--device", "hall", "--device", "a")
         running.reload()
@@ -235,6 +236,36 @@ def test_a_device_more_leaves_the_others_as_they_are(tmp_path: Path) -> None:
     assert (broker.folder / "broker" / "fleet.passwd").read_text().splitlines()[: len(lines)] == lines
 
 
+def test_a_sensor_is_there_until_it_is_revoked(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    assert "new        collector, dashboard, distiller, doctor, edge," in broker.write("--sensor", "edge")
+    login, lines = (
+        broker.address("edge"),
+        (broker.folder / "broker" / "fleet.passwd").read_text().splitlines(),
+    )
+    broker.write("--pipeline", "pumps", "--device", "a")
+    assert broker.address("edge") == login
+    assert (broker.folder / "broker" / "fleet.passwd").read_text().splitlines()[: len(lines)] == lines
+    assert "revoked    edge\n" in broker.write("--revoke", "edge")
+    assert "edge:" not in (broker.folder / "broker" / "fleet.passwd").read_text()
+
+
+@needs_mosquitto
+def test_what_is_written_says_where_lines_of_ones_own_belong(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    broker.write("--pipeline", "pumps", "--device", "a")
+    there, (port,) = broker.folder / "broker", ports(1)
+    for name in ("mosquitto.conf", "fleet.passwd", "fleet.acl", "service.passwd", "service.acl"):
+        assert "below `include_dir` of this folder" in (there / name).read_text()
+    own = f"user {getpass.getuser()}\ninclude_dir {there}\nlistener {port} 127.0.0.1\nallow_anonymous true\n"
+    broker.start(own)
+    try:
+        assert _gets_in(broker, A)
+        Caller(Broker(url=f"mqtt://localhost:{port}").address()).close()
+    finally:
+        broker.stop()
+
+
 @pytest.mark.parametrize(
     "owner", [None, pytest.param((12345, 54321), marks=needs_root)], ids=["ours", "another"]
 )
@@ -310,6 +341,7 @@ def test_a_login_that_was_carried_away_stays_good(tmp_path: Path) -> None:
         (("--revoke", "nobody"), r"--revoke: nobody is called nobody"),
         (("--revoke", "a"), r"--revoke: a is in pumps, rooms; write PIPELINE/a"),
         (("--reader", "collector"), "collector is a part already; name the reader otherwise"),
+        (("--sensor", "ann"), "ann is a reader already; name the sensor otherwise"),
         (("--reader", "a/b"), "'a/b' is no name to log in with"),
         (("--shared", "a b"), "--shared: 'a b' is no name"),
         (("--pipeline", "pumps", "--device", ""), "'': no '/', '+', '#', control character, and not empty"),
@@ -322,7 +354,7 @@ def test_what_cannot_be_is_refused_and_leaves_no_trace(
 ) -> None:
     broker = Guarded(tmp_path / "access", written(tmp_path))
     broker.write("--pipeline", "pumps", "--device", "a")
-    broker.write("--pipeline", "rooms", "--device", "a")
+    broker.write("--pipeline", "rooms", "--device", "a", "--reader", "ann")
     files = {file: file.read_bytes() for file in broker.folder.rglob("*") if file.is_file()}
     told = ["broker-acl", "--config", str(broker.config), "--out", str(broker.folder), *options]
     done = CliRunner().invoke(main, told)
@@ -436,7 +468,7 @@ FORBIDDEN = [
     # Parts keep to their own work: nobody passes for the publisher.
     *(
         (who, topic)
-        for who in ("collector", "distiller", "doctor", "sensors")
+        for who in ("collector", "distiller", "doctor", "sensors", "edge")
         for topic in (
             "plant/pumps/model/all/stable/bundle",
             f"plant/pumps/blob/{'0' * 64}/0",
@@ -450,6 +482,7 @@ FORBIDDEN = [
     ("publisher", "plant/service/collector"),
     ("collector", "plant/pumps/round/r1"),
     ("sensors", "plant/pumps/device/a/telemetry"),
+    ("edge", "plant/pumps/device/a/telemetry"),
 ]
 
 ALLOWED = [
@@ -473,6 +506,8 @@ ALLOWED = [
     ("sensors", "rooms/hall/occupied"),
     ("sensors", "camera/hall"),
     ("sensors", "plant/pumps/device/a/label"),
+    ("edge", "zigbee2mqtt/hall"),
+    ("edge", "plant/pumps/device/a/label"),
     ("doctor", "plant/service/doctor/x"),
     ("publisher", "plant/pumps/device/a/status"),  # empty, when the device is forgotten
     ("publisher", "plant/pumps/device/a/update"),
@@ -621,6 +656,18 @@ def test_nobody_takes_over_anothers_session(broker: Guarded, thief: str, name: s
 
 
 @needs_mosquitto
+def test_sensors_of_several_logins_leave_each_other_alone(broker: Guarded) -> None:
+    with (
+        Caller(broker.address("edge"), "gateway") as edge,
+        Caller(broker.address("sensors"), "gateway") as one,
+    ):
+        assert edge.says("zigbee2mqtt/hall")
+        assert one.says("zigbee2mqtt/kitchen")
+        assert edge.says("zigbee2mqtt/hall")
+        assert not edge.ended.is_set()
+
+
+@needs_mosquitto
 def test_what_waits_for_the_collector_survives_a_restart_of_both(own: Guarded) -> None:
     topic = "plant/pumps/device/a/telemetry"
     collector = own.address("collector")
@@ -659,7 +706,7 @@ def test_a_broker_of_another_user_reads_on_when_a_device_is_added() -> None:
         broker.write("--pipeline", "pumps", "--device", "a")
         for each in (broker.folder, *(broker.folder / "broker").iterdir()):
             shutil.chown(each, "nobody")
-        broker.start("nobody")
+        broker.start(f"user nobody\ninclude_dir {broker.folder / 'broker'}\n")
         try:
             broker.write("--pipeline", "pumps", "--device", "b")
             broker.reload()

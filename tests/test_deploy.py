@@ -48,7 +48,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_the_page_makes_is_there(typed: Path) -> None:
     config = load(typed / "iot-stream.yml")
     known = json.loads((typed / "access" / "access.json").read_text())
-    assert {"ann", "collector-east", "collector-west", "pumps/pump-01"} <= known["logins"].keys()
+    assert {"ann", "edge-1", "collector-east", "collector-west", "pumps/pump-01"} <= known["logins"].keys()
     assert "pumps/pump-02" not in known["logins"]
     assert config.as_part("publisher").address.user == "publisher"
     assert config.as_part("collector-east").address.host == "broker.example"

@@ -36,10 +36,10 @@ FLEET, SERVICE = "fleet", "service"  # the two listeners
 
 
 class Login(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`kind`: a part of the service, a reader, a device, or a gateway's input."""
+    """`kind`: a part of the service, a reader, what speaks for sensors, a device, or a gateway's input."""
 
     password: str  # hashed
-    kind: Literal["part", "reader", "device", "input"]
+    kind: Literal["part", "reader", "sensor", "device", "input"]
     pipeline: str = ""
     device: str = ""
 
@@ -83,8 +83,8 @@ class Deployment:
     def new(self) -> list[str]:
         return sorted(self._passwords)
 
-    def add(self, name: str, kind: Literal["part", "reader"]) -> None:
-        """A part of the service or a reader, if it is not there."""
+    def add(self, name: str, kind: Literal["part", "reader", "sensor"]) -> None:
+        """A part of the service, a reader or what speaks for sensors, if it is not there."""
         if not name or login_name(name) != name:
             raise ConfigError(f"{name!r} is no name to log in with; letters, digits, . - and _")
         known = self.access.logins.get(name)
@@ -111,7 +111,7 @@ class Deployment:
         self.access.logins[user] = msgspec.structs.replace(login, password=mosquitto.hashed(password))
 
     def revoke(self, name: str) -> list[str]:
-        """A part, a reader, or a device: PIPELINE/NAME, or NAME where one has it. Returns who is gone."""
+        """Any of `add`, or a device: PIPELINE/NAME, or NAME where one has it. Returns who is gone."""
         logins = self.access.logins
         pipelines = sorted(
             {
@@ -175,6 +175,8 @@ class Deployment:
             return rules.of_part(user, self._config)
         if login.kind == "reader":
             return rules.of_reader(self._config)
+        if login.kind == "sensor":
+            return rules.of_part("sensors", self._config)
         if login.pipeline not in self._config.pipelines:
             return []
         of = rules.of_device if login.kind == "device" else rules.of_input

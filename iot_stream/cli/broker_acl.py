@@ -34,6 +34,7 @@ authority  keep {folder}/authority/ca.key offline; it is needed for a new certif
 )
 @pipeline_option
 @click.option("--reader", "readers", multiple=True, metavar="NAME", help="Who may hear all, and say nothing.")
+@click.option("--sensor", "sensors", multiple=True, metavar="NAME", help="A bridge or edge node of sensors.")
 @click.option("--shared", multiple=True, metavar="NAME", help="A collector beside others: its --shared NAME.")
 @click.option("--revoke", "revoked", multiple=True, metavar="NAME", help="Let NAME in no more.")
 @click.option("--hosts", metavar="NAME,…", help="The broker's names; the first is told to devices.")
@@ -48,6 +49,7 @@ def broker_acl(
     devices: tuple[str, ...],
     pipeline: str | None,
     readers: tuple[str, ...],
+    sensors: tuple[str, ...],
     shared: tuple[str, ...],
     revoked: tuple[str, ...],
     hosts: str | None,
@@ -69,6 +71,8 @@ def broker_acl(
             open_.add(name, "part")
         for name in readers:
             open_.add(name, "reader")
+        for name in sensors:
+            open_.add(name, "sensor")
         chosen = pick(config, pipeline)[0] if devices else ""
         for name in devices:
             open_.add_device(chosen, name)
