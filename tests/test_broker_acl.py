@@ -24,9 +24,11 @@ from iot_stream.access.files import write, write_private
 from iot_stream.access.rules import Rule
 from iot_stream.address import Address, Broker, login_name
 from iot_stream.cli import main
+from iot_stream.clock import wall
 from iot_stream.config import load
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.errors import BrokerError, ConfigError
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, ddata
 from iot_stream.ingest.intake import Intake
 from iot_stream.mqtt import Connection
 from iot_stream.release.keys import Keys
@@ -34,6 +36,7 @@ from iot_stream.service.broker import find_mosquitto
 from iot_stream.service.doctor import examine
 from iot_stream.store import Store
 from tests.brokers import Caller, Guarded, Refused, guarded, ports
+from tests.ingest.test_collector import start_process
 from tests.service.running import NAME, fleet, service, write_taught
 from tests.waiting import wait_until
 
@@ -623,6 +626,34 @@ def test_a_gateway_hears_its_sensor_alone(broker: Guarded) -> None:
         assert says(broker, "sensors", "camera/hall")
         assert says(broker, "sensors", "zigbee2mqtt/hall")
         assert ears.until("zigbee2mqtt/hall") == []
+
+
+@needs_mosquitto
+def test_a_node_of_sparkplug_hears_its_host_and_that_a_rebirth_is_asked_for(tmp_path: Path) -> None:
+    source = {"format": "sparkplug", "host": "iot-stream", "channels": {"p": "Inputs/P"}}
+    press = CONFIG["pipelines"]["pumps"] | {"sources": [source]}
+    config = written(tmp_path, store=f"sqlite:{tmp_path}/store", pipelines={"press": press})
+    group = "spBv1.0/hall"
+    with (
+        guarded(tmp_path / "access", config, "--sensor", "edge", "--reader", "ann") as broker,
+        Caller(broker.address("edge")) as node,
+        Caller(broker.address("ann")) as ann,
+    ):
+        node.listens("spBv1.0/STATE/iot-stream", f"{group}/NCMD/edge", f"{group}/DCMD/edge/#")
+        ann.listens("plant/service/collector")
+        assert broker.logged_in
+        collector = start_process(config.with_name("logged_in.yml"))
+        try:
+            ann.until("plant/service/collector")  # said behind its subscriptions
+            node.until("spBv1.0/STATE/iot-stream")
+            missed = ddata([Metric("Inputs/P", 1, Datatype.INT32, alias=7)], wall() // 10**6, 5)
+            assert node.says(f"{group}/DDATA/edge/press", missed)
+            node.until(f"{group}/NCMD/edge")
+        finally:
+            collector.terminate()
+            collector.wait(20)
+        assert says(broker, "sensors", f"{group}/DCMD/edge/press")
+        node.until(f"{group}/DCMD/edge/press")
 
 
 @needs_mosquitto
