@@ -32,8 +32,9 @@ def parts(config: Config) -> tuple[str, ...]:
 
 
 def of_reader(config: Config) -> list[Rule]:
-    """A person's monitor, or a program that uses predictions."""
-    return [Rule("read", f"{config.prefix}/#")]
+    """A person's monitor or `discover`, or a program that uses predictions."""
+    foreign = {topics.filter_of(topic) for each in config.pipelines.values() for topic in _foreign(each)}
+    return [Rule("read", topic) for topic in (f"{config.prefix}/#", *sorted(foreign))]
 
 
 def of_part(part: str, config: Config) -> list[Rule]:
