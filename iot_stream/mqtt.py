@@ -228,7 +228,8 @@ class Connection:
         if reason.is_failure:
             self._short = self._short + 1 if time.monotonic() - self._since < SHORT_S else 0
             taken = reason.value == TAKEN_OVER or self._short >= 3  # older mosquittos do not say why
-            twin = "; does another one run under the same name?" if taken else ""
+            remedy = "Stop one, or give it a login of its own"
+            twin = f"; does another one run under the same name? {remedy}" if taken else ""
             log.warning("connection of %s to %s lost: %s%s", self.client_id, self.address, reason, twin)
 
     def _received(self, _: Client, __: Any, message: MQTTMessage) -> None:

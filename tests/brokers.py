@@ -54,19 +54,16 @@ class Guarded:
         assert done.exit_code == 0, done.output
         return done.output
 
-    def start(self) -> None:
+    def start(self, conf: str = "") -> None:
+        """By a mosquitto.conf of one's own, or by that of `broker-acl`."""
         program = find_mosquitto()
         assert program is not None
         # Started by root it would become the user mosquitto, who may not read the test's files.
-        conf = self.folder / "own.conf"
-        conf.write_text(
-            (self.folder / "broker" / "mosquitto.conf")
-            .read_text()
-            .replace("per_listener_settings", f"user {getpass.getuser()}\nper_listener_settings")
-        )
+        own = self.folder / "own.conf"
+        own.write_text(conf or f"user {getpass.getuser()}\ninclude_dir {self.folder / 'broker'}\n")
         log = (self.folder / "broker.log").open("ab")
         with log:
-            self._process = subprocess.Popen([program, "-c", str(conf)], cwd=self.folder, stderr=log)
+            self._process = subprocess.Popen([program, "-c", str(own)], cwd=self.folder, stderr=log)
         for port in (self.port, self.service_port):
             wait_until(lambda port=port: _listens(port), f"mosquitto at {port}")
 

@@ -1,13 +1,17 @@
 """`iot-stream broker-acl`, tried on a real mosquitto: whoever would like to breaks each rule, in vain."""
 
 import base64
+import getpass
 import hashlib
 import json
+import os
+import shutil
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -16,23 +20,28 @@ from paho.mqtt.client import topic_matches_sub
 
 from iot_stream import topics
 from iot_stream.access import certificates, deployment, mosquitto, rules
+from iot_stream.access.files import write, write_private
 from iot_stream.access.rules import Rule
 from iot_stream.address import Address, Broker, login_name
 from iot_stream.cli import main
+from iot_stream.clock import wall
 from iot_stream.config import load
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.errors import BrokerError, ConfigError
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, ddata
 from iot_stream.ingest.intake import Intake
 from iot_stream.mqtt import Connection
 from iot_stream.release.keys import Keys
 from iot_stream.service.broker import find_mosquitto
 from iot_stream.service.doctor import examine
 from iot_stream.store import Store
-from tests.brokers import Caller, Guarded, Refused, guarded
+from tests.brokers import Caller, Guarded, Refused, guarded, ports
+from tests.ingest.test_collector import start_process
 from tests.service.running import NAME, fleet, service, write_taught
 from tests.waiting import wait_until
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="passwords and rules need mosquitto")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
 ODD = "aa:bb %u"  # a name that password files would split, and that a pattern would expand
 CONFIG = {
@@ -68,7 +77,7 @@ def written(folder: Path, **changes: object) -> Path:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("acl")
     options = ["--pipeline", "pumps", "--device", "a", "--device", "b", "--device", ODD, "--reader", "ann"]
-    options += ["--reader", "bea"]
+    options += ["--reader", "bea", "--sensor", "edge"]
     with guarded(folder / "access", written(folder), *options) as running:
         running.write("--pipeline", "rooms", "--device", "hall", "--device", "a")
         running.reload()
@@ -230,6 +239,95 @@ def test_a_device_more_leaves_the_others_as_they_are(tmp_path: Path) -> None:
     assert (broker.folder / "broker" / "fleet.passwd").read_text().splitlines()[: len(lines)] == lines
 
 
+def test_a_sensor_is_there_until_it_is_revoked(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    assert "new        collector, dashboard, distiller, doctor, edge," in broker.write("--sensor", "edge")
+    login, lines = (
+        broker.address("edge"),
+        (broker.folder / "broker" / "fleet.passwd").read_text().splitlines(),
+    )
+    broker.write("--pipeline", "pumps", "--device", "a")
+    assert broker.address("edge") == login
+    assert (broker.folder / "broker" / "fleet.passwd").read_text().splitlines()[: len(lines)] == lines
+    assert "revoked    edge\n" in broker.write("--revoke", "edge")
+    assert "edge:" not in (broker.folder / "broker" / "fleet.passwd").read_text()
+
+
+@needs_mosquitto
+def test_what_is_written_says_where_lines_of_ones_own_belong(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    broker.write("--pipeline", "pumps", "--device", "a")
+    there, (port,) = broker.folder / "broker", ports(1)
+    for name in ("mosquitto.conf", "fleet.passwd", "fleet.acl", "service.passwd", "service.acl"):
+        assert "below `include_dir` of this folder" in (there / name).read_text()
+    own = f"user {getpass.getuser()}\ninclude_dir {there}\nlistener {port} 127.0.0.1\nallow_anonymous true\n"
+    broker.start(own)
+    try:
+        assert _gets_in(broker, A)
+        Caller(Broker(url=f"mqtt://localhost:{port}").address()).close()
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize(
+    "owner", [None, pytest.param((12345, 54321), marks=needs_root)], ids=["ours", "another"]
+)
+def test_what_is_rewritten_keeps_owner_group_and_mode(tmp_path: Path, owner: tuple[int, int] | None) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    broker.write("--pipeline", "pumps", "--device", "a")
+    files = [file for file in broker.folder.rglob("*") if file.is_file()]
+    for file in files:
+        file.chmod(0o640)
+        if owner:
+            os.chown(file, *owner)
+    before = {file: _whose(file) for file in files}
+    hashes = (broker.folder / "broker" / "fleet.passwd").read_text()
+    broker.write("--pipeline", "pumps", "--device", "b", "--hosts", "broker.example")
+    assert (broker.folder / "broker" / "fleet.passwd").read_text() != hashes
+    assert {file: _whose(file) for file in files} == before
+
+
+def test_a_devices_file_is_its_owners_alone_whatever_it_replaces(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("x")
+    file.chmod(0o644)
+    write_private(file, b"x")
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_files_of_another_say_who_may_write_them(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir(mode=0o500)
+    with pytest.raises(ConfigError, match=r"kept/x: Permission denied; run this as its owner, or as root"):
+        write(tmp_path / "kept" / "x", b"", 0o600)
+
+
+def test_the_command_that_is_printed_brings_the_files_to_the_broker(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    there = broker.folder / "broker"
+    assert (
+        f"reload     `install -D -o mosquitto -m 600 -t /etc/x {there}/* && systemctl reload mosquitto`"
+        in (broker.write("--at", "/etc/x"))
+    )
+
+
+@needs_root
+def test_what_is_roots_is_to_be_given_to_the_broker_once(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    there = broker.folder / "broker"
+    assert f"reload     `chown -R mosquitto: {there} && systemctl reload mosquitto`" in broker.write()
+    for file in there.iterdir():
+        os.chown(file, 12345, 54321)
+    assert "reload     `systemctl reload mosquitto`" in broker.write()
+
+
+def test_a_configuration_with_logins_is_not_told_to_have_them(tmp_path: Path) -> None:
+    broker = Guarded(tmp_path / "access", written(tmp_path))
+    assert f"write `broker: {{logins: {broker.logins}}}` in the configuration" in broker.write()
+    written(tmp_path, broker={"logins": "access/logins"})
+    assert "in the configuration" not in broker.write()
+
+
 def test_a_login_that_was_carried_away_stays_good(tmp_path: Path) -> None:
     broker = Guarded(tmp_path / "access", written(tmp_path))
     broker.write("--pipeline", "pumps", "--device", "a")
@@ -246,6 +344,7 @@ def test_a_login_that_was_carried_away_stays_good(tmp_path: Path) -> None:
         (("--revoke", "nobody"), r"--revoke: nobody is called nobody"),
         (("--revoke", "a"), r"--revoke: a is in pumps, rooms; write PIPELINE/a"),
         (("--reader", "collector"), "collector is a part already; name the reader otherwise"),
+        (("--sensor", "ann"), "ann is a reader already; name the sensor otherwise"),
         (("--reader", "a/b"), "'a/b' is no name to log in with"),
         (("--shared", "a b"), "--shared: 'a b' is no name"),
         (("--pipeline", "pumps", "--device", ""), "'': no '/', '+', '#', control character, and not empty"),
@@ -258,7 +357,7 @@ def test_what_cannot_be_is_refused_and_leaves_no_trace(
 ) -> None:
     broker = Guarded(tmp_path / "access", written(tmp_path))
     broker.write("--pipeline", "pumps", "--device", "a")
-    broker.write("--pipeline", "rooms", "--device", "a")
+    broker.write("--pipeline", "rooms", "--device", "a", "--reader", "ann")
     files = {file: file.read_bytes() for file in broker.folder.rglob("*") if file.is_file()}
     told = ["broker-acl", "--config", str(broker.config), "--out", str(broker.folder), *options]
     done = CliRunner().invoke(main, told)
@@ -372,7 +471,7 @@ FORBIDDEN = [
     # Parts keep to their own work: nobody passes for the publisher.
     *(
         (who, topic)
-        for who in ("collector", "distiller", "doctor", "sensors")
+        for who in ("collector", "distiller", "doctor", "sensors", "edge")
         for topic in (
             "plant/pumps/model/all/stable/bundle",
             f"plant/pumps/blob/{'0' * 64}/0",
@@ -386,6 +485,7 @@ FORBIDDEN = [
     ("publisher", "plant/service/collector"),
     ("collector", "plant/pumps/round/r1"),
     ("sensors", "plant/pumps/device/a/telemetry"),
+    ("edge", "plant/pumps/device/a/telemetry"),
 ]
 
 ALLOWED = [
@@ -409,6 +509,8 @@ ALLOWED = [
     ("sensors", "rooms/hall/occupied"),
     ("sensors", "camera/hall"),
     ("sensors", "plant/pumps/device/a/label"),
+    ("edge", "zigbee2mqtt/hall"),
+    ("edge", "plant/pumps/device/a/label"),
     ("doctor", "plant/service/doctor/x"),
     ("publisher", "plant/pumps/device/a/status"),  # empty, when the device is forgotten
     ("publisher", "plant/pumps/device/a/update"),
@@ -527,14 +629,45 @@ def test_a_gateway_hears_its_sensor_alone(broker: Guarded) -> None:
 
 
 @needs_mosquitto
+def test_a_node_of_sparkplug_hears_its_host_and_that_a_rebirth_is_asked_for(tmp_path: Path) -> None:
+    source = {"format": "sparkplug", "host": "iot-stream", "channels": {"p": "Inputs/P"}}
+    press = CONFIG["pipelines"]["pumps"] | {"sources": [source]}
+    config = written(tmp_path, store=f"sqlite:{tmp_path}/store", pipelines={"press": press})
+    group = "spBv1.0/hall"
+    with (
+        guarded(tmp_path / "access", config, "--sensor", "edge", "--reader", "ann") as broker,
+        Caller(broker.address("edge")) as node,
+        Caller(broker.address("ann")) as ann,
+    ):
+        node.listens("spBv1.0/STATE/iot-stream", f"{group}/NCMD/edge", f"{group}/DCMD/edge/#")
+        ann.listens("plant/service/collector")
+        assert broker.logged_in
+        collector = start_process(config.with_name("logged_in.yml"))
+        try:
+            ann.until("plant/service/collector")  # said behind its subscriptions
+            node.until("spBv1.0/STATE/iot-stream")
+            missed = ddata([Metric("Inputs/P", 1, Datatype.INT32, alias=7)], wall() // 10**6, 5)
+            assert node.says(f"{group}/DDATA/edge/press", missed)
+            node.until(f"{group}/NCMD/edge")
+        finally:
+            collector.terminate()
+            collector.wait(20)
+        assert says(broker, "sensors", f"{group}/DCMD/edge/press")
+        node.until(f"{group}/DCMD/edge/press")
+
+
+@needs_mosquitto
 def test_metrics_hear_parts_alone_and_readers_all(broker: Guarded) -> None:
     with Caller(broker.address("metrics")) as metrics, Caller(broker.address("ann")) as ann:
         metrics.listens("#")
-        ann.listens("plant/#")
+        ann.listens("#")  # as `discover` does
         assert says(broker, A, "plant/pumps/device/a/telemetry")
+        for topic in ("zigbee2mqtt/hall", "rooms/hall/occupied", "camera/hall"):
+            assert says(broker, "sensors", topic)
         assert says(broker, "collector", "plant/service/collector")
         assert set(metrics.until("plant/service/collector")) <= {"plant/service/publisher"}
-        assert "plant/pumps/device/a/telemetry" in ann.until("plant/service/collector")
+        theirs = {"plant/pumps/device/a/telemetry", "zigbee2mqtt/hall", "rooms/hall/occupied", "camera/hall"}
+        assert theirs <= set(ann.until("plant/service/collector"))
 
 
 # --- who passes for whom
@@ -554,6 +687,18 @@ def test_nobody_takes_over_anothers_session(broker: Guarded, thief: str, name: s
             assert says(broker, *({"collector": (A,), B: ("publisher",)}[of]), filters)
             assert victim.until(filters) == []
         assert not victim.ended.is_set()
+
+
+@needs_mosquitto
+def test_sensors_of_several_logins_leave_each_other_alone(broker: Guarded) -> None:
+    with (
+        Caller(broker.address("edge"), "gateway") as edge,
+        Caller(broker.address("sensors"), "gateway") as one,
+    ):
+        assert edge.says("zigbee2mqtt/hall")
+        assert one.says("zigbee2mqtt/kitchen")
+        assert edge.says("zigbee2mqtt/hall")
+        assert not edge.ended.is_set()
 
 
 @needs_mosquitto
@@ -584,6 +729,25 @@ def test_who_is_revoked_is_out_and_all_others_stay(own: Guarded) -> None:
         assert not stays.ended.is_set()
         assert not part.ended.is_set()
     assert not (own.logins / f"{A}.json").exists()
+
+
+@needs_mosquitto
+@needs_root
+def test_a_broker_of_another_user_reads_on_when_a_device_is_added() -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the folders of tests are closed to others
+        broker = Guarded(Path(folder) / "access", written(Path(folder)))
+        broker.write("--pipeline", "pumps", "--device", "a")
+        for each in (broker.folder, *(broker.folder / "broker").iterdir()):
+            shutil.chown(each, "nobody")
+        broker.start(f"user nobody\ninclude_dir {broker.folder / 'broker'}\n")
+        try:
+            broker.write("--pipeline", "pumps", "--device", "b")
+            broker.reload()
+            wait_until(lambda: _gets_in(broker, B), "the new device may in")
+            assert _gets_in(broker, A)
+        finally:
+            broker.stop()
 
 
 @needs_mosquitto
@@ -694,6 +858,11 @@ def _gets_in(broker: Guarded, who: str) -> bool:
     except Refused:
         return False
     return True
+
+
+def _whose(file: Path) -> tuple[int, int, int]:
+    status = file.stat()
+    return status.st_uid, status.st_gid, status.st_mode
 
 
 def _as(address: Address, user: str, password: str) -> Address:

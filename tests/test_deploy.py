@@ -1,5 +1,6 @@
 """docs/deploy.md: what is typed there is typed here, in its order, and does what the page says."""
 
+import getpass
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iot_stream.access import rules
+from iot_stream.access import deployment, rules
 from iot_stream.config import load
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.topics import TABLE
@@ -47,7 +48,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_the_page_makes_is_there(typed: Path) -> None:
     config = load(typed / "iot-stream.yml")
     known = json.loads((typed / "access" / "access.json").read_text())
-    assert {"ann", "collector-east", "collector-west", "pumps/pump-01"} <= known["logins"].keys()
+    assert {"ann", "edge-1", "collector-east", "collector-west", "pumps/pump-01"} <= known["logins"].keys()
     assert "pumps/pump-02" not in known["logins"]
     assert config.as_part("publisher").address.user == "publisher"
     assert config.as_part("collector-east").address.host == "broker.example"
@@ -64,6 +65,22 @@ def test_what_the_page_makes_is_there(typed: Path) -> None:
     conf = (typed / "access" / "broker" / "mosquitto.conf").read_text()
     assert "certfile /etc/mosquitto/iot-stream/server.crt" in conf
     assert "persistence_location /var/lib/mosquitto/" in conf
+
+
+def test_the_files_reach_mosquitto_each_time(typed: Path, tmp_path: Path) -> None:
+    """The very command, into another folder, for a user who is here; then again, with a device more."""
+    (command,) = set(re.findall(r"install .*? access/broker/\*", PAGE))
+    here = command.replace("/etc", str(tmp_path)).replace("-o mosquitto", f"-o {getpass.getuser()}")
+    copy, config = tmp_path / "mosquitto" / "iot-stream", typed / "iot-stream.yml"
+    for device in ("pump-03", "pump-04"):
+        with deployment.opened(typed / "access", load(config)) as access:
+            access.add_device("pumps", device)
+        subprocess.run(["sh", "-c", here], cwd=typed, check=True)
+        own = {file.name: file.read_bytes() for file in (typed / "access" / "broker").iterdir()}
+        assert {file.name: file.read_bytes() for file in copy.iterdir()} == own
+        assert f"user pumps/{device}" in own["fleet.acl"].decode()
+    assert access.reload.replace(str(typed) + "/", "") == f"{command} && systemctl reload mosquitto"
+    assert f"# {command} && systemctl reload mosquitto\n" in PAGE
 
 
 def test_the_other_configuration_is_one_with_either_password(

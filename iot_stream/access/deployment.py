@@ -11,6 +11,7 @@ A login holds a password; nothing else here does. It goes to the machine that it
 
 import fcntl
 import secrets
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from iot_stream.access import certificates, mosquitto, rules
-from iot_stream.access.files import write, write_private
+from iot_stream.access.files import PRIVATE, write
 from iot_stream.access.rules import Rule
 from iot_stream.address import DEVICES, Broker, login_name
 from iot_stream.config import Config
@@ -30,14 +31,15 @@ from iot_stream.readings import check_device_name
 LOOPBACK = "localhost"
 FILE = "access.json"
 INPUT = "/input"  # a gateway's second login
+ROOT = 0  # mosquitto, started by it, reads as the user mosquitto
 FLEET, SERVICE = "fleet", "service"  # the two listeners
 
 
 class Login(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`kind`: a part of the service, a reader, a device, or a gateway's input."""
+    """`kind`: a part of the service, a reader, what speaks for sensors, a device, or a gateway's input."""
 
     password: str  # hashed
-    kind: Literal["part", "reader", "device", "input"]
+    kind: Literal["part", "reader", "sensor", "device", "input"]
     pipeline: str = ""
     device: str = ""
 
@@ -67,11 +69,22 @@ class Deployment:
         return self._folder / "broker"
 
     @property
+    def reload(self) -> str:
+        """The command that has the broker take up what was written."""
+        folder, steps = shlex.quote(str(self.broker_folder)), ["systemctl reload mosquitto"]
+        if self.access.at and Path(self.access.at).resolve() != self.broker_folder.resolve():
+            at = shlex.quote(self.access.at)
+            steps.insert(0, f"install -D -o mosquitto -m 600 -t {at} {folder}/*")
+        elif (self.broker_folder / f"{FLEET}.passwd").stat().st_uid == ROOT:
+            steps.insert(0, f"chown -R mosquitto: {folder}")
+        return " && ".join(steps)
+
+    @property
     def new(self) -> list[str]:
         return sorted(self._passwords)
 
-    def add(self, name: str, kind: Literal["part", "reader"]) -> None:
-        """A part of the service or a reader, if it is not there."""
+    def add(self, name: str, kind: Literal["part", "reader", "sensor"]) -> None:
+        """A part of the service, a reader or what speaks for sensors, if it is not there."""
         if not name or login_name(name) != name:
             raise ConfigError(f"{name!r} is no name to log in with; letters, digits, . - and _")
         known = self.access.logins.get(name)
@@ -98,7 +111,7 @@ class Deployment:
         self.access.logins[user] = msgspec.structs.replace(login, password=mosquitto.hashed(password))
 
     def revoke(self, name: str) -> list[str]:
-        """A part, a reader, or a device: PIPELINE/NAME, or NAME where one has it. Returns who is gone."""
+        """Any of `add`, or a device: PIPELINE/NAME, or NAME where one has it. Returns who is gone."""
         logins = self.access.logins
         pipelines = sorted(
             {
@@ -153,15 +166,17 @@ class Deployment:
         for name, users in ((FLEET, fleet), (SERVICE, core)):
             hashes = {user: login.password for user, login in users.items()}
             allowed = {user: self._rules(user, login) for user, login in users.items()}
-            write_private(self.broker_folder / f"{name}.passwd", mosquitto.passwords(hashes).encode())
-            write_private(self.broker_folder / f"{name}.acl", mosquitto.rules(allowed).encode())
-        write_private(self._folder / FILE, msgspec.json.format(msgspec.json.encode(self.access)))
+            write(self.broker_folder / f"{name}.passwd", mosquitto.passwords(hashes).encode(), PRIVATE)
+            write(self.broker_folder / f"{name}.acl", mosquitto.rules(allowed).encode(), PRIVATE)
+        write(self._folder / FILE, msgspec.json.format(msgspec.json.encode(self.access)), PRIVATE)
 
     def _rules(self, user: str, login: Login) -> list[Rule]:
         if login.kind == "part":
             return rules.of_part(user, self._config)
         if login.kind == "reader":
             return rules.of_reader(self._config)
+        if login.kind == "sensor":
+            return rules.of_part("sensors", self._config)
         if login.pipeline not in self._config.pipelines:
             return []
         of = rules.of_device if login.kind == "device" else rules.of_input
@@ -172,7 +187,7 @@ class Deployment:
         kept, broker = self._folder / "authority", self.broker_folder
         if not (broker / "ca.crt").exists():
             certificate, key = certificates.authority()
-            write_private(kept / "ca.key", key)
+            write(kept / "ca.key", key, PRIVATE)
             write(broker / "ca.crt", certificate, 0o644)
         authority = (broker / "ca.crt").read_bytes()
         hosts = tuple(dict.fromkeys((*self.access.hosts, self.access.service_host, LOOPBACK, "127.0.0.1")))
@@ -190,7 +205,7 @@ class Deployment:
                 ) from error
             except ValueError as error:
                 raise ConfigError(f"--hosts: {error}") from error
-            write_private(broker / "server.key", key)
+            write(broker / "server.key", key, PRIVATE)
             write(own, certificate, 0o644)
         return authority.decode()
 
@@ -208,7 +223,7 @@ class Deployment:
         named = f"[{host}]" if ":" in host else host
         url = f"mqtts://{named}:{port}"
         login = {"url": url, "user": user, "password": password, "ca": certificate}
-        write_private(self._login_file(user), msgspec.json.format(msgspec.json.encode(login)) + b"\n")
+        write(self._login_file(user), msgspec.json.format(msgspec.json.encode(login)) + b"\n", PRIVATE)
 
     def _login_file(self, user: str) -> Path:
         return self._folder / "logins" / f"{_place(user)}.json"

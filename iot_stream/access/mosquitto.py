@@ -16,6 +16,10 @@ from iot_stream.access.rules import Rule
 ITERATIONS = 101
 SALT_BYTES = 12
 GONE = "# nothing: its pipeline is no more\n"
+WRITTEN = """\
+# Written by `iot-stream broker-acl`, which overwrites it: its --device, --reader, --sensor make logins.
+# Listeners with files of your own stand in your own mosquitto.conf, below `include_dir` of this folder.
+"""
 
 
 def hashed(password: str) -> str:
@@ -27,7 +31,7 @@ def hashed(password: str) -> str:
 
 def passwords(users: Mapping[str, str]) -> str:
     """User → hashed password."""
-    return "".join(f"{user}:{password}\n" for user, password in users.items())
+    return WRITTEN + "".join(f"{user}:{password}\n" for user, password in users.items())
 
 
 def rules(users: Mapping[str, Sequence[Rule]]) -> str:
@@ -36,7 +40,7 @@ def rules(users: Mapping[str, Sequence[Rule]]) -> str:
     for user, own in users.items():
         lines = "".join(f"topic {rule.access} {rule.topic}\n" for rule in own)
         blocks.append(f"user {user}\n{lines or GONE}")
-    return "# Written by `iot-stream broker-acl`, which overwrites it.\n\n" + "\n".join(blocks)
+    return WRITTEN + "\n" + "\n".join(blocks)
 
 
 def configuration(common: str, state: str, listeners: Iterable[str]) -> str:
@@ -45,8 +49,8 @@ def configuration(common: str, state: str, listeners: Iterable[str]) -> str:
     place = f"persistence_location {state.rstrip('/')}/\n" if state else ""
     settings = "".join(line + "\n" for line in common.splitlines() if line and not line.startswith("#"))
     return (
-        "# Written by `iot-stream broker-acl`, which overwrites it. The reasons for these settings stand in\n"
-        f"# iot-stream's own mosquitto.conf.\n{settings}{place}\n"
+        f"{WRITTEN}# The reasons for these settings stand in iot-stream's own mosquitto.conf.\n"
+        f"{settings}{place}\n"
         "# Each listener has users of its own: what logs in at one is nobody at the other.\n"
         "per_listener_settings true\n" + "".join(listeners)
     )

@@ -32,8 +32,9 @@ def parts(config: Config) -> tuple[str, ...]:
 
 
 def of_reader(config: Config) -> list[Rule]:
-    """A person's monitor, or a program that uses predictions."""
-    return [Rule("read", f"{config.prefix}/#")]
+    """A person's monitor or `discover`, or a program that uses predictions."""
+    foreign = {topics.filter_of(topic) for each in config.pipelines.values() for topic in _foreign(each)}
+    return [Rule("read", topic) for topic in (f"{config.prefix}/#", *sorted(foreign))]
 
 
 def of_part(part: str, config: Config) -> list[Rule]:
@@ -109,6 +110,11 @@ def _heard(kind: str, config: Config) -> Iterator[str]:
     elif kind == "doctor":
         yield from all_of(topics.SERVICE, topics.STATUS, topics.BUNDLE)
         yield "$SYS/#"
+    elif kind == "sensors":
+        for pipeline in config.pipelines.values():
+            for group in _groups(pipeline):
+                yield from (f"{group}/NCMD/#", f"{group}/DCMD/#")
+            yield from _hosts(pipeline)
     elif kind in ("monitor", "dashboard"):
         yield f"{config.prefix}/#"
 
@@ -122,11 +128,16 @@ def _foreign(pipeline: Pipeline) -> Iterator[str]:
 
 def _asked(pipeline: Pipeline) -> Iterator[str]:
     """What a dialect says to those that it hears."""
+    yield from (f"{group}/NCMD/+" for group in _groups(pipeline))
+    yield from _hosts(pipeline)
+
+
+def _groups(pipeline: Pipeline) -> Iterator[str]:
+    """Namespace and group of those that are spoken to."""
     for index, source in enumerate(pipeline.sources):
         if isinstance(decoder(source, index), Conversation):
             namespace, group, *_ = source.topic.split("/")
-            yield f"{namespace}/{group if '{' not in group else '+'}/NCMD/+"
-    yield from _hosts(pipeline)
+            yield f"{namespace}/{group if '{' not in group else '+'}"
 
 
 def _hosts(pipeline: Pipeline) -> Iterator[str]:

@@ -10,7 +10,7 @@ from iot_stream.config import load
 from iot_stream.ingest import share
 
 NEXT = """broker     {conf}, for `mosquitto -c`; what it reads must belong to who it runs as
-service    write `broker: {{logins: {logins}}}` in the configuration
+reload     `{reload}` (SIGHUP); a new certificate needs a restart
 devices    `iot-stream device add NAME --access {folder}` makes a login and prints the device's file
 authority  keep {folder}/authority/ca.key offline; it is needed for a new certificate only"""
 
@@ -34,6 +34,7 @@ authority  keep {folder}/authority/ca.key offline; it is needed for a new certif
 )
 @pipeline_option
 @click.option("--reader", "readers", multiple=True, metavar="NAME", help="Who may hear all, and say nothing.")
+@click.option("--sensor", "sensors", multiple=True, metavar="NAME", help="A bridge or edge node of sensors.")
 @click.option("--shared", multiple=True, metavar="NAME", help="A collector beside others: its --shared NAME.")
 @click.option("--revoke", "revoked", multiple=True, metavar="NAME", help="Let NAME in no more.")
 @click.option("--hosts", metavar="NAME,…", help="The broker's names; the first is told to devices.")
@@ -48,6 +49,7 @@ def broker_acl(
     devices: tuple[str, ...],
     pipeline: str | None,
     readers: tuple[str, ...],
+    sensors: tuple[str, ...],
     shared: tuple[str, ...],
     revoked: tuple[str, ...],
     hosts: str | None,
@@ -57,7 +59,8 @@ def broker_acl(
 
     A device may write its own topics, and read the models of its pipeline; only the publisher writes models;
     readers read. Called again it adds, revokes or renews what is asked for, and leaves all others alone. The
-    broker takes it up when it is told to read its files again (SIGHUP); a new certificate needs a restart.
+    broker takes it up when it is told to read its files again (SIGHUP), by the command that is printed; a new
+    certificate needs a restart.
     """
     config = load(path)
     named = tuple(name.strip() for name in (hosts or "").split(",") if name.strip())
@@ -68,16 +71,18 @@ def broker_acl(
             open_.add(name, "part")
         for name in readers:
             open_.add(name, "reader")
+        for name in sensors:
+            open_.add(name, "sensor")
         chosen = pick(config, pipeline)[0] if devices else ""
         for name in devices:
             open_.add_device(chosen, name)
     if open_.new:
         click.echo(f"new        {', '.join(open_.new)}")
-    click.echo(
-        NEXT.format(
-            conf=open_.broker_folder / "mosquitto.conf", folder=folder, logins=(folder / "logins").resolve()
+    click.echo(NEXT.format(conf=open_.broker_folder / "mosquitto.conf", folder=folder, reload=open_.reload))
+    if not config.access.logins:
+        click.echo(
+            f"service    write `broker: {{logins: {(folder / 'logins').resolve()}}}` in the configuration"
         )
-    )
 
 
 def _collector(name: str) -> str:

@@ -81,7 +81,9 @@ def add(
         if isinstance(reads, Mqtt):
             reads = msgspec.structs.replace(reads, broker=listens)
         if open_.new:
-            click.echo(f"{name} may in as soon as the broker reads its files again (SIGHUP)", err=True)
+            click.echo(
+                f"{name} may in as soon as the broker reads its files again: `{open_.reload}`", err=True
+            )
     made = DeviceSettings(
         pipeline=chosen,
         device=name,

@@ -233,6 +233,7 @@ def test_a_login_that_is_refused_is_found(guarded: Guarded) -> None:
     found = by_name(of_broker.check(config, guarded.config))
     assert found["broker.login.publisher"].state == "fail"
     assert "broker-acl --revoke publisher" in found["broker.login.publisher"].remedy
+    assert found["broker.login.publisher"].remedy.startswith("let the broker read its files again")
     assert "No such file" in found["broker.login.collector"].found
 
 

@@ -11,7 +11,7 @@ from iot_stream.store import Store
 
 
 def main() -> None:
-    config = load(Path(sys.argv[1]))
+    config = load(Path(sys.argv[1])).as_part("collector")
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     store = Store(config.store_folder)

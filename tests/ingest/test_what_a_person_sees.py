@@ -259,7 +259,9 @@ def test_two_devices_with_one_client_id(
     one.stop()
     said = next(record.getMessage() for record in caplog.records if "another one" in record.getMessage())
     assert said.startswith(f"connection of {prefix}-pump to {address} lost: ")
-    assert said.endswith("; does another one run under the same name?")
+    assert said.endswith(
+        "; does another one run under the same name? Stop one, or give it a login of its own"
+    )
 
 
 # --- labels

@@ -243,7 +243,11 @@ def _logins(config: Config, desk: _Desk) -> Iterator[Finding]:
             caller = Connection(address, f"{desk.name}-{part}", lambda _: None)
             caller.start()
         except (BrokerError, ConfigError) as error:
-            yield failed(name, str(error), f"`iot-stream broker-acl --revoke {part}` makes a new login")
+            remedy = (
+                "let the broker read its files again, as `broker-acl` says; where that is no help, "
+                f"`iot-stream broker-acl --revoke {part}` makes a new login"
+            )
+            yield failed(name, str(error), remedy)
             continue
         topic, payload = desk.topic(f"as-{part}"), secrets.token_hex(8).encode()
         try:
