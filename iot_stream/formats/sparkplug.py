@@ -53,7 +53,8 @@ class _Birth(msgspec.Struct, array_like=True):
 
 class _Kept(msgspec.Struct, array_like=True):
     """A node in a snapshot: only what births announced, so that it seldom changes. After a restart numbers
-    begin anew, and whether a rebirth was asked for is forgotten: it may not have been sent."""
+    are not known, so that a rebirth is asked for: what changed meanwhile is told by nothing else. Whether one
+    was asked for before is forgotten: it may not have been sent."""
 
     name: str
     birth_number: int | None
@@ -80,7 +81,8 @@ class _Node:
 @format_named("sparkplug", TOPIC, names_device=True)
 class SparkplugDecoder:
     """Metrics of nodes and devices, named group/node and group/node/device; `channels`: channel → metric, as
-    Inputs/A; by default all that are numbers. Nodes whose births were missed are asked for a rebirth."""
+    Inputs/A; by default all that are numbers. Nodes of which births or messages may have been missed are asked for a
+    rebirth."""
 
     def __init__(self, source: Source, index: int) -> None:
         namespace, *levels = (source.topic or TOPIC).split("/")
@@ -180,19 +182,19 @@ class SparkplugDecoder:
         self._snapshot = b""
 
     def _follows(self, name: str, node: _Node, message: Message) -> bool:
-        """Whether no message is missing before it (0 follows 255); counts those that are. One that others
-        have overtaken is no sign of more."""
+        """Whether it is known that no message is missing before it (0 follows 255); counts those that are.
+        One that others have overtaken is no sign of more."""
         if message.seq is None:
             return True
         self._heard[name] = self._heard.get(name, 0) + 1
+        known = node.seq >= 0
         before, missing = (node.seq - message.seq) % 256, (message.seq - node.seq - 1) % 256
-        if node.seq >= 0 and before < 128 and 0 < message.time <= node.stamp:
+        if known and before < 128 and 0 < message.time <= node.stamp:
             return True
-        unknown, node.seq, node.stamp = node.seq < 0, message.seq, message.time
-        if unknown or not missing:
-            return True
-        self._lost[name] = self._lost.get(name, 0) + missing
-        return False
+        node.seq, node.stamp = message.seq, message.time
+        if known and missing:
+            self._lost[name] = self._lost.get(name, 0) + missing
+        return known and not missing
 
     def _ask(self, name: str, node: _Node, now: int) -> None:
         if node.asked or (node.asked_at is not None and abs(now - node.asked_at) < PAUSE):

@@ -51,12 +51,16 @@ class Node:
         self.connection.publish_and_wait(f"{self._root}/{kind}/edge{device}", payload)
 
 
+def is_rebirth(message: Message) -> bool:
+    asked = parse(message.payload, "what it is told").metrics
+    return [(metric.name, metric.value) for metric in asked] == [("Node Control/Rebirth", True)]
+
+
 def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
     with collecting(path) as (config, store):
         node = Node(config)
         node.says("DDATA", ddata([P], T, 5))
-        asked = parse(node.told.get(timeout=20).payload, "what it is told")
-        assert [(metric.name, metric.value) for metric in asked.metrics] == [("Node Control/Rebirth", True)]
+        assert is_rebirth(node.told.get(timeout=20))
         name = "plant%2Fedge%2Fpress-1"
         wait_until(lambda: bool(store.faults.quarantined("press", reason="no_birth")), "it is counted")
 
@@ -66,11 +70,13 @@ def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
         node.says("DDATA", ddata([P._replace(value=-16)], T + 5000, 5))  # 3 and 4 got lost
         wait_until(lambda: store.journal.readings("press").get(name) == 3, "readings after the birth")
         wait_until(lambda: ("plant%2Fedge", "lost", 2) in store.faults.counters("press"), "the loss")
+        assert is_rebirth(node.told.get(timeout=20))
     with collecting(path) as (_, store):
         node.says("DDATA", ddata([P._replace(value=-17)], T + 6000, 6))  # an alias alone
         wait_until(lambda: store.journal.readings("press")[name] == 4, "what the birth said is remembered")
         values = [entry.block.values[:, 0].tolist() for entry in store.journal.after("press", 0, 10)]
         assert [value for block in values for value in block] == [-12.0, -13.0, -16.0, -17.0]
+        assert is_rebirth(node.told.get(timeout=20))  # what changed meanwhile, nobody has said
         node.connection.stop()
 
 
