@@ -78,6 +78,10 @@ class Conversation(Decoder, Protocol):
     def asks(self) -> list[tuple[str, bytes]]:
         """(topic, payload) to be published, since this was last asked."""
 
+    def spoken_by(self, device: str) -> tuple[str, str]:
+        """The subscription that brings what makes sense of a device and little else, and the topic on which
+        its asks are; raises ConfigError if no device here has such a name."""
+
 
 Factory = Callable[[Source, int], Decoder]
 Made = TypeVar("Made", bound=Factory)

@@ -81,8 +81,8 @@ class _Node:
 @format_named("sparkplug", TOPIC, names_device=True)
 class SparkplugDecoder:
     """Metrics of nodes and devices, named group/node and group/node/device; `channels`: channel → metric, as
-    Inputs/A; by default all that are numbers. Nodes of which births or messages may have been missed are asked for a
-    rebirth."""
+    Inputs/A; by default all that are numbers. A node of which a birth or a message may have been missed is
+    asked for a rebirth."""
 
     def __init__(self, source: Source, index: int) -> None:
         namespace, *levels = (source.topic or TOPIC).split("/")
@@ -201,7 +201,7 @@ class SparkplugDecoder:
             return
         node.asked, node.asked_at = True, now
         group, _, edge = name.partition("/")
-        self._asks.append((f"{self._namespace}/{group}/NCMD/{edge}", rebirth(now // MILLISECOND)))
+        self._asks.append((self._command(group, edge), rebirth(now // MILLISECOND)))
 
     # --- readings
 
@@ -273,6 +273,17 @@ class SparkplugDecoder:
         ]
 
     # --- the conversation
+
+    def spoken_by(self, device: str) -> tuple[str, str]:
+        group, _, rest = device.replace("%2F", "/").partition("/")  # what else a name may have, no level has
+        edge = rest.partition("/")[0]
+        if not (group and edge) or self._group not in ("", group):
+            whose = f"{self._group or 'group'}/node"
+            raise ConfigError(f"device: {device!r} is not {whose}, or {whose}/device, as Sparkplug names it")
+        return f"{self._namespace}/{group}/+/{edge}/#", self._command(group, edge)
+
+    def _command(self, group: str, edge: str) -> str:
+        return f"{self._namespace}/{group}/NCMD/{edge}"
 
     def snapshot(self) -> bytes:
         self._snapshot = self._snapshot or msgspec.msgpack.encode(
