@@ -64,6 +64,9 @@ class Together(Decoder, Protocol):
 class Conversation(Decoder, Protocol):
     """A dialect whose messages make sense only after others: what it remembers outlives a restart."""
 
+    def speaker(self, places: Mapping[str, str]) -> str:
+        """Whom a topic names, as readings of its messages do."""
+
     def snapshot(self) -> bytes: ...
 
     def restore(self, snapshot: bytes) -> None:

@@ -4,6 +4,7 @@ See the Eclipse Sparkplug specification 3.0: chapters 4 (topics) and 5 (operatio
 order of messages, rebirth).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -109,11 +110,11 @@ class SparkplugDecoder:
         schema()
 
     def decode(self, heard: Heard) -> list[Block]:
-        kind, group = heard.places.get("type", ""), self._group or heard.places.get("group", "")
+        kind, whose = heard.places.get("type", ""), self.speaker(heard.places)
+        group, edge, device = (*whose.split("/", 2), "")[:3]
         if kind not in TYPES or group == "STATE":  # commands, and STATE of a host with slashes
             return []
-        edge, _, device = heard.places.get("node", "").partition("/")
-        name, whose = f"{group}/{edge}", f"{group}/{edge}/{device}" if device else f"{group}/{edge}"
+        name = f"{group}/{edge}"
         _check_name(whose, has_device=kind.startswith("D"))
         message = parse(heard.payload, f"{kind} of {whose}")
         node = self._nodes.get(name)
@@ -144,6 +145,9 @@ class SparkplugDecoder:
                     "no_birth", f"{whose}: {unknown} metrics that no birth announced; a rebirth was asked for"
                 )
         return self._blocks(whose, rows)
+
+    def speaker(self, places: Mapping[str, str]) -> str:
+        return f"{self._group or places.get('group', '')}/{places.get('node', '')}"
 
     # --- births, deaths and numbers
 

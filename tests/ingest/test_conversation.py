@@ -6,9 +6,10 @@ from queue import SimpleQueue
 import pytest
 
 from iot_stream.config import Config
-from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth, parse
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth, ndata, parse
 from iot_stream.mqtt import Connection, Message
 from iot_stream.service.broker import Broker
+from tests.cli.test_commands import run
 from tests.ingest.test_collector import collecting
 from tests.streams import START
 from tests.waiting import wait_until
@@ -25,8 +26,16 @@ pipelines:
     sources:
       - {{topic: "{prefix}-b/{{group}}/{{type}}/{{node...}}", format: sparkplug, channels: {{p: Inputs/P}}}}
 """
+TAUGHT = """\
+    student: {{arch: mlp, channels: [p]}}
+    teacher:
+      topic: "{prefix}-b/{{group}}/{{type}}/{{node...}}"
+      format: sparkplug
+      value: Quality/Worn
+"""
 T = START // 10**6
 P = Metric("Inputs/P", -12, Datatype.INT32, alias=7)
+WORN = Metric("Quality/Worn", False, Datatype.BOOLEAN, alias=8)
 
 
 @pytest.fixture
@@ -34,6 +43,13 @@ def path(broker: Broker, prefix: str, tmp_path: Path) -> Path:
     found = tmp_path / "config.yml"
     found.write_text(CONFIG.format(url=broker.url, folder=tmp_path / "store", prefix=prefix))
     return found
+
+
+@pytest.fixture
+def taught(path: Path, prefix: str) -> Path:
+    """With a second source on the same topic."""
+    path.write_text(path.read_text() + TAUGHT.format(prefix=prefix))
+    return path
 
 
 class Node:
@@ -80,9 +96,39 @@ def test_a_missed_birth_is_asked_for_and_kept(path: Path) -> None:
         node.connection.stop()
 
 
-def test_loss_above_the_bound_is_warned_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Every twentieth message of a node gets lost."""
+def test_what_two_sources_hear_is_lost_refused_and_asked_for_once(taught: Path) -> None:
+    name = "plant%2Fedge%2Fpress-1"
+    with collecting(taught) as (config, store):
+        node = Node(config)
+        node.says("NBIRTH", nbirth([], T))
+        node.says("DBIRTH", dbirth([P, WORN], T, 1))
+        node.says("DDATA", ddata([P], T + 4000, 4))  # 2 and 3 got lost
+        node.says("DDATA", b"\xff")
+        wait_until(lambda: bool(store.faults.quarantined("press")), "the refusal")
+        assert set(store.faults.counters("press")) == {("plant%2Fedge", "lost", 2), (name, "malformed", 1)}
+        assert [row.device for row in store.faults.quarantined("press")] == [name]
+        node.says("NCMD", b"the end")
+        assert is_rebirth(node.told.get(timeout=20))
+        assert node.told.get(timeout=20).payload == b"the end"
+        node.connection.stop()
+    for device in ("plant/edge/press-1", name):
+        told = run("quarantine", "list", "--device", device, "--config", str(taught)).stdout
+        assert "/plant/DDATA/edge/press-1: DDATA of plant/edge/press-1: " in told
+
+
+def test_a_node_whose_name_no_device_can_have_is_counted_too(path: Path) -> None:
     with collecting(path) as (config, store):
+        node = Node(config)
+        long = "e" * 200
+        for seq in (1, 3):
+            node.connection.publish_and_wait(f"{config.prefix}-b/plant/NDATA/{long}", ndata([], T + seq, seq))
+        wait_until(lambda: store.faults.counters("press") == [(f"plant/{long}", "lost", 1)], "the loss")
+        node.connection.stop()
+
+
+def test_loss_above_the_bound_is_warned_of_once(taught: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every twentieth message of a node gets lost."""
+    with collecting(taught) as (config, store):
         node = Node(config)
         node.says("NBIRTH", nbirth([], T))
         node.says("DBIRTH", dbirth([P], T, 1))
