@@ -78,6 +78,9 @@ class Conversation(Decoder, Protocol):
     def heard(self) -> dict[str, int]:
         """Numbered messages that came since this was last asked, by device."""
 
+    def deaths(self) -> dict[str, bool]:
+        """Who died (True) or was born (False) last, since this was last asked."""
+
     def asks(self) -> list[tuple[str, bytes]]:
         """(topic, payload) to be published, since this was last asked."""
 

@@ -106,6 +106,7 @@ class SparkplugDecoder:
         self._snapshot = b""  # as it was last made; empty where births or deaths have come since
         self._lost: dict[str, int] = {}
         self._heard: dict[str, int] = {}
+        self._deaths: dict[str, bool] = {}
         self._asks: list[tuple[str, bytes]] = []
         schema()
 
@@ -134,8 +135,10 @@ class SparkplugDecoder:
                 self._ask(name, node, heard.arrived)
         if kind.endswith("DEATH"):
             self._bury(node, device)
+            self._deaths[whose] = True
             return []
         if kind.endswith("BIRTH"):
+            self._deaths[whose] = False
             self._bear(whose, node, device, _birth(message))
         rows, unknown = self._rows(whose, message, node.births.get(device, _Birth()), heard.arrived)
         if unknown and not kind.endswith("BIRTH"):
@@ -156,6 +159,7 @@ class SparkplugDecoder:
         known: a node that dies again and again is not to be asked each time."""
         if node and len({message.birth_number, node.birth_number} - {None}) < 2:
             self._snapshot = b""
+            self._deaths[name] = True
             self._size -= self._nodes.pop(name).size
             if node.asked_at is not None:
                 self._put(name, _Node(asked_at=node.asked_at))
@@ -296,7 +300,8 @@ class SparkplugDecoder:
         return self._snapshot
 
     def restore(self, snapshot: bytes) -> None:
-        self._nodes, self._lost, self._heard, self._asks, self._snapshot = {}, {}, {}, [], b""
+        self._nodes, self._snapshot = {}, b""
+        self._lost, self._heard, self._deaths, self._asks = {}, {}, {}, []
         try:
             for kept in msgspec.msgpack.decode(snapshot, type=list[_Kept]) if snapshot else []:
                 self._nodes[kept.name] = _Node(birth_number=kept.birth_number, births=kept.births)
@@ -311,6 +316,10 @@ class SparkplugDecoder:
     def heard(self) -> dict[str, int]:
         heard, self._heard = self._heard, {}
         return heard
+
+    def deaths(self) -> dict[str, bool]:
+        deaths, self._deaths = self._deaths, {}
+        return deaths
 
     def asks(self) -> list[tuple[str, bytes]]:
         asks, self._asks = self._asks, []

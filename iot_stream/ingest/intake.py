@@ -17,6 +17,7 @@ from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import EARLIEST, MAX_PAYLOAD, check_times, too_large
 from iot_stream.ingest.ahead import FutureAlarm
+from iot_stream.ingest.deaths import Deaths
 from iot_stream.ingest.levels import Levels
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.ingest.packets import Received
@@ -86,6 +87,7 @@ class Intake:
         self._alarms = {
             name: LossAlarm(pipeline.loss_alarm, "messages") for name, pipeline in config.pipelines.items()
         }
+        self._deaths = {name: Deaths() for name in config.pipelines}
         self._pending: dict[str, list[Block | Columns]] = {name: [] for name in config.pipelines}
         self._values = 0  # that are pending
         self._known: dict[str, list[tuple[_Route, Places]]] = {}
@@ -227,7 +229,14 @@ class Intake:
         """(topic, payload) of what conversations ask, to be published; once where several ask the same."""
         for talk in self._conversations:
             talk.kept = talk.written
+            self._deaths[talk.pipeline].add(talk.decoder.deaths())
         return list(dict(ask for talk in self._conversations for ask in talk.decoder.asks()).items())
+
+    def say_deaths(self) -> None:
+        """Those since the last time, in the log; to be called every few seconds."""
+        for name, deaths in self._deaths.items():
+            for said in deaths.said():
+                log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
 
     def take_back(self) -> None:
         """The transaction failed and its messages come again: nothing of it is remembered."""

@@ -6,7 +6,18 @@ from queue import SimpleQueue
 import pytest
 
 from iot_stream.config import Config
-from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth, ndata, parse
+from iot_stream.formats.sparkplug_payload import (
+    Datatype,
+    Metric,
+    dbirth,
+    ddata,
+    ddeath,
+    nbirth,
+    ndata,
+    ndeath,
+    parse,
+)
+from iot_stream.ingest.deaths import Deaths
 from iot_stream.mqtt import Connection, Message
 from iot_stream.service.broker import Broker
 from tests.cli.test_commands import run
@@ -142,3 +153,35 @@ def test_loss_above_the_bound_is_warned_of_once(taught: Path, caplog: pytest.Log
     (said,) = [record.getMessage() for record in caplog.records if "loses" in record.getMessage()]
     assert said.startswith("press: plant%2Fedge loses ")
     assert "of its messages on the way, 1.0% are allowed: is the broker overloaded" in said
+
+
+def test_deaths_are_said_and_who_is_there_again(taught: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def said(words: str) -> int:
+        return sum(record.getMessage() == f"press: {words}" for record in caplog.records)
+
+    with collecting(taught) as (config, _):
+        node = Node(config)
+        node.says("NBIRTH", nbirth([], T))
+        node.says("DBIRTH", dbirth([P], T, 1))
+        node.says("DDEATH", ddeath(T + 1000, 2))
+        wait_until(lambda: said("died: plant/edge/press-1") == 1, "a device's death")
+        node.says("NDEATH", ndeath(0))
+        wait_until(lambda: said("died: plant/edge") == 1, "a node's death")
+        node.says("NBIRTH", nbirth([], T + 2000))
+        node.says("DBIRTH", dbirth([P], T + 2000, 1))
+        wait_until(lambda: said("there again: plant/edge, plant/edge/press-1") == 1, "both are there again")
+        node.connection.stop()
+    assert sum("died" in record.getMessage() for record in caplog.records) == 2
+
+
+def test_deaths_of_many_are_one_line_and_those_of_a_moment_none() -> None:
+    deaths = Deaths()
+    deaths.add({f"plant/{n}": True for n in range(1000)})
+    assert deaths.said() == ["died: plant/0, plant/1, plant/2 and 997 more"]
+    deaths.add({"plant/7": True})  # with QoS 1 it may come twice
+    assert deaths.said() == []
+    deaths.add({"plant/7": False, "plant/1000": False})
+    assert deaths.said() == ["there again: plant/7"]
+    deaths.add({"plant/7": True})
+    deaths.add({"plant/7": False})
+    assert deaths.said() == []
