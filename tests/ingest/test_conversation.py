@@ -155,6 +155,18 @@ def test_loss_above_the_bound_is_warned_of_once(taught: Path, caplog: pytest.Log
     assert "of its messages on the way, 1.0% are allowed: is the broker overloaded" in said
 
 
+def test_what_is_taken_again_from_the_quarantine_has_a_birth_asked_for_too(path: Path) -> None:
+    with collecting(path) as (config, store):
+        node = Node(config)
+        node.says("DDATA", ddata([P], T, 5))
+        assert is_rebirth(node.told.get(timeout=20))
+        wait_until(lambda: bool(store.faults.quarantined("press")), "it is refused")
+    with collecting(path):  # which does not know that it was asked for
+        assert "0 of 1 messages taken" in run("quarantine", "replay", "--all", "--config", str(path)).stdout
+        assert is_rebirth(node.told.get(timeout=20))
+        node.connection.stop()
+
+
 def test_deaths_are_said_and_who_is_there_again(taught: Path, caplog: pytest.LogCaptureFixture) -> None:
     def said(words: str) -> int:
         return sum(record.getMessage() == f"press: {words}" for record in caplog.records)
