@@ -882,3 +882,21 @@ def test_a_name_with_a_slash_may_read_where_its_sensor_speaks(tmp_path: Path) ->
     )
     found = rules.of_input(load(path), "home", "hall%2Fwindow")
     assert found == [Rule("read", "zigbee2mqtt/hall/window")]
+
+
+@pytest.mark.parametrize("group", ["{group}", "plant"])
+def test_a_gateway_of_sparkplug_may_hear_and_ask_its_own_node_alone(tmp_path: Path, group: str) -> None:
+    path = tmp_path / "press.yml"
+    path.write_text(
+        "pipelines: {press: {window: {length: 1}, task: {classify: [a, b]}, student: {arch: mlp},"
+        " sources: [{format: sparkplug, channels: {t: t}, host: h,"
+        f" topic: 'spBv1.0/{group}/{{type}}/{{node...}}'}}]}}}}\n"
+    )
+    own = [Rule("read", "spBv1.0/plant/+/edge/#"), Rule("write", "spBv1.0/plant/NCMD/edge")]
+    assert rules.of_input(load(path), "press", "plant%2Fedge%2Fpress") == own
+    assert rules.of_input(load(path), "press", "plant%2Fedge") == own
+    for name in ("press", "%2Fedge", "plant%2F"):
+        with pytest.raises(ConfigError, match=r"device: .* is not .*/node, or .*/node/device"):
+            rules.of_input(load(path), "press", name)
+    odd = rules.of_input(load(path), "press", "plant%2F%2B%2Fpress")  # would be every node's, were it told
+    assert odd[0] == Rule("read", "spBv1.0/plant/+/%2B/#")

@@ -69,12 +69,14 @@ def of_device(config: Config, pipeline: str, device: str) -> list[Rule]:
 
 def of_input(config: Config, pipeline: str, device: str) -> list[Rule]:
     """A gateway's second connection: it reads the topic of a sensor that cannot compute."""
-    settings = config.pipelines[pipeline]
-    source = settings.spoken_by_others
+    source = config.pipelines[pipeline].spoken_by_others
     if source is None:
         return []
-    asks = [Rule("write", topic) for topic in _asked(settings)]
-    return [Rule("read", topics.filter_of(_of(source, device))), *asks]
+    decode = decoder(source, 0)
+    if isinstance(decode, Conversation):
+        hears, asks = decode.spoken_by(device)
+        return [Rule("read", hears), Rule("write", asks)]
+    return [Rule("read", topics.filter_of(_of(source, device)))]
 
 
 def _written(part: str, kind: str, config: Config) -> Iterator[str]:

@@ -64,6 +64,9 @@ class Together(Decoder, Protocol):
 class Conversation(Decoder, Protocol):
     """A dialect whose messages make sense only after others: what it remembers outlives a restart."""
 
+    def speaker(self, places: Mapping[str, str]) -> str:
+        """Whom a topic names, as readings of its messages do."""
+
     def snapshot(self) -> bytes: ...
 
     def restore(self, snapshot: bytes) -> None:
@@ -75,8 +78,15 @@ class Conversation(Decoder, Protocol):
     def heard(self) -> dict[str, int]:
         """Numbered messages that came since this was last asked, by device."""
 
+    def deaths(self) -> dict[str, bool]:
+        """Who died (True) or was born (False) last, since this was last asked."""
+
     def asks(self) -> list[tuple[str, bytes]]:
         """(topic, payload) to be published, since this was last asked."""
+
+    def spoken_by(self, device: str) -> tuple[str, str]:
+        """The subscription that brings what makes sense of a device and little else, and the topic on which
+        its asks are; raises ConfigError if no device here has such a name."""
 
 
 Factory = Callable[[Source, int], Decoder]

@@ -4,6 +4,7 @@ See the Eclipse Sparkplug specification 3.0: chapters 4 (topics) and 5 (operatio
 order of messages, rebirth).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -53,7 +54,8 @@ class _Birth(msgspec.Struct, array_like=True):
 
 class _Kept(msgspec.Struct, array_like=True):
     """A node in a snapshot: only what births announced, so that it seldom changes. After a restart numbers
-    begin anew, and whether a rebirth was asked for is forgotten: it may not have been sent."""
+    are not known, so that a rebirth is asked for: what changed meanwhile is told by nothing else. Whether one
+    was asked for before is forgotten: it may not have been sent."""
 
     name: str
     birth_number: int | None
@@ -80,7 +82,8 @@ class _Node:
 @format_named("sparkplug", TOPIC, names_device=True)
 class SparkplugDecoder:
     """Metrics of nodes and devices, named group/node and group/node/device; `channels`: channel → metric, as
-    Inputs/A; by default all that are numbers. Nodes whose births were missed are asked for a rebirth."""
+    Inputs/A; by default all that are numbers. A node of which a birth or a message may have been missed is
+    asked for a rebirth."""
 
     def __init__(self, source: Source, index: int) -> None:
         namespace, *levels = (source.topic or TOPIC).split("/")
@@ -103,15 +106,16 @@ class SparkplugDecoder:
         self._snapshot = b""  # as it was last made; empty where births or deaths have come since
         self._lost: dict[str, int] = {}
         self._heard: dict[str, int] = {}
+        self._deaths: dict[str, bool] = {}
         self._asks: list[tuple[str, bytes]] = []
         schema()
 
     def decode(self, heard: Heard) -> list[Block]:
-        kind, group = heard.places.get("type", ""), self._group or heard.places.get("group", "")
+        kind, whose = heard.places.get("type", ""), self.speaker(heard.places)
+        group, edge, device = (*whose.split("/", 2), "")[:3]
         if kind not in TYPES or group == "STATE":  # commands, and STATE of a host with slashes
             return []
-        edge, _, device = heard.places.get("node", "").partition("/")
-        name, whose = f"{group}/{edge}", f"{group}/{edge}/{device}" if device else f"{group}/{edge}"
+        name = f"{group}/{edge}"
         _check_name(whose, has_device=kind.startswith("D"))
         message = parse(heard.payload, f"{kind} of {whose}")
         node = self._nodes.get(name)
@@ -131,8 +135,10 @@ class SparkplugDecoder:
                 self._ask(name, node, heard.arrived)
         if kind.endswith("DEATH"):
             self._bury(node, device)
+            self._deaths[whose] = True
             return []
         if kind.endswith("BIRTH"):
+            self._deaths[whose] = False
             self._bear(whose, node, device, _birth(message))
         rows, unknown = self._rows(whose, message, node.births.get(device, _Birth()), heard.arrived)
         if unknown and not kind.endswith("BIRTH"):
@@ -143,6 +149,9 @@ class SparkplugDecoder:
                 )
         return self._blocks(whose, rows)
 
+    def speaker(self, places: Mapping[str, str]) -> str:
+        return f"{self._group or places.get('group', '')}/{places.get('node', '')}"
+
     # --- births, deaths and numbers
 
     def _die(self, name: str, node: _Node | None, message: Message) -> None:
@@ -150,6 +159,7 @@ class SparkplugDecoder:
         known: a node that dies again and again is not to be asked each time."""
         if node and len({message.birth_number, node.birth_number} - {None}) < 2:
             self._snapshot = b""
+            self._deaths[name] = True
             self._size -= self._nodes.pop(name).size
             if node.asked_at is not None:
                 self._put(name, _Node(asked_at=node.asked_at))
@@ -180,26 +190,26 @@ class SparkplugDecoder:
         self._snapshot = b""
 
     def _follows(self, name: str, node: _Node, message: Message) -> bool:
-        """Whether no message is missing before it (0 follows 255); counts those that are. One that others
-        have overtaken is no sign of more."""
+        """Whether it is known that no message is missing before it (0 follows 255); counts those that are.
+        One that others have overtaken is no sign of more."""
         if message.seq is None:
             return True
         self._heard[name] = self._heard.get(name, 0) + 1
+        known = node.seq >= 0
         before, missing = (node.seq - message.seq) % 256, (message.seq - node.seq - 1) % 256
-        if node.seq >= 0 and before < 128 and 0 < message.time <= node.stamp:
+        if known and before < 128 and 0 < message.time <= node.stamp:
             return True
-        unknown, node.seq, node.stamp = node.seq < 0, message.seq, message.time
-        if unknown or not missing:
-            return True
-        self._lost[name] = self._lost.get(name, 0) + missing
-        return False
+        node.seq, node.stamp = message.seq, message.time
+        if known and missing:
+            self._lost[name] = self._lost.get(name, 0) + missing
+        return known and not missing
 
     def _ask(self, name: str, node: _Node, now: int) -> None:
         if node.asked or (node.asked_at is not None and abs(now - node.asked_at) < PAUSE):
             return
         node.asked, node.asked_at = True, now
         group, _, edge = name.partition("/")
-        self._asks.append((f"{self._namespace}/{group}/NCMD/{edge}", rebirth(now // MILLISECOND)))
+        self._asks.append((self._command(group, edge), rebirth(now // MILLISECOND)))
 
     # --- readings
 
@@ -272,6 +282,17 @@ class SparkplugDecoder:
 
     # --- the conversation
 
+    def spoken_by(self, device: str) -> tuple[str, str]:
+        group, _, rest = device.replace("%2F", "/").partition("/")  # what else a name may have, no level has
+        edge = rest.partition("/")[0]
+        if not (group and edge) or self._group not in ("", group):
+            whose = f"{self._group or 'group'}/node"
+            raise ConfigError(f"device: {device!r} is not {whose}, or {whose}/device, as Sparkplug names it")
+        return f"{self._namespace}/{group}/+/{edge}/#", self._command(group, edge)
+
+    def _command(self, group: str, edge: str) -> str:
+        return f"{self._namespace}/{group}/NCMD/{edge}"
+
     def snapshot(self) -> bytes:
         self._snapshot = self._snapshot or msgspec.msgpack.encode(
             [_Kept(name, node.birth_number, node.births) for name, node in self._nodes.items()]
@@ -279,7 +300,8 @@ class SparkplugDecoder:
         return self._snapshot
 
     def restore(self, snapshot: bytes) -> None:
-        self._nodes, self._lost, self._heard, self._asks, self._snapshot = {}, {}, {}, [], b""
+        self._nodes, self._snapshot = {}, b""
+        self._lost, self._heard, self._deaths, self._asks = {}, {}, {}, []
         try:
             for kept in msgspec.msgpack.decode(snapshot, type=list[_Kept]) if snapshot else []:
                 self._nodes[kept.name] = _Node(birth_number=kept.birth_number, births=kept.births)
@@ -294,6 +316,10 @@ class SparkplugDecoder:
     def heard(self) -> dict[str, int]:
         heard, self._heard = self._heard, {}
         return heard
+
+    def deaths(self) -> dict[str, bool]:
+        deaths, self._deaths = self._deaths, {}
+        return deaths
 
     def asks(self) -> list[tuple[str, bytes]]:
         asks, self._asks = self._asks, []

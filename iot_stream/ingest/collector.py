@@ -93,6 +93,7 @@ class Collector:
                         self._go_on(CUTTING_WAITS)
                     if save.due():
                         self._lead()
+                        self._intake.say_deaths()
                         self._save()
                         self._obey()
                         save.rest()
@@ -106,6 +107,7 @@ class Collector:
             for host in self._hosts:
                 host.stop()
             self._receiver.stop()
+        self._intake.say_deaths()
         self.cut()
         self._save()
 
@@ -123,9 +125,12 @@ class Collector:
                 continue
             self._go_on(TAKING_WAITS)
             self._receiver.acknowledge(batch)
-            for topic, payload in self._intake.committed():
-                self._receiver.publish(topic, payload)
+            self._ask()
             return
+
+    def _ask(self) -> None:
+        for topic, payload in self._intake.committed():
+            self._receiver.publish(topic, payload)
 
     def _hold(self, what: str, error: StoreError) -> None:
         """Say once, in the log and on the broker, that there is no going on."""
@@ -185,7 +190,7 @@ class Collector:
             for row in whole:
                 refused += bool(self._intake.take(tx, row.topic, row.payload, pipeline))
             self._intake.conclude(tx)
-        self._intake.committed()
+        self._ask()
         cut = f"; {len(rows) - len(whole)} are kept in part only, and stay" if len(rows) > len(whole) else ""
         return f"{len(whole) - refused} of {len(rows)} messages taken, {refused} refused again{cut}"
 

@@ -1,7 +1,7 @@
 """What one message means: readings for the journal, a label, a device's predictions, or bad input."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import EARLIEST, MAX_PAYLOAD, check_times, too_large
 from iot_stream.ingest.ahead import FutureAlarm
+from iot_stream.ingest.deaths import Deaths
 from iot_stream.ingest.levels import Levels
 from iot_stream.ingest.loss import LossAlarm
 from iot_stream.ingest.packets import Received
@@ -42,12 +43,18 @@ Many = Callable[[Transaction, list[bytes], list[Places]], bool]
 """The same of many; False, with nothing done, where each of them must be looked at by itself."""
 
 
+def _spoken_of(places: Places) -> str:
+    """The device that a topic names."""
+    return places.get("device", "")
+
+
 @dataclass(frozen=True, eq=False)
 class _Route:
     template: str
     pipeline: str
     handle: Handler
     handle_many: Many | None = None
+    speaker: Callable[[Places], str] = _spoken_of
 
     @property
     def pattern(self) -> str:
@@ -62,7 +69,6 @@ class _Talk:
     source: int
     decoder: Conversation
     kept: bytes
-    alarm: LossAlarm
     written: bytes = b""
 
 
@@ -78,6 +84,10 @@ class Intake:
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
         self._conversations: list[_Talk] = []
+        self._alarms = {
+            name: LossAlarm(pipeline.loss_alarm, "messages") for name, pipeline in config.pipelines.items()
+        }
+        self._deaths = {name: Deaths() for name in config.pipelines}
         self._pending: dict[str, list[Block | Columns]] = {name: [] for name in config.pipelines}
         self._values = 0  # that are pending
         self._known: dict[str, list[tuple[_Route, Places]]] = {}
@@ -95,11 +105,12 @@ class Intake:
             decode = decoder(source, index)
             if isinstance(decode, Conversation):
                 kept = self._memory.conversation(name, index) or b""
-                talk = _Talk(name, index, decode, kept, LossAlarm(pipeline.loss_alarm, "messages"))
+                talk = _Talk(name, index, decode, kept)
                 talk.decoder.restore(talk.kept)
                 self._conversations.append(talk)
             many = self._many_readings(name, decode) if isinstance(decode, Together) else None
-            routes.append(_Route(source.topic, name, self._readings(name, decode), many))
+            speaker = decode.speaker if isinstance(decode, Conversation) else _spoken_of
+            routes.append(_Route(source.topic, name, self._readings(name, decode), many, speaker))
         topic = pipeline.labels.topic if pipeline.labels else topics.LABEL.of(**levels)
         routes.append(_Route(topic, name, self._labels(name, labels)))
         routes.append(_Route(topics.PREDICTION.of(**levels), name, self._predictions(name, pipeline)))
@@ -142,8 +153,9 @@ class Intake:
 
     def take(self, tx: Transaction, topic: str, payload: bytes, pipeline: str = "") -> int:
         """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
-        all; returns how often it was refused. Never raises for what the message holds."""
-        refused = 0
+        all; returns how often it was refused: once for what several sources of a pipeline say of a device.
+        Never raises for what the message holds."""
+        refused = set[tuple[str, str, str]]()
         for route, places in self._known.get(topic) or self._matching(topic):
             if pipeline and pipeline != route.pipeline:
                 continue
@@ -152,11 +164,13 @@ class Intake:
                     raise too_large(payload)
                 refusals = route.handle(tx, payload, places)
             except DataError as error:
-                refusals = [(_spoken_of(places), error)]
+                refusals = [(route.speaker(places), error)]
             for device, why in refusals:
-                self._refuse(tx, route.pipeline, device, topic, payload, why)
-            refused += len(refusals)
-        return refused
+                device = _filed(device)
+                if (what := (route.pipeline, device, why.reason)) not in refused:
+                    refused.add(what)
+                    self._refuse(tx, route.pipeline, device, topic, payload, why)
+        return len(refused)
 
     def _matching(self, topic: str) -> list[tuple[_Route, Places]]:
         """Routes that a topic takes; remembered, for devices speak on the same topics for ever."""
@@ -173,16 +187,25 @@ class Intake:
         for name, n in self._bytes.items():
             self._totals.add(tx, name, BYTES, n)
         self._bytes.clear()
+        self._count_messages(tx)
         for talk in self._conversations:
-            lost = talk.decoder.lost()
-            for device, n in lost.items():
-                self._faults.count(tx, talk.pipeline, device_name(device), "lost", n)
-            for device, n in talk.decoder.heard().items():
-                if said := talk.alarm.add(device_name(device), lost.get(device, 0), n):
-                    log.warning("%s: %s", talk.pipeline, said, extra=logs.about(pipeline=talk.pipeline))
             talk.written = talk.decoder.snapshot()
             if talk.written != talk.kept:
                 self._memory.save_conversation(tx, talk.pipeline, talk.source, talk.written)
+
+    def _count_messages(self, tx: Transaction) -> None:
+        """Lost and heard ones of conversations; sources of a pipeline that hear the same count it once."""
+        lost, heard = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
+        for talk in self._conversations:
+            lost[talk.pipeline] |= Counter(talk.decoder.lost())
+            heard[talk.pipeline] |= Counter(talk.decoder.heard())
+        for name, devices in heard.items():
+            for device, n in devices.items():
+                gone, known = lost[name][device], _filed(device)
+                if gone:
+                    self._faults.count(tx, name, known, "lost", gone)
+                if said := self._alarms[name].add(known, gone, n):
+                    log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
 
     def _write(self, tx: Transaction) -> None:
         for name, pending in self._pending.items():
@@ -203,10 +226,17 @@ class Intake:
         self._values = 0
 
     def committed(self) -> list[tuple[str, bytes]]:
-        """(topic, payload) of what conversations ask, to be published."""
+        """(topic, payload) of what conversations ask, to be published; once where several ask the same."""
         for talk in self._conversations:
             talk.kept = talk.written
-        return [ask for talk in self._conversations for ask in talk.decoder.asks()]
+            self._deaths[talk.pipeline].add(talk.decoder.deaths())
+        return list(dict(ask for talk in self._conversations for ask in talk.decoder.asks()).items())
+
+    def say_deaths(self) -> None:
+        """Those since the last time, in the log; to be called every few seconds."""
+        for name, deaths in self._deaths.items():
+            for said in deaths.said():
+                log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
 
     def take_back(self) -> None:
         """The transaction failed and its messages come again: nothing of it is remembered."""
@@ -331,9 +361,12 @@ def _device_of(places: Places) -> str:
     return device_name(places.get("device", ""))
 
 
-def _spoken_of(places: Mapping[str, str]) -> str:
-    """The device, or the node, that a topic names."""
-    return places.get("device") or places.get("node", "")
+def _filed(device: str) -> str:
+    """Under the name that a device has, if one can have it."""
+    try:
+        return device_name(device)
+    except DataError:
+        return device
 
 
 def label_reader(pipeline: Pipeline) -> Callable[[str, bytes], Label]:

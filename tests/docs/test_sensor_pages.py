@@ -29,6 +29,7 @@ PAGES = {
     "json": lambda: sensors.plain_json,
 }
 UNTIMED = {"esphome"}
+EVERY_S = {"sparkplug": 1.0}
 QUICK = {"zigbee2mqtt", "json"}
 """Played each time; the others take a minute each."""
 
@@ -46,7 +47,7 @@ def test_a_page_of_a_sensor_is_as_it_says(name: str, tmp_path: Path) -> None:
     with (
         start(tmp_path / "broker") as broker,
         terminals(tmp_path, lambda text: closer(at_broker(broker.url)(text))) as played,
-        Sensors(broker.url, speak(), timed=name not in UNTIMED),
+        Sensors(broker.url, speak(), timed=name not in UNTIMED, every_s=EVERY_S.get(name, 10.0)),
     ):
         played.play(blocks(FOLDER / f"{name}.md"))
 

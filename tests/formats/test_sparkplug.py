@@ -531,6 +531,27 @@ def test_a_snapshot_goes_on_where_it_was_taken() -> None:
     assert first.snapshot() == second.snapshot() == kept
 
 
+def test_after_a_restart_a_rebirth_is_asked_for_once() -> None:
+    """Whatever changed meanwhile, and is told by exception, is told by a birth alone."""
+    decoder = born([X])
+    decoder.restore(decoder.snapshot())
+    for again in (3, 4, 5, 4, 5, 6):  # with QoS 1 some come that were heard before
+        hear(decoder, "DDATA", ddata([X], T + again, again))
+    assert [topic for topic, _ in decoder.asks()] == [ASK]
+    hear(decoder, "NBIRTH", nbirth([], T + 10))
+    hear(decoder, "DBIRTH", dbirth([X], T + 10, 1))
+    hear(decoder, "DDATA", ddata([X], T + 11, 2), arrived=START + PAUSE)
+    assert (decoder.asks(), decoder.lost()) == ([], {})
+
+
+def test_a_node_that_is_born_after_a_restart_is_not_asked() -> None:
+    decoder = born([X])
+    decoder.restore(decoder.snapshot())
+    hear(decoder, "NBIRTH", nbirth([], T + 10))
+    hear(decoder, "NDATA", ndata([], T + 11, 1))
+    assert decoder.asks() == []
+
+
 def test_messages_that_are_taken_back_are_read_when_they_come_again() -> None:
     decoder = born([X])
     kept = decoder.snapshot()

@@ -42,11 +42,13 @@ class Gateway:
             template = template.replace(f"{{{level}}}", levels[level])
         if not (settings.device or settings.devices or dialect.names_device):  # then the topic names it
             template = template.replace("{device...}", self._name).replace("{device}", self._name)
-        self.template = template
+        self.template, self._filter = template, topics.filter_of(template)
         try:
             self._decoder = decoder(settings, 0)
         except ConfigError as error:
             raise ConfigError(f"input.{error}") from error
+        if isinstance(self._decoder, Conversation):  # others are asked by their own gateways
+            self._filter, _ = self._decoder.spoken_by(self._device)
         self._sorter = Sorter(channels, (0,), int(settings.lateness), 0)
         self._wait = max(0.1, settings.lateness / SECOND) if settings.lateness else None
 
@@ -61,7 +63,7 @@ class Gateway:
                 self._left_out.add("too_fast", f"{BACKLOG} messages wait already")
 
         connection = Connection(address, client_id, hear)
-        connection.subscribe(topics.filter_of(self.template))
+        connection.subscribe(self._filter)
         connection.start(patient=True)
         try:
             while True:
@@ -79,7 +81,7 @@ class Gateway:
     def read(self, topic: str, payload: bytes, arrived: int) -> list[Rows]:
         """What can go on now; `arrived` in ns."""
         places = topics.match(self.template, topic)
-        if places is None:
+        if places is None or not topics.covers(self._filter, topic):
             return []
         try:
             if len(payload) > MAX_PAYLOAD:

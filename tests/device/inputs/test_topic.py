@@ -18,6 +18,7 @@ from iot_stream.device.inputs.left_out import LeftOut
 from iot_stream.device.inputs.lines import Rows
 from iot_stream.device.inputs.topic import Gateway
 from iot_stream.errors import ConfigError
+from iot_stream.formats.sparkplug_payload import Datatype, Metric, dbirth, ddata, nbirth
 from iot_stream.ingest.cutter import Cutter
 from iot_stream.ingest.intake import Intake
 from iot_stream.mqtt import Connection
@@ -165,6 +166,49 @@ def test_one_device_is_told_from_others(
     assert gateway("other", **settings).read(topic + "/no", payload, T * SECOND) == []
 
 
+@pytest.mark.parametrize("topic", ["spBv1.0/{group}/{type}/{node...}", "spBv1.0/plant/{type}/{node...}"])
+def test_a_node_of_sparkplug_is_heard_and_asked_alone(topic: str) -> None:
+    reading = gateway("plant%2Fedge1%2Fpress", topic=topic, format="sparkplug", channels={"humidity": "h"})
+    lacking = ddata([Metric("", 1.0, Datatype.DOUBLE, alias=1)], T * 1000, 7)
+    for where in ("edge2/press", "edge1x/press"):
+        assert reading.read(f"spBv1.0/plant/DDATA/{where}", lacking, T * SECOND) == []
+    assert reading.read("spBv1.0/other/DDATA/edge1/press", lacking, T * SECOND) == []
+    assert reading._decoder.asks() == []  # type: ignore[attr-defined]
+    assert reading._left_out.counts == {}
+    reading.read("spBv1.0/plant/DDATA/edge1/press", lacking, T * SECOND)
+    assert [asked for asked, _ in reading._decoder.asks()] == ["spBv1.0/plant/NCMD/edge1"]  # type: ignore[attr-defined]
+    assert reading.read("spBv1.0/plant/NBIRTH/edge1", nbirth([], T * 1000), T * SECOND) == []
+    told = dbirth([Metric("h", 4.0, Datatype.DOUBLE, alias=1)], T * 1000, 1)
+    ((_, values),) = reading.read("spBv1.0/plant/DBIRTH/edge1/press", told, T * SECOND)
+    assert values[:, 1].tolist() == [4.0]
+
+
+def test_a_gateway_of_sparkplug_subscribes_to_its_node_alone(broker: Broker, prefix: str) -> None:
+    address: Address = BrokerSettings(url=broker.url).address()
+    settings = {"topic": f"{prefix}/{{group}}/{{type}}/{{node...}}", "format": "sparkplug"}
+    reading = gateway("plant%2Fedge1%2Fpress", channels={"humidity": "h"}, **settings)
+    told: list[str] = []
+    nodes = Connection(address, f"{prefix}-nodes", lambda message: told.append(message.topic))
+    nodes.subscribe(f"{prefix}/plant/NCMD/+")
+    nodes.start()
+    lacking = ddata([Metric("", 1.0, Datatype.DOUBLE, alias=1)], T * 1000, 7)
+    birth = dbirth([Metric("h", 4.0, Datatype.DOUBLE, alias=1)], wall() // 10**6, 1)
+
+    with listening(reading.rows(address, f"{prefix}-gateway")) as found:
+
+        def asked() -> bool:
+            for node in ("edge2", "edge1"):
+                nodes.publish(f"{prefix}/plant/DDATA/{node}/press", lacking)
+            return bool(told)
+
+        wait_until(asked, "a rebirth")
+        nodes.publish(f"{prefix}/plant/DBIRTH/edge1/press", birth)
+        wait_until(lambda: bool(found), "a reading")
+        nodes.publish(f"{prefix}/plant/DBIRTH/edge1/press", birth)  # wakes the listener for the last time
+    nodes.stop()
+    assert set(told) == {f"{prefix}/plant/NCMD/edge1"}
+
+
 def test_what_it_cannot_read_is_left_out() -> None:
     reading = gateway()
     for payload in (b"{", b"[]", b'{"temperature": "warm"}', b"x" * (4 * 1024 * 1024 + 1)):
@@ -180,6 +224,7 @@ def test_what_it_cannot_read_is_left_out() -> None:
         ({"format": "json"}, "input.topic: is needed"),
         ({"format": "zigbee2mqt"}, "is zigbee2mqtt meant"),
         ({"format": "json", "topic": "x", "channels": {}}, "input.channels: format json needs"),
+        ({"format": "sparkplug"}, "device: 'kitchen' is not group/node, or group/node/device"),
     ],
 )
 def test_what_can_never_work_is_said_at_once(settings: dict[str, object], message: str) -> None:
