@@ -93,7 +93,7 @@ class Collector:
                         self._go_on(CUTTING_WAITS)
                     if save.due():
                         self._lead()
-                        self._intake.say_deaths()
+                        self._intake.say_news(time.monotonic())
                         self._save()
                         self._obey()
                         save.rest()
@@ -107,7 +107,7 @@ class Collector:
             for host in self._hosts:
                 host.stop()
             self._receiver.stop()
-        self._intake.say_deaths()
+        self._intake.say_news(time.monotonic())
         self.cut()
         self._save()
 

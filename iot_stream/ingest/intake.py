@@ -1,7 +1,7 @@
 """What one message means: readings for the journal, a label, a device's predictions, or bad input."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ from iot_stream.formats.json_paths import Path, parse_json, parse_time
 from iot_stream.formats.values import shown
 from iot_stream.hygiene import EARLIEST, MAX_PAYLOAD, check_times, too_large
 from iot_stream.ingest.ahead import FutureAlarm
-from iot_stream.ingest.deaths import Deaths
+from iot_stream.ingest.conversations import Conversations, filed
 from iot_stream.ingest.levels import Levels
-from iot_stream.ingest.loss import LossAlarm
 from iot_stream.ingest.packets import Received
+from iot_stream.ingest.refused import Refused
 from iot_stream.ingest.samples import Samples
 from iot_stream.readings import Block, Label, device_name
 from iot_stream.store import Store, Transaction
@@ -61,33 +61,19 @@ class _Route:
         return topics.filter_of(self.template)
 
 
-@dataclass
-class _Talk:
-    """A conversation; `kept` is its snapshot in the store."""
-
-    pipeline: str
-    source: int
-    decoder: Conversation
-    kept: bytes
-    written: bytes = b""
-
-
 class Intake:
     """Routes messages of all pipelines into the journal; each bad one is counted and quarantined."""
 
     def __init__(self, config: Config, store: Store) -> None:
         self._store = store
-        self._journal, self._faults, self._memory = store.journal, store.faults, store.memory
+        self._journal, self._faults = store.journal, store.faults
         self._levels, self._totals = Levels(store.cohorts), store.totals
         self._bytes: Counter[str] = Counter()  # of each pipeline's messages in this transaction
         self.clocks = {name: Clock(pipeline.clock) for name, pipeline in config.pipelines.items()}
         for name, clock in self.clocks.items():
             clock.advance(self._journal.now(name))
-        self._conversations: list[_Talk] = []
-        self._alarms = {
-            name: LossAlarm(pipeline.loss_alarm, "messages") for name, pipeline in config.pipelines.items()
-        }
-        self._deaths = {name: Deaths() for name in config.pipelines}
+        self._conversations = Conversations(config, store)
+        self._refused = {name: Refused() for name in config.pipelines}
         self._pending: dict[str, list[Block | Columns]] = {name: [] for name in config.pipelines}
         self._values = 0  # that are pending
         self._known: dict[str, list[tuple[_Route, Places]]] = {}
@@ -103,13 +89,11 @@ class Intake:
         routes = []
         for index, source in enumerate(pipeline.sources):
             decode = decoder(source, index)
+            speaker = _spoken_of
             if isinstance(decode, Conversation):
-                kept = self._memory.conversation(name, index) or b""
-                talk = _Talk(name, index, decode, kept)
-                talk.decoder.restore(talk.kept)
-                self._conversations.append(talk)
+                speaker = decode.speaker
+                self._conversations.go_on(name, index, decode)
             many = self._many_readings(name, decode) if isinstance(decode, Together) else None
-            speaker = decode.speaker if isinstance(decode, Conversation) else _spoken_of
             routes.append(_Route(source.topic, name, self._readings(name, decode), many, speaker))
         topic = pipeline.labels.topic if pipeline.labels else topics.LABEL.of(**levels)
         routes.append(_Route(topic, name, self._labels(name, labels)))
@@ -166,7 +150,7 @@ class Intake:
             except DataError as error:
                 refusals = [(route.speaker(places), error)]
             for device, why in refusals:
-                device = _filed(device)
+                device = filed(device)
                 if (what := (route.pipeline, device, why.reason)) not in refused:
                     refused.add(what)
                     self._refuse(tx, route.pipeline, device, topic, payload, why)
@@ -187,25 +171,7 @@ class Intake:
         for name, n in self._bytes.items():
             self._totals.add(tx, name, BYTES, n)
         self._bytes.clear()
-        self._count_messages(tx)
-        for talk in self._conversations:
-            talk.written = talk.decoder.snapshot()
-            if talk.written != talk.kept:
-                self._memory.save_conversation(tx, talk.pipeline, talk.source, talk.written)
-
-    def _count_messages(self, tx: Transaction) -> None:
-        """Lost and heard ones of conversations; sources of a pipeline that hear the same count it once."""
-        lost, heard = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
-        for talk in self._conversations:
-            lost[talk.pipeline] |= Counter(talk.decoder.lost())
-            heard[talk.pipeline] |= Counter(talk.decoder.heard())
-        for name, devices in heard.items():
-            for device, n in devices.items():
-                gone, known = lost[name][device], _filed(device)
-                if gone:
-                    self._faults.count(tx, name, known, "lost", gone)
-                if said := self._alarms[name].add(known, gone, n):
-                    log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
+        self._conversations.conclude(tx)
 
     def _write(self, tx: Transaction) -> None:
         for name, pending in self._pending.items():
@@ -226,25 +192,22 @@ class Intake:
         self._values = 0
 
     def committed(self) -> list[tuple[str, bytes]]:
-        """(topic, payload) of what conversations ask, to be published; once where several ask the same."""
-        for talk in self._conversations:
-            talk.kept = talk.written
-            self._deaths[talk.pipeline].add(talk.decoder.deaths())
-        return list(dict(ask for talk in self._conversations for ask in talk.decoder.asks()).items())
+        """(topic, payload) of what conversations ask, to be published."""
+        return self._conversations.committed()
 
-    def say_deaths(self) -> None:
-        """Those since the last time, in the log; to be called every few seconds."""
-        for name, deaths in self._deaths.items():
-            for said in deaths.said():
-                log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
+    def say_news(self, now: float) -> None:
+        """Who died and what was refused since the last time, in the log; to be called every few seconds, with
+        the monotonic clock (s)."""
+        refused = [(name, said) for name, of in self._refused.items() for said in of.news(now)]
+        for name, said in (*self._conversations.news(), *refused):
+            log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
 
     def take_back(self) -> None:
         """The transaction failed and its messages come again: nothing of it is remembered."""
         self._put_down()
         self._bytes.clear()
         self._levels.take_back()
-        for talk in self._conversations:
-            talk.decoder.restore(talk.kept)
+        self._conversations.take_back()
 
     def _refuse(
         self,
@@ -255,6 +218,7 @@ class Intake:
         payload: bytes,
         error: DataError,
     ) -> None:
+        self._refused[pipeline].add(device, error)
         self._faults.count(tx, pipeline, device, error.reason)
         self._faults.quarantine(tx, wall(), pipeline, device, topic, error.reason, error.detail, payload)
 
@@ -359,14 +323,6 @@ def _is_name(device: str) -> bool:
 def _device_of(places: Places) -> str:
     """Its name as one level of a topic, whatever it was."""
     return device_name(places.get("device", ""))
-
-
-def _filed(device: str) -> str:
-    """Under the name that a device has, if one can have it."""
-    try:
-        return device_name(device)
-    except DataError:
-        return device
 
 
 def label_reader(pipeline: Pipeline) -> Callable[[str, bytes], Label]:
