@@ -208,15 +208,11 @@ def _what(row: Mapping[str, str]) -> str:
     return f"{row['what']} ({row['unit']})" if row["unit"] else row["what"]
 
 
-def _times_less(row: Mapping[str, float]) -> float:
-    return float(f"{row['teacher'] / row['student']:.3g}")
-
-
 def _costs(result: Mapping[str, Any]) -> Table:
     """Teacher and student side by side."""
     rows = [
         [
-            row["what"],
+            _what(row),
             f"{row['teacher']:,.6g}",
             f"{row['student']:,.6g}",
             f"{row['teacher'] / row['student']:,.1f}",
