@@ -27,7 +27,6 @@ from iot_stream.store.registry import Version
 
 HOLDER = "iot_stream.evaluate.bench.subscribers"
 PREFIX, PIPELINE = "bench", "p"
-SUBSCRIBERS = (1000, 5000)
 PARAMETERS = (281, 24_000)  # of students whose weights travel in the bundle
 PASSES = 3  # of which the median counts
 COLUMNS = ("parameters", "subscribers", "kind", "bytes", "bare_ms", "ours_ms", "ratio", "publisher_messages")
