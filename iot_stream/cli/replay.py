@@ -3,8 +3,11 @@
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import click
 import msgspec
@@ -43,8 +46,8 @@ def replay(
 
     The recording's time is the clock: a round starts at its trigger, takes `recordings.round_time`, and its
     version acts only afterwards; labels arrive late, as `recordings.labels` says. The same seed gives the
-    same figures. Prints a table; writes a report, and with --json all figures. Peers need
-    `pip install 'iot-stream[peers]'`; those of MOA Java and `pip install capymoa`.
+    same figures. Prints a table; writes a report, and with --json all figures, anew after each seed. Peers
+    need `pip install 'iot-stream[peers]'`; those of MOA Java and `pip install capymoa`.
 
     \b
     iot-stream replay --config examples/occupancy/config.yml --seeds 3
@@ -63,15 +66,32 @@ def replay(
             bar.update(done - bar.pos)
             bar.render_progress()
 
-        replayed = run(name, settings, path.parent, seeds, progress, peers)
-    command = _command(path, pipeline, data, seeds, peers)
-    result = {"command": command, "pipeline": name} | replayed.result
-    if target:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(result, indent=1) + "\n")
-    page.write(report, replayed, command)
+        done, result = 0, {}
+        try:
+            for done, replayed in enumerate(run(name, settings, path.parent, seeds, progress, peers), 1):
+                command = _command(path, pipeline, data, done, peers)
+                result = {"command": command, "pipeline": name} | replayed.result
+                if target:
+                    _written_whole(target, partial(_figures, result=result))
+                _written_whole(report, partial(page.write, replay=replayed, command=command))
+        except KeyboardInterrupt:
+            told = f"; {report} is of the {done} that are done" if done else ""
+            click.echo(f"\ninterrupted in seed {done + 1} of {seeds}{told}", err=True)
+            raise
     _table(result)
     click.echo(f"\n{report}  ({time.monotonic() - began:.0f} s)")
+
+
+def _figures(path: Path, result: dict[str, Any]) -> None:
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _written_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Whenever one interrupts it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    write(draft)
+    draft.replace(path)
 
 
 def _with_data(pipeline: Pipeline, data: str | None) -> Pipeline:

@@ -42,7 +42,7 @@ def test_live_and_replay_agree(broker: Broker, prefix: str, tmp_path: Path) -> N
     live = _live(_config(tmp_path, broker.url, prefix), tmp_path)
     took = int(np.mean(_round_times(live)))
     recordings = msgspec.structs.replace(live.pipeline.recordings, round_time=Duration(took))
-    replayed = replay(
+    *_, replayed = replay(
         NAME, msgspec.structs.replace(live.pipeline, recordings=recordings), tmp_path, 1, lambda *_: None
     )
     _same_windows(live, replayed)

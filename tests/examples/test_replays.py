@@ -26,7 +26,7 @@ def short(tmp_path: Path, example: str, name: str, **changes: Any) -> dict[str, 
         yaml.safe_dump({"base": str(EXAMPLES / f"{example}.yml"), "pipelines": {name: QUICK | changes}})
     )
     pipeline = load(path).pipelines[name]
-    replayed = run(name, pipeline, (EXAMPLES / example).parent, 1, lambda *_: None)
+    *_, replayed = run(name, pipeline, (EXAMPLES / example).parent, 1, lambda *_: None)
     for rival in RIVALS:
         assert 0 <= replayed.result["overall"]["accuracy"][rival]["mean"] <= 1
     page.write(tmp_path / "report.html", replayed, "a command")

@@ -1,7 +1,7 @@
 """From a configuration to a result: the recording observed once, a course for each seed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,9 @@ class Replay:
 
 def run(
     name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progress, beside_peers: bool = False
-) -> Replay:
-    """`folder`: the configuration's. Seeds are the configuration's and those after it.
+) -> Iterator[Replay]:
+    """After each seed, of all so far; the last is the whole. `folder`: the configuration's. Seeds are the
+    configuration's and those after it.
 
     Raises ConfigError where the recordings give nothing to replay, ModelError.
     """
@@ -66,22 +67,25 @@ def run(
     if not (stream.truth >= 0).any():
         raise ConfigError(f"pipelines.{name}.{_why_unscored(stream, recordings, pipeline)}")
     work = _Work(seeds, BESIDE_PEERS if beside_peers else 1.0, progress)
-    courses = []
+    courses: list[Course] = []
+    packages = (*PACKAGES, *(peers.packages() if beside_peers else ()))
+    saved: dict[str, Any] = {}
     with machines.joined((pipeline.cohorts,)):
         for number, seed in enumerate(range(pipeline.seed, pipeline.seed + seeds)):
             work.begin(number)
             seeded = msgspec.structs.replace(pipeline, seed=seed)
             known = late_labels(recordings, settings, seed)
             courses.append(course.run(name, seeded, folder, stream, known, work.step, work.say, beside_peers))
+            result = figures.result(stream, courses)
+            if beside_peers:
+                result["peers"] |= {peer: {"not_run": reason} for peer, reason in peers.absent().items()}
+            saved = saved or {
+                "costs": costs.compared(courses[0], stream),
+                "machine": machine(*packages) | {"threads": str(torch.get_num_threads())},
+            }
+            result |= saved | {"seconds": round(time.perf_counter() - began, 1)}
+            yield Replay(name, pipeline, stream, list(courses), result)
     work.finish()
-    result = figures.result(stream, courses)
-    if beside_peers:
-        result["peers"] |= {name: {"not_run": reason} for name, reason in peers.absent().items()}
-    result |= {"costs": costs.compared(courses[0], stream)}
-    packages = (*PACKAGES, *(peers.packages() if beside_peers else ()))
-    threads = {"threads": str(torch.get_num_threads())}
-    result |= {"seconds": round(time.perf_counter() - began, 1), "machine": machine(*packages) | threads}
-    return Replay(name, pipeline, stream, courses, result)
 
 
 def _why_unscored(stream: Stream, recordings: list[Recording], pipeline: Pipeline) -> str:
