@@ -173,6 +173,8 @@ class Publisher:
             newest = self._registry.newest(name, cohort)
             if newest is None or self._asked.get((name, cohort)) == newest.version:
                 return
+            if newest.version > overtaken.above:  # given meanwhile
+                return
             why = f"devices have heard of version {overtaken.above}, the registry has not"
             log.warning("%s/%s: %s", name, cohort, why, extra=logs.about(pipeline=name, cohort=cohort))
             self._steering[name].supersede(cohort, why)

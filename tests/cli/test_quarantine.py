@@ -124,7 +124,7 @@ def test_stats_tell_windows_of_former_settings_at_once(broker: Broker, prefix: s
     for cut, start in (("a", 1), ("b", 3)):
         window = Windows(np.array([start]), np.array([start + 2]), np.zeros((1, 2, 1), np.float32))
         with store.write() as tx:
-            store.journal.add_windows(tx, "heating", cut, "pump", window, 0)
+            store.journal.add_windows(tx, "heating", cut, [("pump", window, 0)])
     store.close()
     (line,) = (
         each
