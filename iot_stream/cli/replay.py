@@ -87,8 +87,11 @@ def _figures(path: Path, result: dict[str, Any]) -> None:
 
 
 def _written_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Whenever one interrupts it."""
+    """Whenever one interrupts it. What is no plain file, as /dev/stdout, is written to, not replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        write(path)
+        return
     draft = path.with_name(f".{path.name}.draft")
     write(draft)
     draft.replace(path)

@@ -1,6 +1,7 @@
 """`iot-stream replay` as it is typed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,8 +9,27 @@ from pathlib import Path
 
 import pytest
 
+from iot_stream.cli.replay import _written_whole
 from tests.api.world import configured
 from tests.waiting import wait_until
+
+
+def test_what_is_no_plain_file_is_not_replaced(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_text("figures")
+
+    link, pipe, plain = tmp_path / "link", tmp_path / "pipe", tmp_path / "new" / "plain"
+    link.symlink_to(tmp_path / "target")
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (link, pipe, plain):
+        _written_whole(path, write)
+    assert link.is_symlink()
+    assert (tmp_path / "target").read_text() == "figures"
+    assert pipe.is_fifo()
+    assert os.read(reading, 100) == b"figures"
+    os.close(reading)
+    assert [each.name for each in plain.parent.iterdir()] == ["plain"]
 
 
 @pytest.mark.slow
