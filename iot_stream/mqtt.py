@@ -216,9 +216,8 @@ class Connection:
         """Each attempt, at each address of the broker's name: said once."""
         if not self._away:
             self._away = True
-            if mistrust := untrusted(
-                self.address, sys.exception()
-            ):  # paho tells of none, and handles it here
+            # paho handles the error here, and tells nobody of it.
+            if mistrust := untrusted(self.address, sys.exception()):
                 log.warning("%s; trying again: %s", mistrust, self.client_id)
             else:
                 log.warning("%s is not there; trying again: %s", self.address, self.client_id)
