@@ -46,9 +46,12 @@ class _Reasoned(IotStreamError):
     """An error that is also counted: `reason` is one word of a small, fixed set."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)  # both, so that it can be pickled
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
 
 class DataError(_Reasoned):

@@ -24,6 +24,7 @@ COLUMNS = ("accuracy", "balanced", "tail", "tail_balanced")
 @pipeline_option
 @click.option("--data", help="FILE, FOLDER or world:NAME instead of the configuration's recordings.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="So many runs.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Seeds at a time.")
 @click.option("--peers", is_flag=True, help="Also run well-known models of others on the same labels.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures here.")
 @click.option(
@@ -38,6 +39,7 @@ def replay(
     pipeline: str | None,
     data: str | None,
     seeds: int,
+    jobs: int,
     peers: bool,
     target: Path | None,
     report: Path,
@@ -68,7 +70,8 @@ def replay(
 
         done, result = 0, {}
         try:
-            for done, replayed in enumerate(run(name, settings, path.parent, seeds, progress, peers), 1):
+            runs = run(name, settings, path.parent, seeds, progress, peers, jobs)
+            for done, replayed in enumerate(runs, 1):
                 command = _command(path, pipeline, data, done, peers)
                 result = {"command": command, "pipeline": name} | replayed.result
                 if target:

@@ -54,9 +54,8 @@ def a_course(
     learner = SimpleNamespace(pipeline=pipeline, architecture=SimpleNamespace(parameters=241))
     prepared = SimpleNamespace(learner=learner, report={"teacher_parameters": 9000})
     words = {rival: np.array(said.get(rival, stream.truth), np.int64) for rival in RIVALS}
-    releases = SimpleNamespace(bytes_down=down, bundle_bytes=800)
     student = SimpleNamespace(weights=b"w" * 300)
-    return Course(seed, prepared, student, words, stream.sent[:sent], rounds or [], releases, 1.5)
+    return Course(seed, prepared, student, words, stream.sent[:sent], rounds or [], down, 800, 1.5)
 
 
 def of(stream: Stream, *courses: Course) -> dict:

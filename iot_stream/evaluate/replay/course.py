@@ -77,8 +77,9 @@ class Done:
 @dataclass(frozen=True)
 class Course:
     """`student`: the last of the largest cohort. `said`: a rival's class of each window (n,), −1 where it
-    said nothing. `sent` (m, 2): when each message went up (ns), and its bytes. `peers`: where they ran, what
-    each tells of itself."""
+    said nothing. `sent` (m, 2): when each message went up (ns), and its bytes. `bytes_down` to a device that
+    took every version, on average; `bundle_bytes` in its last message. `peers`: where they ran, what each
+    tells of itself."""
 
     seed: int
     prepared: Prepared
@@ -86,7 +87,8 @@ class Course:
     said: dict[str, NDArray[np.int64]]
     sent: NDArray[np.int64]
     rounds: list[Done]
-    releases: Downloads
+    bytes_down: int
+    bundle_bytes: int
     seconds: float
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -127,7 +129,8 @@ def run(
         said,
         clock.uploads.sent if clock.uploads else stream.sent,
         clock.done,
-        clock.releases,
+        clock.releases.bytes_down,
+        clock.releases.bundle_bytes,
         time.perf_counter() - began,
         {name: peer.report for name, peer in ran.items()},
     )

@@ -74,7 +74,7 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
                 "seed": course.seed,
                 "overall": _rounded(whole),
                 "rounds": [_round(done) for done in course.rounds],
-                "bytes_down_per_device": course.releases.bytes_down,
+                "bytes_down_per_device": course.bytes_down,
                 "seconds": round(course.seconds, 1),
             }
             | ({"peers": course.peers} if course.peers else {})
@@ -92,7 +92,7 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
         "student": {
             "parameters": first.prepared.learner.architecture.parameters,
             "update_bytes": len(first.student.weights),
-            "bundle_bytes": first.releases.bundle_bytes,
+            "bundle_bytes": first.bundle_bytes,
         },
         "teacher": {"parameters": first.prepared.report["teacher_parameters"]},
         "stages": _stages(stream, courses),
@@ -102,7 +102,7 @@ def result(stream: Stream, courses: Sequence[Course]) -> dict[str, Any]:
         "held": _mean(courses, lambda course: _count(course, "held")),
         "bytes_read": int(stream.sent[:, 1].sum()),
         "bytes_up": _mean(courses, lambda course: int(course.sent[:, 1].sum())),
-        "bytes_down_per_device": _mean(courses, lambda course: course.releases.bytes_down),
+        "bytes_down_per_device": _mean(courses, lambda course: course.bytes_down),
     } | ({"peers": _peers(courses)} if first.peers else {})
 
 

@@ -154,7 +154,7 @@ def _traffic(replay: Replay, zero: int) -> Traffic:
     edges = np.linspace(int(sent[:, 0].min()), int(sent[:, 0].max()), BINS + 1)
     up = np.concatenate([[0], np.cumsum(sent[:, 1])])
     sizes = [done.bytes * done.devices for done in rounds]
-    first = devices * replay.courses[0].releases.bytes_down - sum(sizes)
+    first = devices * replay.courses[0].bytes_down - sum(sizes)
     down = np.concatenate([[first], first + np.cumsum(sizes)])
     when = [done.turn.done for done in rounds]
     return Traffic(

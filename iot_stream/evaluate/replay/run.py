@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import torch
-from threadpoolctl import threadpool_limits
-
 from iot_stream.config import Pipeline
-from iot_stream.distill import machines
 from iot_stream.errors import ConfigError
 from iot_stream.evaluate.machine import machine
 from iot_stream.evaluate.peers import run as peers
 from iot_stream.evaluate.replay import costs, course, figures
 from iot_stream.evaluate.replay.course import Course
+from iot_stream.evaluate.replay.seeds import PREPARING, Runs, courses, one_thread
 from iot_stream.evaluate.replay.stream import Stream, observe
-from iot_stream.recordings import Recording, late_labels
+from iot_stream.recordings import Recording
 from iot_stream.service import bootstrap
 
 Progress = Callable[[int, int, str], None]
@@ -44,10 +40,16 @@ class Replay:
 
 
 def run(
-    name: str, pipeline: Pipeline, folder: Path, seeds: int, progress: Progress, beside_peers: bool = False
+    name: str,
+    pipeline: Pipeline,
+    folder: Path,
+    seeds: int,
+    progress: Progress,
+    beside_peers: bool = False,
+    jobs: int = 1,
 ) -> Iterator[Replay]:
     """After each seed, of all so far; the last is the whole. `folder`: the configuration's. Seeds are the
-    configuration's and those after it.
+    configuration's and those after it; `jobs` of them run side by side.
 
     Raises ConfigError where the recordings give nothing to replay, ModelError.
     """
@@ -57,8 +59,7 @@ def run(
     if beside_peers:
         peers.check()
     began = time.perf_counter()
-    torch.set_num_threads(1)  # rounds are too small to share, and sums keep their order
-    threadpool_limits(1)  # numpy's too
+    one_thread()
     recordings = bootstrap.recorded(pipeline, settings.stream, folder)
     if not recordings:
         raise ConfigError(f"pipelines.{name}.recordings.stream: selects nothing")
@@ -67,24 +68,21 @@ def run(
     if not (stream.truth >= 0).any():
         raise ConfigError(f"pipelines.{name}.{_why_unscored(stream, recordings, pipeline)}")
     work = _Work(seeds, BESIDE_PEERS if beside_peers else 1.0, progress)
-    courses: list[Course] = []
+    runs = Runs(name, pipeline, folder, recordings, stream, beside_peers)
     packages = (*PACKAGES, *(peers.packages() if beside_peers else ()))
+    done: list[Course] = []
     saved: dict[str, Any] = {}
-    with machines.joined((pipeline.cohorts,)):
-        for number, seed in enumerate(range(pipeline.seed, pipeline.seed + seeds)):
-            work.begin(number)
-            seeded = msgspec.structs.replace(pipeline, seed=seed)
-            known = late_labels(recordings, settings, seed)
-            courses.append(course.run(name, seeded, folder, stream, known, work.step, work.say, beside_peers))
-            result = figures.result(stream, courses)
-            if beside_peers:
-                result["peers"] |= {peer: {"not_run": reason} for peer, reason in peers.absent().items()}
-            saved = saved or {
-                "costs": costs.compared(courses[0], stream),
-                "machine": machine(*packages) | {"threads": str(torch.get_num_threads())},
-            }
-            result |= saved | {"seconds": round(time.perf_counter() - began, 1)}
-            yield Replay(name, pipeline, stream, list(courses), result)
+    for each in courses(runs, seeds, jobs, work.tell):
+        done.append(each)
+        result = figures.result(stream, done)
+        if beside_peers:
+            result["peers"] |= {peer: {"not_run": reason} for peer, reason in peers.absent().items()}
+        saved = saved or {
+            "costs": costs.compared(done[0], stream),
+            "machine": machine(*packages) | {"threads": str(min(jobs, seeds))},
+        }
+        result |= saved | {"seconds": round(time.perf_counter() - began, 1)}
+        yield Replay(name, pipeline, stream, list(done), result)
     work.finish()
 
 
@@ -102,24 +100,23 @@ class _Work:
     """
 
     def __init__(self, seeds: int, rounds_end: float, progress: Progress) -> None:
-        self._total, self._progress = seeds * WHOLE, progress
+        self._done, self._progress = [0] * seeds, progress
         self._spans = {course.ROUNDS: (BEFORE, rounds_end), course.PEERS: (rounds_end, 1.0)}
-        self._seed, self._done = 0, 0
-        self._preparing = True  # then there is something to be said
 
-    def begin(self, seed: int) -> None:
-        """`seed`: how many came before it."""
-        self._seed, self._done, self._preparing = seed, seed * WHOLE, True
-
-    def step(self, what: str, share: float) -> None:
+    def tell(self, number: int, what: str, how: float | str) -> None:
+        """Of seed `number`; see seeds.Tell."""
+        if what == PREPARING:
+            if self._done[number] == 0:  # rounds prepare too, each by itself
+                self._show(str(how))
+            return
         begin, end = self._spans[what]
-        done = begin + (end - begin) * min(1.0, max(0.0, share))
-        self._done, self._preparing = round(WHOLE * (self._seed + done)), False
-        self._progress(self._done, self._total, what)
-
-    def say(self, stage: str, detail: str) -> None:
-        if self._preparing:
-            self._progress(self._done, self._total, f"{stage}: {detail}")
+        done = begin + (end - begin) * min(1.0, max(0.0, float(how)))
+        self._done[number] = round(WHOLE * done)
+        self._show(what)
 
     def finish(self) -> None:
-        self._progress(self._total, self._total, "done")
+        self._done = [WHOLE] * len(self._done)
+        self._show("done")
+
+    def _show(self, what: str) -> None:
+        self._progress(sum(self._done), WHOLE * len(self._done), what)
