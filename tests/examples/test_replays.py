@@ -83,6 +83,7 @@ def test_bearing_cwru(tmp_path: Path, config: str, most: int) -> None:
         "batch_late",
         pytest.param("labels_all", marks=pytest.mark.long),
         pytest.param("ensemble", marks=pytest.mark.long),
+        pytest.param("linear", marks=pytest.mark.long),
     ],
 )
 def test_gas_drift(tmp_path: Path, config: str) -> None:
