@@ -7,7 +7,6 @@ iot-simulator --config examples/occupancy/config.yml --recordings --speed 7680
 
 import logging
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -20,6 +19,7 @@ import click
 from iot_stream import logs, recordings
 from iot_stream.config import Config, Pipeline, device_upload, load
 from iot_stream.errors import ConfigError, IotStreamError
+from iot_stream.stopping import until_stopped
 from simulator.fleet import Fleet
 from simulator.ledger import Bookkeeper, Ledger
 from simulator.playback import Playback
@@ -136,9 +136,7 @@ def main(
     **options: Any,
 ) -> None:
     logs.configure(logging.WARNING, "iot-simulator: %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = until_stopped()
     try:
         config = load(path, **({"broker": broker} if broker else {}))
         names = {"world_name": "world"}

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # The house from the ground up. On one floor rooms do not know each other; only the ground is open.
 FLOORS = (
-    {"errors", "clock", "logs"},
+    {"errors", "clock", "logs", "stopping"},
     {
         "units",
         "address",

@@ -15,6 +15,7 @@ from iot_stream.config import Config, Pipeline, load
 from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats.json_paths import parse_time
 from iot_stream.readings import device_name
+from iot_stream.stopping import until_stopped
 from iot_stream.store import Store
 
 GRACE_S = 1.5
@@ -125,14 +126,6 @@ def many(count: int, what: str) -> str:
 def nothing_yet(what: str, remedy: str) -> None:
     """Where a list is empty: on standard error, so that what reads the list is not misled."""
     click.echo(f"{what} yet; {remedy}", err=True)
-
-
-def until_stopped() -> threading.Event:
-    """Set by Ctrl-C and SIGTERM."""
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
 
 
 def until_part_stopped(supervised: bool, interrupted: Callable[[], object] = lambda: None) -> threading.Event:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from iot_stream.cli.common import until_stopped
+from iot_stream.stopping import until_stopped
 
 
 @click.command()

@@ -10,12 +10,13 @@ import click
 import msgspec
 
 from iot_stream.address import Address, Broker
-from iot_stream.cli.common import many, until_stopped
+from iot_stream.cli.common import many
 from iot_stream.errors import DataError
 from iot_stream.ingest.discover import recognise
 from iot_stream.ingest.discover.heard import Ear, Topic
 from iot_stream.ingest.discover.listening import listen
 from iot_stream.ingest.discover.printing import block, comment
+from iot_stream.stopping import until_stopped
 from iot_stream.topics import SERVICE, Service, decode
 
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from iot_stream.address import PEM, Broker
-from iot_stream.cli.common import config_option, many, until_stopped
+from iot_stream.cli.common import config_option, many
 from iot_stream.cli.discover import at_work, listened, login_options, rebirth_option
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.clock import SECOND
@@ -40,6 +40,7 @@ from iot_stream.ingest.discover.printing import (
     written_rate,
 )
 from iot_stream.ingest.discover.sparkplug import unborn
+from iot_stream.stopping import until_stopped
 from iot_stream.units import Rate
 
 NEXT = """\

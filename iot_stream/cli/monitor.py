@@ -11,10 +11,11 @@ import click
 import msgspec
 
 from iot_stream import topics
-from iot_stream.cli.common import config_option, until_stopped
+from iot_stream.cli.common import config_option
 from iot_stream.clock import iso, wall
 from iot_stream.config import Config, load
 from iot_stream.mqtt import Message
+from iot_stream.stopping import until_stopped
 from iot_stream.store import Store
 from iot_stream.store.sqlite import FILE
 from iot_stream.watch.monitor import Monitor, Seen

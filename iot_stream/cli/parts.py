@@ -10,9 +10,10 @@ import click
 import msgspec
 
 from iot_stream import logs
-from iot_stream.cli.common import config_option, opened, until_part_stopped, until_stopped
+from iot_stream.cli.common import config_option, opened, until_part_stopped
 from iot_stream.config import Config, Metrics, load
 from iot_stream.errors import BrokerError, ConfigError
+from iot_stream.stopping import until_stopped
 
 PARTS = ("collect", "distill", "publish")
 
