@@ -12,8 +12,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from iot_stream.config import Cohorts
 from iot_stream.config.cohorts import ALL
@@ -39,6 +37,9 @@ def moves(
     `members`: where they are now, by default in `all`. A group keeps the name that most of its devices have;
     one that splits off is called after the first of its devices. Who has few windows stays where it is.
     """
+    from scipy.cluster.hierarchy import fcluster, linkage  # takes long to import, and few cohorts move
+    from scipy.spatial.distance import squareform
+
     names, places = _devices(stream, bootstrap, settings.windows)
     if len(names) < 2:
         return {}

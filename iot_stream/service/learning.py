@@ -84,8 +84,8 @@ def prepare(
         )
     cut = pipeline.cut(pipeline.student)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
-    architecture = Architecture.of(pipeline.student, spec, pipeline.seed)
     learnt = initial.rows(~split.apart(initial, pipeline.gate, split.whole_span(initial)).touched)
+    architecture = _architecture(models, pipeline, spec, _student_key(pipeline, spec, learnt, teacher.key))
     first, cost = _student(models, STATIC, pipeline, architecture, learnt, teacher.key, say)
     report = {
         "teacher": taught,
@@ -198,6 +198,15 @@ def _cross_validated(pipeline: Pipeline, data: Bootstrap) -> NDArray[np.int64]:
     return said
 
 
+def _architecture(models: Models, pipeline: Pipeline, spec: Spec, first: str) -> Architecture:
+    """With the graph of the first student where that is kept, for an export is the longest part of a start.
+    Only a factory of the user's is asked each time: who knows what it builds."""
+    kept = None if pipeline.student.own else models.model(first)
+    if kept:
+        return Architecture(pipeline.student, spec, unpack(kept[0]).graph)
+    return Architecture.of(pipeline.student, spec, pipeline.seed)
+
+
 def _student(
     models: Models,
     kind: str,
@@ -208,7 +217,7 @@ def _student(
     say: Say,
 ) -> tuple[Packed, dict[str, Any]]:
     """A student distilled once from scratch: kept under the hash of all that made it."""
-    key = _student_key(pipeline, architecture, material, teacher)
+    key = _student_key(pipeline, architecture.spec, material, teacher)
     kept = models.model(key)
     if kept:
         return unpack(kept[0]), kept[1]
@@ -227,10 +236,10 @@ def _student(
     return packed, report
 
 
-def _student_key(pipeline: Pipeline, architecture: Architecture, material: Material, teacher: str) -> str:
+def _student_key(pipeline: Pipeline, spec: Spec, material: Material, teacher: str) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(material.x).tobytes())
     digest.update(repr([teacher, pipeline.distill, pipeline.student, pipeline.seed]).encode())
-    digest.update(architecture.spec.encode())
+    digest.update(spec.encode())
     return digest.hexdigest()
 
 

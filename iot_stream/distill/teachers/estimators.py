@@ -1,5 +1,8 @@
 """scikit-learn's estimators as teachers: on few data as good as any network, and beside one they err
-elsewhere, which is what an ensemble lives on."""
+elsewhere, which is what an ensemble lives on.
+
+scikit-learn is imported where a teacher is of it: that takes a second, which every start would pay.
+"""
 
 import time
 from collections.abc import Callable
@@ -7,9 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.svm import SVC
-from sklearn.utils.validation import has_fit_parameter
 
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
@@ -25,14 +25,18 @@ ESTIMATORS: Registry[Callable[..., Any]] = Registry("estimator")
 
 
 @ESTIMATORS.register("svc")
-def svc(C: float = 10.0) -> SVC:
+def svc(C: float = 10.0) -> Any:
     """Support vectors, radial basis functions (Cortes & Vapnik 1995)."""
+    from sklearn.svm import SVC
+
     return SVC(C=C, gamma="scale")
 
 
 @ESTIMATORS.register("lda")
-def lda() -> LinearDiscriminantAnalysis:
+def lda() -> Any:
     """Gaussian classes of one covariance, shrunk (Ledoit & Wolf 2004)."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
 
 
@@ -47,6 +51,8 @@ class EstimatorMember:
     @classmethod
     def fitted(cls, network: Network, lessons: Lessons) -> tuple["EstimatorMember", Trained]:
         """Raises ModelError."""
+        from sklearn.utils.validation import has_fit_parameter
+
         began, cpu_began = time.perf_counter(), time.process_time()
         try:
             estimator = ESTIMATORS.get(network.arch)(**dict(network.options))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.svm import SVC
 
 from iot_stream.distill.teachers.drift_model import Floats, probabilities
 from iot_stream.distill.teachers.member import Lessons
@@ -25,6 +24,8 @@ class SupportVectors:
     @classmethod
     def fitted(cls, lessons: Lessons, penalty: float) -> "SupportVectors":
         """On rows (n, features); `penalty` is C, the width is scikit-learn's `scale`. Raises ModelError."""
+        from sklearn.svm import SVC  # a second, which a distiller of other teachers need not wait
+
         x = lessons.x.astype(np.float64)
         gamma = 1 / (x.shape[1] * (x.var() or 1.0))
         found = cls(x, gamma, SVC(C=penalty, kernel="precomputed"))
