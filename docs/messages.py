@@ -190,8 +190,8 @@ def _said(part: ast.expr, function: ast.AST | None, makers: dict[str, ast.Functi
         case ast.JoinedStr(values=values):
             whole = [""]
             for value in values:
-                more = [value.value] if isinstance(value, ast.Constant) else [GAP]
-                whole = [f"{text}{each}" for text in whole for each in more]
+                told = value.value if isinstance(value, ast.Constant) else _placed(value)
+                whole = [f"{text}{told}" for text in whole]
             return whole
         case ast.IfExp(body=body, orelse=other):
             return [*_said(body, function, makers), *_said(other, function, makers)]
@@ -209,6 +209,11 @@ def _said(part: ast.expr, function: ast.AST | None, makers: dict[str, ast.Functi
             values = [each.value for each in ast.walk(inner) if isinstance(each, ast.Return) and each.value]
             return [text for value in values for text in _said(value, inner, {})] or [GAP]
     return [GAP]
+
+
+def _placed(value: ast.expr) -> str:
+    """What stands in a message at run time: `…`, but for errors.nearest's words."""
+    return f"is {GAP} meant?" if "nearest(" in ast.unparse(value) else GAP
 
 
 def _names(assign: ast.Assign, name: str) -> bool:

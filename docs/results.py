@@ -226,8 +226,8 @@ def _section(name: str, result: Result) -> str:
             f"{student['bundle_bytes']:,} in the message that carries it), teacher of "
             f"{result['teacher']['parameters']:,}; {result['rounds']} rounds, {result['released']} released; "
             f"{result['bytes_up']:,} bytes up, {result['bytes_down_per_device']:,} down to each device; "
-            f"{result['seconds']:,.0f} s on {machine['cpu']}, {machine['threads']} of {machine['cores']} cores "
-            f"(Python {machine['python']}, torch {machine['torch']}).\n",
+            f"{result['seconds']:,.0f} s on {machine['cpu']}, {machine['threads']} of {machine['cores']} "
+            f"cores (Python {machine['python']}, torch {machine['torch']}).\n",
             _overall(result),
             *([_peers(result)] if "peers" in result else []),
             _segments(result) if len(result["segments"]) > 1 else "",

@@ -8,7 +8,6 @@ A missing value (NaN) gives a missing value and leaves the memory as it was.
 import math
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.clock import SECOND
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, nearest
 from iot_stream.readings import Times
 from iot_stream.units import Duration, Rate
 
@@ -71,8 +70,7 @@ class Derived(msgspec.Struct, frozen=True):
             raise ConfigError(f"derive.{name}: {text!r} is not of the form function(channel, …)")
         known = FUNCTIONS.get(match[1])
         if known is None:
-            near = get_close_matches(match[1], FUNCTIONS, 1) or sorted(FUNCTIONS)
-            raise ConfigError(f"derive.{name}: no function {match[1]!r}; is {' or '.join(near)} meant?")
+            raise ConfigError(f"derive.{name}: no function {match[1]!r}; {nearest(match[1], FUNCTIONS)}")
         arguments = [part.strip() for part in match[2].split(",")]
         arguments = arguments if match[2].strip() else []
         if len(arguments) != len(known.arguments):

@@ -11,6 +11,8 @@ IotStreamError
 └── Refused       a release that a device will not take; carries a countable reason
 """
 
+from collections.abc import Iterable
+
 
 class IotStreamError(Exception):
     """Base of all: its message is written for a person and names the remedy."""
@@ -63,3 +65,12 @@ class Refused(_Reasoned):
 
     exit_code = 7
     version = 0
+
+
+def nearest(name: str, known: Iterable[str], quote: str = "") -> str:
+    """The end of a message about a name that is none: which one is meant, or which there are."""
+    from difflib import get_close_matches  # only here: memory that a device needs elsewhere
+
+    names = list(known)
+    near = get_close_matches(name, names, 1)
+    return f"is {quote}{near[0]}{quote} meant?" if near else f"there are {', '.join(names) or 'none'}"

@@ -1,7 +1,6 @@
 """YAML with the line of every field, so that an error can name the place."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from re import findall, search
 from typing import Any, Literal, get_origin
@@ -9,7 +8,7 @@ from typing import Any, Literal, get_origin
 import msgspec
 import yaml
 
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, nearest
 
 Lines = dict[tuple[str, ...], int]
 
@@ -98,8 +97,7 @@ def _spell_out(data: Any, steps: list[str]) -> list[str]:
 
 def _nearest(kind: Any, steps: list[str], name: str) -> str:
     names = [f.encode_name for f in msgspec.structs.fields(_struct_at(kind, steps))]
-    near = get_close_matches(name, names, 1)
-    return f"; is `{near[0]}` meant?" if near else f"; there are {', '.join(names)}"
+    return f"; {nearest(name, names, '`')}"
 
 
 def _choices(kind: Any, steps: list[str]) -> list[str]:

@@ -196,6 +196,18 @@ def test_a_device_that_is_nearly_a_column_is_told(tmp_path: Path, caplog: pytest
     assert len(read(tmp_path, device="machine")) == 2
 
 
+def test_rows_of_one_time_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_text(
+        "date,machine,CO2,Occupancy\n2015-02-04,a,1,0\n2015-02-04,b,2,0\n2015-02-05,a,3,0\n"
+    )
+    (one,) = read(tmp_path, device="office")
+    assert one.values.ravel().tolist() == [1, 2, 3]
+    assert "office: 1 of 3 rows repeat the time of another, and the first counts" in caplog.text
+    caplog.clear()
+    assert len(read(tmp_path, device="machine")) == 2
+    assert not caplog.text
+
+
 def test_an_npz_file_that_is_none_names_itself(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(DataError, match=r"malformed: .*a\.npz: "):

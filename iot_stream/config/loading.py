@@ -12,7 +12,6 @@ from msgspec import Meta, field
 from iot_stream.address import DEVICES, Address, Broker, Settings, login_name, without_password
 from iot_stream.config import names
 from iot_stream.config.cohorts import RAY
-from iot_stream.config.names import unknown
 from iot_stream.config.network import ONNX, Network
 from iot_stream.config.ranges import expanded
 from iot_stream.config.recordings import Recordings
@@ -20,7 +19,7 @@ from iot_stream.config.settings import Pipeline
 from iot_stream.config.uploading import device_upload
 from iot_stream.config.watching import Dashboard, HomeAssistant, Metrics
 from iot_stream.derive import Derived
-from iot_stream.errors import ConfigError, DataError
+from iot_stream.errors import ConfigError, DataError, nearest
 from iot_stream.formats import channels_of, decoder, format_of
 from iot_stream.formats.json_paths import Path as JsonPath
 from iot_stream.formats.json_paths import parse_time, time_zone
@@ -292,7 +291,7 @@ def _recording_checks(recordings: Recordings) -> Iterator[tuple[str, Callable[[]
         if channel not in recordings.channels:
             yield (
                 f"recordings.late.{channel}",
-                partial(_refuse, unknown("channel", channel, recordings.channels)),
+                partial(_refuse, f"no channel {channel!r}; {nearest(channel, recordings.channels)}"),
             )
         if late.every <= 0:
             yield f"recordings.late.{channel}.every", partial(_refuse, "must be longer than nothing")
@@ -333,7 +332,7 @@ def _known_channels(pipeline: Pipeline, names: Iterable[str]) -> None:
     known = used | {name for source in pipeline.sources for name in channels_of(source)}
     for name in names:
         if name not in known:
-            raise ConfigError(unknown("channel", name, known))
+            raise ConfigError(f"no channel {name!r}; {nearest(name, known)}")
 
 
 def _source_topic(source: Source) -> None:

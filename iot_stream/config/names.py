@@ -1,25 +1,17 @@
 """Names of what the distiller has, so that a wrong one is told before torch, or a recording, is loaded. The
 registries are `distill`'s."""
 
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from iot_stream.config.network import ONNX, TOPIC, Network
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, nearest
 
 LOSSES = ("kd", "binary", "decoupled", "dist", "hints", "logit_mse", "standardised")
 ARCHITECTURES = ("mlp", "resnet1d", "mobilenet1d", "resnet18", "mobilenet_v2")
 TEACHERS = (*ARCHITECTURES, "lda", "svc", "drift")
 ENSEMBLE = "ensemble"
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is none: the nearest one, or all."""
-    near = get_close_matches(name, list(known), 1)
-    hint = f"is {near[0]} meant?" if near else f"there are {', '.join(sorted(known))}"
-    return f"no {kind} {name!r}; {hint}"
 
 
 def checks(loss: str, student: Network, teacher: Network) -> Iterator[tuple[str, partial[None]]]:
@@ -37,4 +29,4 @@ def checks(loss: str, student: Network, teacher: Network) -> Iterator[tuple[str,
 
 def _known(kind: str, name: str, names: tuple[str, ...]) -> None:
     if name not in names:
-        raise ConfigError(unknown(kind, name, names))
+        raise ConfigError(f"no {kind} {name!r}; {nearest(name, names)}")

@@ -1,6 +1,5 @@
 """What a model is: a built-in architecture, a factory of the user's, an ONNX file, or what a topic says."""
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import msgspec
 from msgspec import Meta, field
 
 from iot_stream.address import Settings
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, nearest
 from iot_stream.formats.source import Source
 from iot_stream.formats.values import STATES
 from iot_stream.states import Hold
@@ -69,9 +68,7 @@ class TopicTeacher(Settings, frozen=True):
             raise ConfigError(f"probabilities: are needed for {', '.join(classes)}, and for them alone")
         for name in [*self.values.values(), *([self.of] if self.of else [])]:
             if name not in classes:
-                near = get_close_matches(name, classes, 1)
-                hint = f"is {near[0]} meant?" if near else f"there are {', '.join(classes)}"
-                raise ConfigError(f"no class {name!r}; {hint}")
+                raise ConfigError(f"no class {name!r}; {nearest(name, classes)}")
         paths = list(self.probabilities.values()) or [self.value or self.probability]
         return Source(
             topic=self.topic,
@@ -157,9 +154,7 @@ def _topic(data: dict[str, Any]) -> TopicTeacher:
     names = [each.encode_name for each in msgspec.structs.fields(TopicTeacher)]
     for name in data:
         if name not in names:
-            near = get_close_matches(str(name), names, 1)
-            hint = f"is `{near[0]}` meant?" if near else f"there are {', '.join(names)}"
-            raise ConfigError(f"a topic as teacher has no `{name}`; {hint}")
+            raise ConfigError(f"a topic as teacher has no `{name}`; {nearest(str(name), names, '`')}")
     try:
         return msgspec.convert(data, TopicTeacher, dec_hook=lambda kind, value: kind.parse(value))
     except msgspec.ValidationError as error:

@@ -1,6 +1,5 @@
 """What can be set about a pipeline: typed, each with its meaning and its default."""
 
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,7 +14,7 @@ from iot_stream.config.release import Release
 from iot_stream.config.triggers import Triggers
 from iot_stream.cut import Cut
 from iot_stream.derive import Derived
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, nearest
 from iot_stream.formats import channels_of
 from iot_stream.formats.source import Source
 from iot_stream.hygiene import Limit
@@ -274,8 +273,7 @@ class Pipeline(Settings, frozen=True):
         raw = tuple(name for name in needed if name not in derived)
         known = self._raw_channels()
         if known and (strange := [name for name in raw if name not in known]):
-            near = get_close_matches(strange[0], [*known, *derived], 1)
-            hint = f"is {near[0]} meant?" if near else f"there are {', '.join([*known, *derived])}"
+            hint = nearest(strange[0], [*known, *derived])
             raise ConfigError(f"channels: no source and no `derive` makes {strange[0]!r}; {hint}")
         period = int(self.window.rate or 0)
         try:

@@ -1,10 +1,9 @@
 """A table of named things that grows by decorator: architectures, losses."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Generic, TypeVar
 
-from iot_stream.errors import ModelError
+from iot_stream.errors import ModelError, nearest
 
 Thing = TypeVar("Thing")
 
@@ -27,15 +26,8 @@ class Registry(Generic[Thing]):
 
     def get(self, name: str) -> Thing:
         if name not in self._things:
-            raise ModelError(unknown(self.kind, name, self.names()))
+            raise ModelError(f"no {self.kind} {name!r}; {nearest(name, self.names())}")
         return self._things[name]
 
     def names(self) -> list[str]:
         return sorted(self._things)
-
-
-def unknown(kind: str, name: str, valid: list[str]) -> str:
-    """The message for an unknown name: the nearest valid one first, then all."""
-    close = get_close_matches(name, valid, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"no {kind} {name!r}; {hint}there are: {', '.join(valid) or 'none'}"

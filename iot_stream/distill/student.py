@@ -216,6 +216,12 @@ def _build(network: Network, spec: Spec, seed: int) -> nn.Module:
     )
 
 
+def check(network: Network, cut: Cut, classes: tuple[str, ...], masks: bool) -> None:
+    """Raises ModelError where such a student cannot be built."""
+    inputs = len(cut.inputs)
+    _build(network, Spec(cut, classes, (0.0,) * inputs, (1.0,) * inputs, masks), 0)
+
+
 def spec_for(bootstrap: Material, cut: Cut, classes: tuple[str, ...], masks: bool) -> Spec:
     """Normalisation and golden windows taken from the student's bootstrap."""
     mean, scale = normalisation(bootstrap.x)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from iot_stream.columns import Columns
-from iot_stream.errors import ConfigError, DataError
+from iot_stream.errors import ConfigError, DataError, nearest
 from iot_stream.formats.source import Source
 from iot_stream.readings import Block, device_name
 
@@ -132,10 +132,7 @@ def format_of(name: str) -> Format:
     for module in MODULES:
         import_module(f"{__name__}.{module}")
     if name not in FORMATS:
-        from difflib import get_close_matches  # memory that a device needs elsewhere
-
-        near = get_close_matches(name, FORMATS, 1) or sorted(FORMATS)
-        raise ConfigError(f"format: no format {name!r}; is {' or '.join(near)} meant?")
+        raise ConfigError(f"format: no format {name!r}; {nearest(name, FORMATS)}")
     return FORMATS[name]
 
 

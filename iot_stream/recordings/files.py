@@ -232,5 +232,14 @@ def _join(recordings: list[Recording]) -> list[Recording]:
             labels=np.concatenate([r.labels for r in parts]),
             columns={name: np.concatenate([r.texts(name) for r in parts]) for name in parts[0].columns},
         )
-        result.append(whole.rows(np.argsort(whole.times, kind="stable")))
+        whole = whole.rows(np.argsort(whole.times, kind="stable"))
+        result.append(whole)
+        if repeated := int((np.diff(whole.times) == 0).sum()):
+            log.warning(
+                "recordings: %s: %d of %d rows repeat the time of another, and the first counts; does "
+                "`recordings.device` say whose each row is?",
+                whole.device,
+                repeated,
+                len(whole.times),
+            )
     return result

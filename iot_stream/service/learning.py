@@ -62,7 +62,10 @@ def prepare(
     """`heard`: the windows that have come, from which a teacher that needs no labels makes a first student
     where no bootstrap is recorded. Raises ConfigError, ModelError; NotTaughtYet while these are too few."""
     factory.importable(folder)
-    SOFT.get(pipeline.distill.loss).weighted(pipeline.distill.loss_weights)  # an error before all training
+    # Before the teacher is trained, which may take hours: what could not learn from it.
+    SOFT.get(pipeline.distill.loss).weighted(pipeline.distill.loss_weights)
+    cut = pipeline.cut(pipeline.student)
+    students.check(pipeline.student, cut, pipeline.classes, pipeline.window.masks)
     recorded = pipeline.recordings and pipeline.recordings.bootstrap
     if recorded:
         wide = bootstraps.load(pipeline, recorded.teacher, folder)
@@ -82,7 +85,6 @@ def prepare(
         raise ModelError(
             "the teacher says nothing of the bootstrap; are its channels in recordings.channels?"
         )
-    cut = pipeline.cut(pipeline.student)
     spec = students.spec_for(initial, cut, pipeline.classes, pipeline.window.masks)
     learnt = initial.rows(~split.apart(initial, pipeline.gate, split.whole_span(initial)).touched)
     architecture = _architecture(models, pipeline, spec, _student_key(pipeline, spec, learnt, teacher.key))

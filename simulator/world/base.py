@@ -6,13 +6,12 @@ always give the same burst; the fleet adds lateness, loss and duplicates.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, nearest
 
 Condition = Mapping[str, float]
 """Named numbers that describe how a machine runs at a moment; drift is a change of them."""
@@ -64,19 +63,13 @@ class World:
         """
         name = self.default_regime if regime is None else regime
         if name not in self.regimes:
-            raise ConfigError(f"world {self.name}: no regime {name!r}{nearest(name, self.regimes)}")
+            raise ConfigError(f"world {self.name}: no regime {name!r}; {nearest(name, self.regimes)}")
         condition = dict(self.regimes[name])
         for key, value in changes.items():
             if key not in condition:
-                raise ConfigError(f"world {self.name}: no condition {key!r}{nearest(key, condition)}")
+                raise ConfigError(f"world {self.name}: no condition {key!r}; {nearest(key, condition)}")
             condition[key] = float(value)
         return condition
-
-
-def nearest(name: str, valid: Mapping[str, object]) -> str:
-    """The end of an error message: the nearest valid name, or all of them."""
-    close = get_close_matches(name, list(valid), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(valid))}"
 
 
 def sample_times(start_ns: int, readings: int, rate_hz: float) -> NDArray[np.int64]:

@@ -33,10 +33,11 @@ def test_what_is_no_plain_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_that_is_interrupted_has_the_seeds_that_are_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_one_that_is_interrupted_has_the_seeds_that_are_done(tmp_path: Path, jobs: int) -> None:
     target, report = tmp_path / "figures.json", tmp_path / "report.html"
     command = [sys.executable, "-m", "iot_stream.cli", "replay", "--config", str(configured(tmp_path))]
-    command += ["--seeds", "99", "--jobs", "2", "--json", str(target), "--report", str(report)]
+    command += ["--seeds", "99", "--jobs", str(jobs), "--json", str(target), "--report", str(report)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         wait_until(report.exists, "a first seed", 120)

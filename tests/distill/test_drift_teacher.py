@@ -206,8 +206,8 @@ def test_each_part_can_stand_alone(world: World, part: str) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"part": ["classes"]}, "no option of drift 'part'; did you mean 'parts'"),
-        ({"parts": ["clases"]}, "no part of drift 'clases'; did you mean 'classes'"),
+        ({"part": ["classes"]}, "no option of drift 'part'; is parts meant"),
+        ({"parts": ["clases"]}, "no part of drift 'clases'; is classes meant"),
         ({"parts": []}, "parts is a list of"),
         ({"alike": 4}, "alike must divide its 6 inputs, got 4"),
         ({"alike": 0}, "alike must divide its 6 inputs, got 0"),

@@ -70,8 +70,8 @@ def test_mlp_options() -> None:
 @pytest.mark.parametrize(
     ("arch", "chosen", "message"),
     [
-        ("mobilnet1d", {}, "did you mean 'mobilenet1d'"),
-        ("mobilenet1d", {"width": [3]}, "did you mean 'widths'"),
+        ("mobilnet1d", {}, "is mobilenet1d meant"),
+        ("mobilenet1d", {"width": [3]}, "is widths meant"),
         ("mlp", {"activation": "gelu"}, "relu, tanh"),
         ("resnet1d", {"kernel": "wide"}, "resnet1d cannot be built"),
         ("mlp", {"hidden": [-1]}, "mlp cannot be built"),

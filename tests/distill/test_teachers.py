@@ -203,7 +203,7 @@ def test_two_nets_alike_begin_differently() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"arch": "svm"}, "no teacher 'svm'; did you mean 'svc'"),
+        ({"arch": "svm"}, "no teacher 'svm'; is svc meant"),
         ({"arch": "svc", "c": 1}, "teacher svc: .*'c'"),
         ({"arch": "svc", "C": -1}, "teacher svc: .*'C'"),
         ({"arch": "ensemble"}, "an ensemble is {arch: ensemble"),
@@ -211,7 +211,7 @@ def test_two_nets_alike_begin_differently() -> None:
         ({"arch": "ensemble", "members": [{"arch": "lda"}], "hidden": [3]}, "an ensemble is {arch: ensemble"),
         (
             {"arch": "ensemble", "members": [{"arch": "ldaa"}]},
-            "no teacher.members 'ldaa'; did you mean 'lda'",
+            "no teacher.members 'ldaa'; is lda meant",
         ),
         ({"arch": "ensemble", "members": ["lda"]}, "teacher.members: a model is {arch"),
         ({"arch": "ensemble", "members": [{"arch": "lda", "channels": ["x"]}]}, "channels are the teacher's"),

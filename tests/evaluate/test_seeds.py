@@ -10,7 +10,7 @@ import pytest
 from iot_stream.config import Pipeline
 from iot_stream.errors import DataError, IotStreamError, ModelError
 from iot_stream.evaluate.replay.run import run
-from tests.evaluate.replaying import pipeline
+from tests.evaluate.replaying import RECORDINGS, pipeline
 from tests.service.running import NAME
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,9 @@ def _timeless(value: Any) -> Any:
 
 def test_figures_are_those_of_one_after_the_other(tmp_path: Path) -> None:
     (tmp_path / "users.py").write_text(NETS)
-    settings = pipeline(tmp_path, student={"arch": "users:net"})
+    few = {"stream": {"regimes": ["commissioned"], "machines": [0, 2], "bursts": 160}}
+    quick = {"first_steps": 20, "steps": 5}
+    settings = pipeline(tmp_path, student={"arch": "users:net"}, distill=quick, recordings=RECORDINGS | few)
     assert list(replayed(settings, tmp_path, 2)) == list(replayed(settings, tmp_path, 1))
 
 

@@ -13,8 +13,8 @@ import safetensors.numpy
 
 from iot_stream.clock import SECOND
 from iot_stream.config import Network, Pipeline, load
-from iot_stream.config.learning import SearchSettings
-from iot_stream.distill import checkpoints
+from iot_stream.config.learning import DistillSettings, SearchSettings
+from iot_stream.distill import checkpoints, export, student
 from iot_stream.distill.material import Material
 from iot_stream.errors import ConfigError, ModelError
 from iot_stream.service import learning, round, stages, versions
@@ -166,21 +166,37 @@ def test_hints_reach_a_round_and_cost_a_pass_over_its_sample(store: Store, pipel
     assert report["cost"]["flops"] == student + 2 * (40 * 32 + 32 * 2) * sample
 
 
-@pytest.mark.parametrize("wrong", [{"loss": "kdd"}, {"loss_weights": {"kdd": 1.0}}])
-def test_an_unknown_loss_or_part_is_said_before_the_teacher_is_trained(
-    store: Store, pipeline: Pipeline, wrong: dict[str, object]
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"distill": DistillSettings(loss="kdd")}, "is kd meant"),
+        ({"distill": DistillSettings(loss_weights={"kdd": 1.0})}, "is kd meant"),
+        ({"student": Network.parse({"arch": "mlp", "activate": "tanh"})}, "is activation meant"),
+        ({"student": Network.parse({"arch": "mlp", "activation": "sine"})}, "cannot be built"),
+    ],
+)
+def test_what_cannot_learn_is_said_before_the_teacher_is_trained(
+    store: Store, pipeline: Pipeline, wrong: dict[str, object], message: str
 ) -> None:
-    distill = msgspec.structs.replace(pipeline.distill, **wrong)
     told: list[str] = []
-    with pytest.raises(ModelError, match="did you mean 'kd'"):
+    with pytest.raises(ModelError, match=message):
         learning.prepare(
             store.registry,
             NAME,
-            msgspec.structs.replace(pipeline, distill=distill),
+            msgspec.structs.replace(pipeline, **wrong),
             Path(),
             lambda _, detail: told.append(detail),
         )
     assert told == []
+
+
+def test_a_start_from_what_is_kept_exports_nothing(
+    store: Store, pipeline: Pipeline, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "graph", lambda *_: pytest.fail("it takes seconds"))
+    monkeypatch.setattr(student, "_exported", {})
+    again = learning.prepare(store.registry, NAME, pipeline, Path(), lambda *_: None)
+    assert again.learner.architecture == prepared.learner.architecture
 
 
 def test_a_round_without_a_single_window_is_held(prepared: Prepared) -> None:

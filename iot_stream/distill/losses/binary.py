@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from iot_stream.distill.losses.soft import precise, register
+from iot_stream.distill.losses.soft import compared, register
 
 
 @register("binary")
@@ -19,7 +19,7 @@ def binary(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -
     >>> round(binary(torch.tensor([[0.0]]), torch.tensor([[2.0]]), temperature=1.0).item(), 4)
     0.3278
     """
-    teacher, student = precise(teacher_logits.detach()) / temperature, precise(student_logits) / temperature
+    student, teacher = (each / temperature for each in compared(student_logits, teacher_logits))
     yes = torch.sigmoid(teacher) * (F.logsigmoid(teacher) - F.logsigmoid(student))
     no = torch.sigmoid(-teacher) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
     return temperature**2 * (yes + no).sum() / len(student)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from iot_stream.distill.losses.soft import SOFT, Batch, Parts, SoftLoss, divergence, precise
+from iot_stream.distill.losses.soft import SOFT, Batch, Parts, SoftLoss, compared, divergence
 
 
 def right_class(student_logits: Tensor, teacher_logits: Tensor, right: Tensor, temperature: float) -> Tensor:
@@ -17,10 +17,8 @@ def right_class(student_logits: Tensor, teacher_logits: Tensor, right: Tensor, t
 
     Logits (n, classes); `right` (n,) int64. With one class it is 0.
     """
-    log_p, log_q = (
-        _log_softmax(teacher_logits.detach(), temperature),
-        _log_softmax(student_logits, temperature),
-    )
+    student, teacher = compared(student_logits, teacher_logits)
+    log_p, log_q = _log_softmax(teacher, temperature), _log_softmax(student, temperature)
     return temperature**2 * divergence(_right_or_not(log_p, right), _right_or_not(log_q, right))
 
 
@@ -31,8 +29,9 @@ def other_classes(
 
     Logits (n, classes); `right` (n,) int64. With one class or two it is 0.
     """
-    log_p = _log_softmax(_others(precise(teacher_logits.detach()), right), temperature)
-    log_q = _log_softmax(_others(precise(student_logits), right), temperature)
+    student, teacher = compared(student_logits, teacher_logits)
+    log_p = _log_softmax(_others(teacher, right), temperature)
+    log_q = _log_softmax(_others(student, right), temperature)
     return temperature**2 * divergence(log_p, log_q)
 
 
@@ -56,7 +55,7 @@ def decoupled(
 
 
 def _log_softmax(logits: Tensor, temperature: float) -> Tensor:
-    return F.log_softmax(precise(logits) / temperature, dim=1)
+    return F.log_softmax(logits / temperature, dim=1)
 
 
 def _right_or_not(log_p: Tensor, right: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ two classes a row is nearer to (`between_classes`), which of two rows is more of
 from torch import Tensor
 from torch.nn import functional as F
 
-from iot_stream.distill.losses.soft import SOFT, Batch, Parts, SoftLoss, precise
+from iot_stream.distill.losses.soft import SOFT, Batch, Parts, SoftLoss, compared
 
 LEAST = 1e-8  # a deviation below this is none: there is no relation to learn
 
@@ -19,7 +19,7 @@ def between_classes(student_logits: Tensor, teacher_logits: Tensor, temperature:
     Logits (n, classes), of which the softmax at T is compared. A row in which the teacher names all classes
     alike counts 0.
     """
-    p, q = _softmax(teacher_logits.detach(), temperature), _softmax(student_logits, temperature)
+    q, p = (F.softmax(each / temperature, dim=1) for each in compared(student_logits, teacher_logits))
     return temperature**2 * _unlike(q, p)
 
 
@@ -28,7 +28,7 @@ def within_classes(student_logits: Tensor, teacher_logits: Tensor, temperature: 
 
     A class of which the teacher says the same in all rows counts 0; so does a batch of one row.
     """
-    p, q = _softmax(teacher_logits.detach(), temperature), _softmax(student_logits, temperature)
+    q, p = (F.softmax(each / temperature, dim=1) for each in compared(student_logits, teacher_logits))
     return temperature**2 * _unlike(q.T, p.T)
 
 
@@ -44,10 +44,6 @@ def dist(
     """
     at = student_logits, teacher_logits, temperature
     return beta * between_classes(*at) + gamma * within_classes(*at)
-
-
-def _softmax(logits: Tensor, temperature: float) -> Tensor:
-    return F.softmax(precise(logits) / temperature, dim=1)
 
 
 def _unlike(student: Tensor, teacher: Tensor) -> Tensor:

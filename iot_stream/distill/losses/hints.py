@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from iot_stream.distill.losses.kd import kd
-from iot_stream.distill.losses.soft import SOFT, Batch, Parts, SoftLoss, precise
+from iot_stream.distill.losses.soft import SOFT, Batch, Parts, SoftLoss, compared
 from iot_stream.errors import ModelError
 
 
@@ -17,7 +17,8 @@ def hints(mapped: Tensor, teacher_features: Tensor) -> Tensor:
     >>> hints(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])).item()
     1.0
     """
-    return (precise(mapped) - precise(teacher_features.detach())).square().mean() / 2
+    student, teacher = compared(mapped, teacher_features)
+    return (student - teacher).square().mean() / 2
 
 
 @torch.no_grad()

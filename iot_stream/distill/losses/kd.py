@@ -4,7 +4,7 @@ arXiv 1503.02531 (2015), section 2."""
 from torch import Tensor
 from torch.nn import functional as F
 
-from iot_stream.distill.losses.soft import divergence, precise, register
+from iot_stream.distill.losses.soft import compared, divergence, register
 
 
 @register("kd")
@@ -18,6 +18,6 @@ def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Te
     >>> round(kd(torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]]), temperature=1.0).item(), 4)
     0.3278
     """
-    log_p = F.log_softmax(precise(teacher_logits.detach()) / temperature, dim=1)
-    log_q = F.log_softmax(precise(student_logits) / temperature, dim=1)
+    student, teacher = compared(student_logits, teacher_logits)
+    log_p, log_q = (F.log_softmax(logits / temperature, dim=1) for logits in (teacher, student))
     return temperature**2 * divergence(log_p, log_q)

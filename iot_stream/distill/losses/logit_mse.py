@@ -4,7 +4,7 @@ little."""
 
 from torch import Tensor
 
-from iot_stream.distill.losses.soft import precise, register
+from iot_stream.distill.losses.soft import compared, register
 
 
 @register("logit_mse")
@@ -18,5 +18,6 @@ def logit_mse(student_logits: Tensor, teacher_logits: Tensor, temperature: float
     >>> logit_mse(torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 1.0]])).item()
     4.5
     """
-    apart = precise(student_logits) - precise(teacher_logits.detach())
+    student, teacher = compared(student_logits, teacher_logits)
+    apart = student - teacher
     return apart.square().sum() / (2 * len(apart))

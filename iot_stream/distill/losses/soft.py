@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from iot_stream.distill.registry import Registry, unknown
-from iot_stream.errors import ModelError
+from iot_stream.distill.registry import Registry
+from iot_stream.errors import ModelError, nearest
 
 Parts = dict[str, Tensor]
 """The parts of a loss by name, scalars, unweighted."""
@@ -37,7 +37,9 @@ class SoftLoss:
         """With these weights in place of the paper's; raises ModelError for a part that it has not."""
         for name in chosen:
             if name not in self.weights:
-                raise ModelError(f"distill.loss_weights: {unknown('part', name, sorted(self.weights))}")
+                raise ModelError(
+                    f"distill.loss_weights: no part {name!r}; {nearest(name, sorted(self.weights))}"
+                )
         return SoftLoss(self.parts, {**self.weights, **chosen}, self.features)
 
     def __call__(self, batch: Batch, temperature: float) -> tuple[Tensor, Parts]:
@@ -67,6 +69,15 @@ def register(name: str) -> Callable[[OfLogits], OfLogits]:
 def precise(logits: Tensor) -> Tensor:
     """Logits in float32 at least: in bf16 the difference of two logarithms is mostly rounding."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def compared(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Both (n, classes) in float32 at least, the teacher's without a gradient. Raises ModelError where their
+    shapes differ: torch would stretch one to the other and compare what nobody meant."""
+    if student.dim() != 2 or student.shape != teacher.shape:
+        shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+        raise ModelError(f"a loss compares two of one shape, a row a window; got {shapes}")
+    return precise(student), precise(teacher.detach())
 
 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ arXiv 2403.01427 (CVPR 2024), section 4."""
 from torch import Tensor
 
 from iot_stream.distill.losses.kd import kd
-from iot_stream.distill.losses.soft import precise, register
+from iot_stream.distill.losses.soft import compared, precise, register
 
 LEAST = 1e-7  # as in the authors' code: a row whose deviation is below this has none
 
@@ -21,7 +21,8 @@ def standardised(student_logits: Tensor, teacher_logits: Tensor, temperature: fl
     >>> standardised(student, teacher, temperature=2.0).item()
     0.0
     """
-    return kd(z_scores(student_logits), z_scores(teacher_logits), temperature)
+    student, teacher = compared(student_logits, teacher_logits)
+    return kd(z_scores(student), z_scores(teacher), temperature)
 
 
 def z_scores(logits: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from iot_stream.distill.models import factory
-from iot_stream.distill.registry import Registry, unknown
-from iot_stream.errors import ModelError
+from iot_stream.distill.registry import Registry
+from iot_stream.errors import ModelError, nearest
 
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
 """Each takes `(length, channels, classes, *, options…)` and maps (n, length, channels) to (n, classes)."""
@@ -42,7 +42,7 @@ def build(
     valid = options(arch)
     for name in chosen:
         if name not in valid:
-            raise ModelError(unknown(f"option of {arch}", name, sorted(valid)))
+            raise ModelError(f"no option of {arch} {name!r}; {nearest(name, sorted(valid))}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:

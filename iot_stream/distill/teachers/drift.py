@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from iot_stream.config import Network
 from iot_stream.config.learning import Hardware, TrainSettings
 from iot_stream.distill.checkpoints import Checkpoints
-from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.drift_model import (
     Belief,
     Floats,
@@ -30,7 +29,7 @@ from iot_stream.distill.teachers.drift_model import (
 from iot_stream.distill.teachers.member import KINDS, NO_COST, Lessons, State
 from iot_stream.distill.teachers.support import SupportVectors
 from iot_stream.distill.trainer import Progress, Trained
-from iot_stream.errors import ModelError
+from iot_stream.errors import ModelError, nearest
 from iot_stream.labelling import NO_LABEL
 from iot_stream.readings import Values
 from iot_stream.spec import Spec
@@ -66,13 +65,14 @@ class Options:
         given = dict(network.options)
         for name in given:
             if name not in cls.__dataclass_fields__:
-                raise ModelError(unknown("option of drift", name, sorted(cls.__dataclass_fields__)))
+                options = sorted(cls.__dataclass_fields__)
+                raise ModelError(f"no option of drift {name!r}; {nearest(name, options)}")
         parts = given.get("parts", list(PARTS))
         if not isinstance(parts, list) or not parts:
             raise ModelError(f"teacher drift: parts is a list of {', '.join(PARTS)}")
         for part in parts:
             if part not in PARTS:
-                raise ModelError(unknown("part of drift", str(part), list(PARTS)))
+                raise ModelError(f"no part of drift {str(part)!r}; {nearest(str(part), PARTS)}")
         alike, c = given.get("alike", 1), given.get("C", 10.0)
         if not isinstance(alike, int) or alike < 1 or inputs % alike:
             raise ModelError(f"teacher drift: alike must divide its {inputs} inputs, got {alike!r}")

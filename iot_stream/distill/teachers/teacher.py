@@ -17,7 +17,6 @@ from iot_stream.config.network import ONNX, TOPIC
 from iot_stream.cut import Cut
 from iot_stream.distill.checkpoints import Checkpoints
 from iot_stream.distill.models.factory import source_hash
-from iot_stream.distill.registry import unknown
 from iot_stream.distill.teachers.factory import Factory
 from iot_stream.distill.teachers.foreign import ForeignMember
 from iot_stream.distill.teachers.member import (
@@ -30,7 +29,7 @@ from iot_stream.distill.teachers.member import (
     check_lessons,
 )
 from iot_stream.distill.trainer import Progress, Trained
-from iot_stream.errors import ConfigError, ModelError
+from iot_stream.errors import ConfigError, ModelError, nearest
 from iot_stream.readings import Times, Values
 from iot_stream.spec import Spec, normalisation
 
@@ -180,7 +179,7 @@ def _members(network: Network) -> list[Network]:
     known = KINDS.names()
     if network.arch != ENSEMBLE:
         if network.arch not in known and not network.own:
-            raise ModelError(unknown("teacher", network.arch, [*known, ENSEMBLE]))
+            raise ModelError(f"no teacher {network.arch!r}; {nearest(network.arch, [*known, ENSEMBLE])}")
         return [network]
     options = dict(network.options)
     listed = options.pop("members", None)
@@ -194,7 +193,7 @@ def _members(network: Network) -> list[Network]:
         if each.topic:
             raise ModelError("teacher.members: a topic teaches alone: it sees what it says, no other channel")
         if each.arch not in known and not each.own:
-            raise ModelError(unknown("teacher.members", each.arch, known))
+            raise ModelError(f"no teacher.members {each.arch!r}; {nearest(each.arch, known)}")
         if each.channels:
             raise ModelError("teacher.members: channels are the teacher's, all members see the same")
     return members

@@ -1,7 +1,6 @@
 """What can be done from the page: each is what a command at the terminal does, and is written down as done by
 the dashboard."""
 
-from difflib import get_close_matches
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -11,7 +10,7 @@ from iot_stream import operate
 from iot_stream.clock import SECOND
 from iot_stream.config import Config, Pipeline
 from iot_stream.config.cohorts import ALL
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, nearest
 from iot_stream.store import Store
 
 WHO = "dashboard"
@@ -138,8 +137,7 @@ def carry_out(config: Config, store: Store, name: str, body: bytes) -> str:
     IotStreamError."""
     kind = ACTIONS.get(name)
     if kind is None:
-        near = get_close_matches(name, ACTIONS, 1)
-        raise ConfigError(f"no action {name!r}; {f'is {near[0]} meant?' if near else ', '.join(ACTIONS)}")
+        raise ConfigError(f"no action {name!r}; {nearest(name, ACTIONS)}")
     try:
         action = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,5 +1,7 @@
 """What every loss of the registry keeps to, by discovery."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -160,10 +162,18 @@ def test_a_term_of_no_weight_is_not_there() -> None:
 
 
 def test_unknown_losses_and_parts_name_the_nearest() -> None:
-    with pytest.raises(ModelError, match="did you mean 'decoupled'"):
+    with pytest.raises(ModelError, match="is decoupled meant"):
         whole("decoupld")
-    with pytest.raises(ModelError, match=r"loss_weights.*did you mean 'other_classes'"):
+    with pytest.raises(ModelError, match=r"loss_weights.*is other_classes meant"):
         whole("decoupled", weights={"other_class": 2.0})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(5, 1), (4, 3), (1, 3), (5,)])
+def test_what_is_of_two_shapes_is_refused_and_not_stretched(name: str, shape: tuple[int, ...]) -> None:
+    right, other = torch.zeros(5, dtype=torch.int64), torch.zeros(shape)
+    with pytest.raises(ModelError, match=re.escape(f"got (5, 3) and {shape}")):
+        SOFT.get(name)(batch(drawn(5, 3, 0), other, right), 2.0)
 
 
 def test_hints_without_features_are_refused() -> None:
