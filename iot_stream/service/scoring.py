@@ -32,9 +32,9 @@ def newest(store: Store, name: str, pipeline: Pipeline, cut: Cut) -> WindowSet:
 
 
 class Scoring:
-    """`teacher` as the last round left it; `scored`: of each device the windows it has spoken on;
-    `excluded` windows that are not in the last material. `watching` is told of everything, where a trigger
-    wants it."""
+    """`teacher` as the last round left it; `scored`: of each device the windows on which it has a
+    word; `excluded` windows that are not in the last material. `watching` is told of everything, where a
+    trigger wants it."""
 
     def __init__(
         self,
@@ -52,7 +52,8 @@ class Scoring:
         self._teacher_at = registry.scored_up_to(name, speaker, self._teacher_cut.id)
         static = self._model_name(learning.STATIC)
         self._student_at = registry.scored_up_to(name, static, self._student_cut.id)
-        self.scored = Counter(registry.output_counts(name, speaker))
+        self._silence = np.full(len(pipeline.classes), np.nan, np.float32)
+        self.scored = Counter(registry.output_counts(name, speaker, self._silence.tobytes()))
         self.excluded = 0
 
     def hear_teacher(self) -> None:
@@ -76,6 +77,8 @@ class Scoring:
         rows = []
         for model in models:
             logits = self.teacher.logits(windows.x) if teacher else self._rivals[model].logits(windows.x)
+            spoken = labelling.spoken(logits)
+            logits = np.where(spoken[:, None], logits, self._silence)
             label = self._model_name(model)
             if self._watching and teacher:
                 self._watching.heard(windows, logits)
@@ -93,7 +96,7 @@ class Scoring:
             self._store.registry.add_outputs(tx, rows)
         if teacher:
             self._teacher_at = int(windows.ids[-1])
-            self.scored.update(windows.devices.tolist())
+            self.scored.update(windows.devices[spoken].tolist())
         else:
             self._student_at = int(windows.ids[-1])
             if self._watching:

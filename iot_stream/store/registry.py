@@ -203,10 +203,13 @@ class Registry:
     def output_count(self, pipeline: str, model: str) -> int:
         return sum(self.output_counts(pipeline, model).values())
 
-    def output_counts(self, pipeline: str, model: str) -> dict[str, int]:
-        """Device → windows that the model has spoken on."""
-        query = "SELECT device, count(*) FROM outputs WHERE pipeline = ? AND model = ? GROUP BY device"
-        return dict(self._store.read(query, pipeline, model))
+    def output_counts(self, pipeline: str, model: str, silence: bytes = b"") -> dict[str, int]:
+        """Device → windows that the model has spoken on; of whose logits are `silence` it said nothing."""
+        query = (
+            "SELECT device, count(*) FROM outputs"
+            " WHERE pipeline = ? AND model = ? AND logits <> ? GROUP BY device"
+        )
+        return dict(self._store.read(query, pipeline, model, silence))
 
     def output_total(self, pipeline: str) -> int:
         return int(self._store.one("SELECT count(*) FROM outputs WHERE pipeline = ?", pipeline))

@@ -1,5 +1,6 @@
 """A first student without recordings, once enough was taught; a teacher that is away for a while."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,7 +34,9 @@ def build(length, channels, classes, seed, *, path):
         if pathlib.Path(path).exists():
             raise TimeoutError("asked in vain")
         high = x.mean(axis=(1, 2)) > 0
-        return np.stack([1.0 - 2 * high, 2.0 * high - 1], axis=1)
+        said = np.stack([1.0 - 2 * high, 2.0 * high - 1], axis=1)
+        said[x.mean(axis=(1, 2)) == -1.015625] = np.nan
+        return said
     return speak
 """
 
@@ -129,12 +132,14 @@ def listening(path: Path, store: Store) -> Callable[..., None]:
     ]
     begin = 1_767_225_600_000_000_000
 
-    def hear(first: int, last: int, device: str = "d") -> None:
+    def hear(first: int, last: int, device: str = "d", otherwise: float = -1) -> None:
         with store.write() as tx:
             for k in range(first, last):
                 at = begin + k * 10**9
                 intake.clocks[NAME].advance(at)
-                said = b'{"t": %d, "at": %d}' % (1 if k % 7 < 3 else -1, at)
+                said = json.dumps(
+                    {"t": 1 if k % 7 < 3 else -1 if k % 7 < 5 else otherwise, "at": at}
+                ).encode()
                 intake.take(tx, f"{config.prefix}/{device}", said)
             intake.conclude(tx)
         for cutter in cutters:
@@ -160,6 +165,24 @@ def test_what_taught_the_first_student_is_no_reason_for_a_round(store: Store, pa
     assert look(rounds_of(config, store, path)) == ["bootstrap"]
     hear(300, 330)
     assert look(rounds_of(config, store, path)) == ["bootstrap", "period"]
+
+
+@pytest.mark.slow
+def test_windows_without_a_word_are_no_reason_for_a_round(store: Store, path: Path) -> None:
+    path.write_text(path.read_text().replace("every: 1 day", "windows: 120"))
+    config, hear = load(path), listening(path, store)
+    hear(0, 200)
+    rounds = rounds_of(config, store, path)
+    look_once(rounds)
+    hear(200, 265)
+    hear(200, 265, "e", otherwise=-1.015625)  # the teacher says nothing of two sevenths of them
+    for each in (rounds, rounds_of(config, store, path)):
+        look_once(each)
+        assert [each.trigger for each in store.registry.rounds(NAME)] == ["bootstrap"]
+    hear(265, 300)
+    look_once(rounds_of(config, store, path))
+    (ended,) = [each for each in store.registry.rounds(NAME) if each.trigger == "windows"]
+    assert ended.report["gate"]["windows"] >= 60
 
 
 @pytest.mark.slow
