@@ -55,7 +55,7 @@ def _group(
 ) -> Group:
     since, before = Period(), Period()
     looked_at = sorted(devices, key=lambda device: share(device, version.version))[:DEVICES]
-    model = f"teacher:{str(version.provenance.get('teacher', ''))[:16]}"
+    model = f"teacher:{store.registry.teacher(pipeline)[:16]}"
     for device in looked_at:
         spoken = partial(store.journal.said_beside, pipeline, device, model)
         now = [

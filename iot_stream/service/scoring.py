@@ -49,6 +49,7 @@ class Scoring:
         self._student_cut, self._teacher_cut = pipeline.cut(pipeline.student), pipeline.cut(pipeline.teacher)
         self.teacher, self._rivals, self._watching = teacher, rivals, watching
         registry, speaker = store.registry, self._model_name(TEACHER)
+        registry.set_teacher(name, teacher.key)
         self._teacher_at = registry.scored_up_to(name, speaker, self._teacher_cut.id)
         static = self._model_name(learning.STATIC)
         self._student_at = registry.scored_up_to(name, static, self._student_cut.id)

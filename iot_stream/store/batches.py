@@ -1,6 +1,5 @@
 """Stored windows with all that is known of them, a batch at a time, so that any number fits in memory."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -104,10 +103,8 @@ def _with_all_known(store: Store, name: str, found: WindowSet, teacher: str) -> 
 
 
 def _teacher_of(store: Store, name: str) -> str:
-    """The name under which the present teacher's outputs are kept; nothing has it before the first round."""
-    provenance = store.overview.provenance(name)
-    key = str(json.loads(provenance)["teacher"]) if provenance else ""
-    return f"{TEACHER}:{key[:16]}"
+    """The name under which the present teacher's outputs are kept; nothing has it before there is one."""
+    return f"{TEACHER}:{store.registry.teacher(name)[:16]}"
 
 
 # --- by keys of the store, so that a batch costs the same however much there is; bounds are included ---

@@ -200,6 +200,10 @@ STEPS = [
     CREATE INDEX events_by_device ON events (pipeline, device, id);
     CREATE INDEX rounds_by_start ON rounds (pipeline, started)
     """,
+    """
+    -- distiller: whose word it takes now
+    CREATE TABLE teachers (pipeline TEXT NOT NULL PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID
+    """,
 ]
 
 

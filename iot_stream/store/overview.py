@@ -202,14 +202,6 @@ class Overview:
 
     # --- what models said -------------------------------------------------------------------
 
-    def provenance(self, pipeline: str) -> str:
-        """Of the newest version that training made, as it was written; "" for none."""
-        query = (
-            "SELECT provenance FROM versions WHERE pipeline = ? AND provenance LIKE '%\"teacher\":%'"
-            " ORDER BY created DESC LIMIT 1"
-        )
-        return self._store.one(query, pipeline) or ""
-
     def predictions_under(self, pipeline: str, labels: int) -> list[tuple[str, int, int, int]]:
         """(device, end, class, label) of windows that end under the newest so many labels. Where labels
         overlap, the one that holds comes first: the one that began last, of those the shortest."""

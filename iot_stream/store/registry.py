@@ -108,6 +108,17 @@ class Registry:
         rows = self._store.read("SELECT content, report FROM models WHERE key = ?", key)
         return (self.artifact(rows[0][0]), json.loads(rows[0][1])) if rows else None
 
+    def set_teacher(self, pipeline: str, key: str) -> None:
+        with self._store.write() as tx:
+            tx.execute(
+                "INSERT INTO teachers VALUES (?,?) ON CONFLICT (pipeline) DO UPDATE SET key = excluded.key",
+                (pipeline, key),
+            )
+
+    def teacher(self, pipeline: str) -> str:
+        """The key of the one whose word is taken now; "" before there is any."""
+        return str(self._store.one("SELECT key FROM teachers WHERE pipeline = ?", pipeline) or "")
+
     def checkpoint(self, key: str) -> Checkpoint:
         return Checkpoint(self._store, key)
 

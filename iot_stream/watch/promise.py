@@ -6,7 +6,6 @@ speaks, so that the newest windows, which may be the hard ones, are told by the 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-import msgspec
 import numpy as np
 
 from iot_stream import labelling
@@ -19,17 +18,10 @@ STUDENT, STATIC, TEACHER = "student", "static", "teacher"
 Window = tuple[str, int]  # device and end
 
 
-class _Provenance(msgspec.Struct):
-    teacher: str = ""
-
-
 def rivals_of(store: Store, pipeline: str) -> tuple[str, str] | None:
-    """Under which names static and teacher stand among the outputs; None before there is a version."""
-    provenance = store.overview.provenance(pipeline)
-    if not provenance:
-        return None
-    key = msgspec.json.decode(provenance, type=_Provenance).teacher[:16]
-    return f"{STATIC}:{key}", f"{TEACHER}:{key}"
+    """Under which names static and teacher stand among the outputs; None before there is a teacher."""
+    key = store.registry.teacher(pipeline)[:16]
+    return (f"{STATIC}:{key}", f"{TEACHER}:{key}") if key else None
 
 
 def samples(store: Store, pipeline: str) -> Iterator[Sample]:

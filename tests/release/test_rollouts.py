@@ -109,6 +109,7 @@ def rolling(
     """Version 1 everywhere, version 2 at its first stage."""
     chosen = release or Release(stages=STAGES, soak=Duration.parse(soak))
     provenance = {"teacher": TEACHER}
+    store.registry.set_teacher("p", TEACHER)
     add_version(store, 1, provenance=provenance)
     config = settings(broker, prefix, folder, chosen)
     with listening(broker.url, prefix) as listener, publishing(config, store, folder):

@@ -87,7 +87,7 @@ def test_all_tables_are_either_in_it_or_meant_to_stay(store: Store) -> None:
     """Whoever adds a table decides."""
     stays = {
         "journal", "windows", "cutters", "positions", "labels", "predictions", "counters", "quarantine",
-        "outputs", "conversations", "known", "known_until", "checkpoints", "summaries", "totals",
+        "outputs", "conversations", "known", "teachers", "known_until", "checkpoints", "summaries", "totals",
     }  # fmt: skip
     if store.place.endswith(".db"):
         tables = {str(row[0]) for row in store.read("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -52,16 +52,6 @@ def test_outputs_are_those_of_the_models_that_are_asked_for(store: Store) -> Non
     assert [len(each.logits) for each in beside] == [8, 8]
 
 
-def test_the_teacher_of_the_newest_version_is_found_past_rollbacks(store: Store) -> None:
-    assert store.overview.provenance(NAME) == ""
-    release(store, 1)
-    version = store.registry.versions(NAME)[0]
-    with store.write() as tx:
-        back = version._replace(version=2, created=START + 1, provenance={"rollback_of": 1})
-        store.registry.add_version(tx, back)
-    assert KEY in store.overview.provenance(NAME)
-
-
 def test_releases_are_the_newest_of_each_cohort(store: Store) -> None:
     release(store, 1, bundle=b"12345")
     release(store, 2, bundle=b"123")

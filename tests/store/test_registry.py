@@ -83,6 +83,13 @@ def test_a_command_is_open_until_its_owner_closes_it(registry: Registry) -> None
     assert registry.outcome(99) == ("failed", "no such command")
 
 
+def test_whose_word_is_taken_now_is_the_last_that_was_said(registry: Registry) -> None:
+    assert registry.teacher("p") == ""
+    for key in ("one", "other", "one"):
+        registry.set_teacher("p", key)
+    assert (registry.teacher("p"), registry.teacher("q")) == ("one", "")
+
+
 def test_outputs_of_a_model_are_kept_once(store: Store, registry: Registry) -> None:
     rows = [("p", "teacher", "d", end, end - 1, 5, b"1234") for end in (10, 20)]
     with store.write() as tx:

@@ -53,6 +53,7 @@ def release(store: Store, version: int, cohort: str = "all", bundle: bytes = b"x
             Version(NAME, cohort, version, "r", START, "g", "s", "w", "int8", "f", {"teacher": KEY}),
         )
     store.registry.save_release(NAME, cohort, "stable", version, bundle)
+    store.registry.set_teacher(NAME, KEY)
 
 
 def speak(store: Store, device: str, end: int, truth: int | None, **said: int | None) -> None:

@@ -202,8 +202,7 @@ def test_another_teacher_begins_a_new_curve(store: Store, config: Config) -> Non
     tell(store, config, "a", START, 1, student=1, static=1, teacher=0)
     looked = begin(store, config)
     assert looked.view({}).newest["teacher"].windows == 1
-    with store.write() as tx:
-        tx.execute("UPDATE versions SET provenance = ?", ('{"teacher":"%s"}' % ("n" * 64),))
+    store.registry.set_teacher(NAME, "n" * 64)
     found = looked.view({})
     assert found.newest["teacher"].windows == 0
     assert found.newest["student"].windows == 1
