@@ -62,6 +62,12 @@ class _Lazy(click.Group):
         except IotStreamError as error:
             logs.tell("iot-stream", str(error), logging.ERROR)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            told = f"{error.filename}: {error.strerror}; is it what it should be, may this user write there?"
+            logs.tell("iot-stream", told, logging.ERROR)
+            sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(130)
 

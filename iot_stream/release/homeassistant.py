@@ -15,6 +15,7 @@ from iot_stream import topics
 from iot_stream.artifact import trust
 from iot_stream.config import Config, HomeAssistant
 from iot_stream.mqtt import Connection, Message
+from iot_stream.readings import spoken_name
 from iot_stream.store import Store
 from iot_stream.store.registry import Device
 
@@ -44,7 +45,7 @@ def discovery(prefix: str, pipeline: str, device: str, classes: tuple[str, ...])
     return {
         "device": {
             "identifiers": [name],
-            "name": device,
+            "name": spoken_name(device),
             "manufacturer": "iot-stream",
             "model": f"{pipeline} student",
         },

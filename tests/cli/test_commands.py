@@ -167,6 +167,17 @@ def test_keys_init_never_overwrites(tmp_path: Path) -> None:
     assert "never overwritten" in run("keys", "init", "--config", str(path), code=2).stderr
 
 
+@pytest.mark.parametrize("command", [["keys", "init"], ["serve"], ["windows", "stats"]])
+def test_a_store_where_none_can_be_is_told_by_its_place(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    path = write_config(tmp_path, "mqtt://localhost:1", "p")
+    path.write_text(path.read_text().replace(f"{tmp_path}/store", f"{tmp_path}/file/store"))
+    said = run(*command, "--config", str(path), code=4 if command[0] == "windows" else 1).stderr
+    assert f"{tmp_path}/file" in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) <= 2, said
+
+
 def test_device_add_writes_a_file_that_a_device_reads(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mqtt://user:secret@broker.example", "p")
     run("keys", "init", "--config", str(path))

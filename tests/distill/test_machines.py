@@ -108,6 +108,7 @@ def test_the_students_are_those_of_the_plain_engine_byte_for_byte(cluster: None)
     assert learnt(mixed(), machines.learn) == learnt(mixed(), learn_here)
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_the_midst_of_a_lesson_is_nothing_lost(cluster: None, tmp_path: Path) -> None:
     steps, fatal, plain = tmp_path / "steps", tmp_path / "fatal", tmp_path / "plain"
     found = learnt([marking(0, steps, fatal), *mixed()], machines.learn, most=1)

@@ -55,6 +55,7 @@ def encoded(pixels: np.ndarray, form: str) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_from_the_camera_to_the_student(broker: Broker, prefix: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text(CONFIG.format(url=broker.url, folder=tmp_path / "store", prefix=prefix))

@@ -54,6 +54,7 @@ def test_each_device_has_a_student_that_learns_from_it_alone(tmp_path: Path) -> 
     assert right["student"] > right["static"] + 0.05  # nine hundredths, of one device's windows each
 
 
+@pytest.mark.long
 def test_one_cohort_is_as_if_there_were_none(tmp_path: Path) -> None:
     """All in one by drift, for nothing sets them apart: the same students, byte for byte."""
     plain = pipeline(tmp_path)

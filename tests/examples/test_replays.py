@@ -80,7 +80,7 @@ def test_bearing_cwru(tmp_path: Path, config: str, most: int) -> None:
     "config",
     [
         "labels_10",
-        "batch_late",
+        pytest.param("batch_late", marks=pytest.mark.long),
         pytest.param("labels_all", marks=pytest.mark.long),
         pytest.param("ensemble", marks=pytest.mark.long),
         pytest.param("linear", marks=pytest.mark.long),

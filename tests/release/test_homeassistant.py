@@ -97,6 +97,10 @@ def test_its_topics_are_those_that_devices_and_publisher_use() -> None:
     assert {name: each["state_topic"] for name, each in announced()["components"].items()} == wanted
 
 
+def test_a_device_is_called_what_it_calls_itself() -> None:
+    assert discovery("iot", "p", "living%2Fclimate", CLASSES)["device"]["name"] == "living/climate"
+
+
 @pytest.mark.parametrize(
     "names",
     [
