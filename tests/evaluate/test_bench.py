@@ -14,7 +14,7 @@ from tests.service.running import write_config
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("transport", ["mosquitto", "direct"])
+@pytest.mark.parametrize("transport", ["mosquitto", pytest.param("direct", marks=pytest.mark.long)])
 def test_bench_ingest_counts_all_and_says_what_it_found(
     tmp_path: Path, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ def _stored(windows: WindowSet, device: str) -> list[bytes]:
     return [x.tobytes() + start.tobytes() for start, x in zip(mine.starts, mine.x, strict=True)]
 
 
-@pytest.mark.parametrize(("kills", "seconds"), [(4, 30), pytest.param(20, 90, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("kills", "seconds"), [(2, 15), pytest.param(20, 90, marks=pytest.mark.long)])
 def test_killed_at_random(tmp_path: Path, prefix: str, kills: int, seconds: int) -> None:
     rng = random.Random(20)
     log = tmp_path / "service.log"

@@ -147,7 +147,7 @@ def test_a_second_service_on_the_prefix_refuses_and_leaves_the_first_as_it_was(
 @pytest.mark.parametrize(
     "kind",
     [
-        "embedded",
+        pytest.param("embedded", marks=pytest.mark.long),
         pytest.param("mosquitto", marks=pytest.mark.skipif(find_mosquitto() is None, reason="none is here")),
     ],
 )
