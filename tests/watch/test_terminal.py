@@ -190,6 +190,12 @@ def test_curves_begin_a_little_under_the_lowest() -> None:
     assert lowest([]) == 0.0
 
 
+@pytest.mark.parametrize(("share", "block"), [(1.0, "█"), (0.6, "▅"), (0.0, "▁")])
+def test_flat_curves_stand_at_their_height(share: float, block: str) -> None:
+    flat = [share, None, share]
+    assert spark(flat, 3, lowest([Curve(flat, [], [])])) == f"{block} {block}"
+
+
 def test_what_is_left_is_told_by_steps_else_by_the_usual_time() -> None:
     steps = [
         Step(float(at), "progress", "training", f"step {at * 10} of 200, about 9 s left") for at in (1, 5)
