@@ -51,8 +51,8 @@ class Event(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """A device's labels: how many `came`, when the `first` and the `last` of them begin, how many are true for
-    longer than their moment (`lasting`), and how many `met` a window."""
+    """A device's labels: how many `came`, when the `first` and the `last` of them begin, how many are true
+    for longer than their moment (`lasting`), and how many `met` a window."""
 
     device: str
     came: int

@@ -32,10 +32,10 @@ DEVICES_A_SECOND = 2000  # a fleet so many times as large is looked at so many t
 
 class Row(NamedTuple):
     """`seen` (seconds): when it last said how it is, in wall time; `last`: the end of its last window, on the
-    pipeline's clock. `windows` that came in the last minute. `right`: by labels or, where there are none, agreement with the
-    teacher, of `judged` windows. `unmet`: its predictions, where none ends where a window of the service
-    does. `drift`: by how much less it agrees with the teacher than before. `lost`: share of its readings,
-    None where they are not numbered. `held`: why it is not learnt from."""
+    pipeline's clock. `windows` that came in the last minute. `right`: by labels or, where there are none,
+    agreement with the teacher, of `judged` windows. `unmet`: its predictions, where none ends where a window
+    of the service does. `drift`: by how much less it agrees with the teacher than before. `lost`: share of
+    its readings, None where they are not numbered. `held`: why it is not learnt from."""
 
     device: str
     cohort: str
@@ -173,8 +173,8 @@ def newest_of(releases: list[Release]) -> dict[str, int]:
 
 
 class _Judged(NamedTuple):
-    """Device → end of its last window (s), windows of late a minute, share that is right, of how many, certainty,
-    drift."""
+    """Device → end of its last window (s), windows of late a minute, share that is right, of how many,
+    certainty, drift."""
 
     by: str
     devices: dict[str, tuple[int | None, float | None, float | None, int, float | None, float | None]]
