@@ -37,6 +37,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 READY_S = 600.0  # a small computer trains the teacher for minutes
 SETTLE_S = 60.0
 VIEW_S = 5.0
+STEP = "· distillation · step "  # of a round, which takes a few seconds and says how it ended
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ def run(
         fleet = LiveFleet(say)
 
         def show_seen(message: Message, seen: Seen) -> None:
-            if seen.kind == "unclear" or not fleet.take(message.topic, message.payload):
+            gathered = seen.kind != "unclear" and fleet.take(message.topic, message.payload)
+            if not (gathered or STEP in seen.words):
                 say(str(seen))
             if topics.READY in seen.words:
                 ready.set()
