@@ -18,9 +18,10 @@ from iot_stream.store.inspection import Labelled
 WORDS = 1_000_000  # windows that are looked at, the newest
 FORMER = "student's or teacher's, cut by settings of before; not learnt from"
 NO_DEVICE = "there is no window of this device; is the sensor's name another?"
-NO_MOMENT = (
-    "none ends while they hold; compare the times: is a clock or a `zone` wrong, or do labels tell a moment, "
-    "which a window must end at, without the end (`until`) of the time that they are true for?"
+NO_MOMENT = "none ends while they hold; compare the times: is a clock or a `zone` wrong?"
+MOMENTS = (
+    "All are of a moment, which a window must end at: say how long they are true, by `hold: 30 s` under "
+    "`labels`, or by an end (`until`) in each"
 )
 
 
@@ -84,9 +85,15 @@ def _say_labels(labels: Iterable[Labelled], known: set[str]) -> None:
     for told in labels:
         joined = f"{told.met} joined a window"
         if not told.met:
-            joined = f"none joined a window: {NO_MOMENT if told.device in known else NO_DEVICE}"
-        span = f"{iso(told.begin)} … {iso(told.end)}"
+            joined = f"none joined a window: {_unjoined(told, known)}"
+        span = f"{iso(told.first)} … {iso(told.last)}"
         click.echo(f"{told.device:20} {'labels':8} {told.came:>9}  {span}  {joined}")
+
+
+def _unjoined(told: Labelled, known: set[str]) -> str:
+    if told.device not in known:
+        return NO_DEVICE
+    return NO_MOMENT if told.lasting else f"{NO_MOMENT} {MOMENTS}"
 
 
 def _words(store: Store, name: str, pipeline: Pipeline) -> Counter[str]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +21,10 @@ from iot_stream import topics
 from iot_stream.clock import SECOND, wall
 from iot_stream.config import Config, load
 from iot_stream.errors import BrokerError, ConfigError, ModelError
-from iot_stream.evaluate import live, live_report
+from iot_stream.evaluate import live, live_report, live_world
+from iot_stream.evaluate.live_fleet import LiveFleet
 from iot_stream.evaluate.live_view import LiveView
+from iot_stream.evaluate.live_world import LiveWorld
 from iot_stream.evaluate.sabotage import Sabotage
 from iot_stream.mqtt import Message
 from iot_stream.service import broker as brokers
@@ -35,21 +37,30 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 READY_S = 600.0  # a small computer trains the teacher for minutes
 SETTLE_S = 60.0
 VIEW_S = 5.0
+STEP = "· distillation · step "  # of a round, which takes a few seconds and says how it ended
 
 
 @dataclass(frozen=True)
 class Show:
-    """A demo: which example, how the simulator plays it, and what must come out."""
+    """A demo: which example, how the simulator plays it, and what must come out. `changes`: what is said
+    when the world does as `scenario` has it."""
 
     name: str
     title: str
     subtitle: str
     example: str
-    simulator: tuple[str, ...]
+    scenario: str
     expect: Callable[[dict[str, Any]], list[str]]
     config: str = "config.yml"
+    options: tuple[str, ...] = ()
+    """Of the simulator."""
+    changes: str = ""
     meanwhile: Callable[[Store, str], Callable[[Callable[[str], None]], None]] | None = None
     """Made of store and pipeline, and called again and again while the stream runs."""
+
+    @property
+    def script(self) -> Path:
+        return EXAMPLES / self.example / self.scenario
 
 
 def _nothing_amiss(summary: dict[str, Any]) -> list[str]:
@@ -121,16 +132,18 @@ MACHINES = Show(
     "Twelve machines whose load and speed change",
     "A large teacher in the service keeps the small student on each machine right, over a real broker.",
     "bearing",
-    ("--scenario", str(EXAMPLES / "bearing" / "scenario.yml")),
+    "scenario.yml",
     _recovered,
+    changes="the machines change load and speed; the student does not know this yet",
 )
 OFFICE = Show(
     "office",
     "Is the office occupied? Eight days without a label",
     "A light sensor, read out once a day, teaches a student that has only temperature, humidity and CO₂.",
     "occupancy",
-    ("--recordings", "--scenario", str(EXAMPLES / "occupancy" / "scenario.yml")),
+    "scenario.yml",
     _better_than_static,
+    options=("--recordings",),
 )
 
 
@@ -139,10 +152,10 @@ ROLLBACK = Show(
     "A bad version gets past the gate: it is stopped at the first stage",
     "A quarter of the machines try each version first. One that fails in the field is taken back by itself.",
     "bearing",
-    ("--scenario", str(EXAMPLES / "bearing" / "rollback_scenario.yml")),
+    "rollback_scenario.yml",
     _taken_back,
     "rollback.yml",
-    Sabotage,
+    meanwhile=Sabotage,
 )
 
 
@@ -165,9 +178,12 @@ def run(
         config = load(config_path)
         name, pipeline = next(iter(config.pipelines.items()))
         ready = threading.Event()
+        fleet = LiveFleet(say)
 
-        def show_seen(_: Message, seen: Seen) -> None:
-            say(str(seen))
+        def show_seen(message: Message, seen: Seen) -> None:
+            gathered = seen.kind != "unclear" and fleet.take(message.topic, message.payload)
+            if not (gathered or STEP in seen.words):
+                say(str(seen))
             if topics.READY in seen.words:
                 ready.set()
 
@@ -191,10 +207,11 @@ def run(
             ledger_path = target / "ledger.json"
             with _simulator(show, config_path, ledger_path) as simulator:
                 view = LiveView(store, name, pipeline, say)
-                meanwhile = show.meanwhile(store, name) if show.meanwhile else None
-                ledger = _watch(
-                    simulator, ledger_path, view, partial(meanwhile, say) if meanwhile else None, stopping
-                )
+                world = LiveWorld(store, name, live_world.moments(show.script), show.changes, say)
+                meanwhile = [fleet.look, world.look]
+                if show.meanwhile:
+                    meanwhile.append(partial(show.meanwhile(store, name), say))
+                ledger = _watch(simulator, ledger_path, view, meanwhile, stopping)
                 say("demo     the stream is over; waiting for what is under way")
                 with _no_more_rounds(store, name):
                     _settle(store, name, ledger, stopping)
@@ -252,8 +269,8 @@ def _ready(
 @contextmanager
 def _simulator(show: Show, config: Path, ledger: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The fleet; its devices stay connected after the stream, until the block ends."""
-    command = [sys.executable, "-m", "simulator", "--config", str(config), *show.simulator]
-    command += ["--ledger", str(ledger), "--linger", str(2 * SETTLE_S)]
+    command = [sys.executable, "-m", "simulator", "--config", str(config), *show.options]
+    command += ["--scenario", str(show.script), "--ledger", str(ledger), "--linger", str(2 * SETTLE_S)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         yield process
@@ -265,14 +282,14 @@ def _watch(
     simulator: subprocess.Popen[bytes],
     ledger: Path,
     view: LiveView,
-    meanwhile: Callable[[], None] | None,
+    meanwhile: Sequence[Callable[[], None]],
     stopping: threading.Event,
 ) -> Ledger:
     """Shows how it goes, to the end of the stream."""
     shown = time.monotonic()
     while not ledger.exists():
-        if meanwhile:
-            meanwhile()
+        for each in meanwhile:
+            each()
         if stopping.wait(0.2):
             raise KeyboardInterrupt
         if simulator.poll() is not None:

@@ -1,14 +1,18 @@
 """The state of a run in a line, now and then: how right everyone is, by the labels that have come."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from iot_stream.config import Pipeline
 from iot_stream.evaluate import metrics
-from iot_stream.evaluate.scores import NOTHING, collect
+from iot_stream.evaluate.scores import NOTHING, Scores, collect
 from iot_stream.store import Store
 
-RECENT = 200  # windows that someone knows the truth of, or a quarter of those looked at
+RIVALS = ("student", "static", "teacher")
+RECENT = 200  # windows that all have spoken on and whose truth is known, or a quarter of those
 
 
 class LiveView:
@@ -27,15 +31,26 @@ class LiveView:
         known, basis = scores.truth, "labels"
         if not (known != NOTHING).any():
             known, basis = scores.said["teacher"], "the teacher's word"
-        parts = []
-        for rival in ("student", "static", "teacher"):
-            said = scores.said[rival]
-            both = (said != NOTHING) & (known != NOTHING)
-            recent = max(RECENT, int(both.sum()) // 4)
-            value = metrics.accuracy(said[both][-recent:], known[both][-recent:])
-            if value is not None and not (basis != "labels" and rival == "teacher"):
-                parts.append(f"{rival} {value:.2f} {'█' * round(20 * value):20}")
+        rivals = RIVALS if basis == "labels" else RIVALS[:2]
+        parts = [
+            f"{rival} {value:.2f} {'█' * round(20 * value):20}"
+            for rival, value in _accuracies(scores, known, rivals).items()
+        ]
         running = Counter(d.version for d in self._store.registry.devices(self._name) if d.online)
-        fleet = ", ".join(f"{count} on {version}" for version, count in sorted(running.items()))
+        fleet = ", ".join(
+            f"{count} on {version or 'no version yet'}" for version, count in sorted(running.items())
+        )
         if parts:
             self._say(f"NOW      {' '.join(parts)} by {basis}; devices: {fleet}")
+
+
+def _accuracies(scores: Scores, known: NDArray[np.int64], rivals: Sequence[str]) -> dict[str, float]:
+    """On windows that all have spoken on: static and teacher are asked later than a device speaks."""
+    said = {rival: scores.said[rival] for rival in rivals}
+    heard = {
+        rival: column for rival, column in said.items() if ((column != NOTHING) & (known != NOTHING)).any()
+    }
+    common = np.flatnonzero(np.all([known != NOTHING, *(each != NOTHING for each in heard.values())], axis=0))
+    recent = common[-max(RECENT, len(common) // 4) :]
+    found = {rival: metrics.accuracy(column[recent], known[recent]) for rival, column in heard.items()}
+    return {rival: value for rival, value in found.items() if value is not None}

@@ -1,6 +1,7 @@
 """What becomes of a cohort's rounds: rows and versions in the registry, events on the broker."""
 
 import logging
+import time
 from typing import Any, Protocol
 
 from iot_stream import logs, topics
@@ -16,6 +17,9 @@ from iot_stream.store.registry import Round, Version
 
 log = logging.getLogger(__name__)
 
+LOG_S = 10.0  # between two steps of a training in the log
+STEP = "step "
+
 
 class Listeners(Protocol):
     """Who is told of rounds as they go: the broker, where there is one."""
@@ -29,6 +33,7 @@ class Chronicle:
     ) -> None:
         self._prefix, self._name, self._pipeline = prefix, name, pipeline
         self.store, self._listeners, self.cohort = store, listeners, cohort
+        self._step_logged = float("-inf")
 
     @property
     def rounds(self) -> list[Round]:
@@ -129,14 +134,21 @@ class Chronicle:
         return f"{told}; rounds go on from it, unless `iot-stream pause {self._name}` stops them"
 
     def progress(self, round_id: str, stage: str, detail: str) -> None:
-        self.tell("progress", round_id, stage=stage, detail=detail)
+        """Who watches hears every step of a training; the log keeps one now and then."""
+        level = logging.INFO
+        if detail.startswith(STEP):
+            if time.monotonic() < self._step_logged + LOG_S:
+                level = logging.DEBUG
+            else:
+                self._step_logged = time.monotonic()
+        self.tell("progress", round_id, level, stage=stage, detail=detail)
 
-    def tell(self, event: str, round_id: str, **more: Any) -> None:
+    def tell(self, event: str, round_id: str, level: int = logging.INFO, **more: Any) -> None:
         told = " ".join(str(each) for each in (round_id, event, *more.values()) if each)
         extra = logs.about(
             pipeline=self._name, cohort=self.cohort, round=round_id, version=more.get("version")
         )
-        log.info(told, extra=extra)
+        log.log(level, told, extra=extra)
         message = topics.RoundEvent(event, round_id, wall(), self.cohort, **more)
         topic = topics.ROUND.of(prefix=self._prefix, pipeline=self._name, round=round_id)
         self._listeners.publish(topic, topics.encode(message))

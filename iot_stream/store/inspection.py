@@ -51,12 +51,14 @@ class Event(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """A device's labels: how many `came`, from when till when, and how many `met` a window."""
+    """A device's labels: how many `came`, when the `first` and the `last` of them begin, how many are true
+    for longer than their moment (`lasting`), and how many `met` a window."""
 
     device: str
     came: int
-    begin: int
-    end: int
+    first: int
+    last: int
+    lasting: int
     met: int
 
 
@@ -254,7 +256,8 @@ class Inspection:
         """Of each device that has labels. A label meets a window that ends while it holds; windows are found
         by their beginning, which is not further before that than the longest of them."""
         rows = self._store.read(
-            'SELECT l.device, count(*), min(l.start), max(l."end"), sum(CASE WHEN EXISTS ('
+            "SELECT l.device, count(*), min(l.start), max(l.start),"
+            ' sum(CASE WHEN l."end" > l.start THEN 1 ELSE 0 END), sum(CASE WHEN EXISTS ('
             " SELECT 1 FROM windows w WHERE w.pipeline = l.pipeline AND w.cut = ? AND w.device = l.device"
             ' AND w."end" BETWEEN l.start AND l."end" AND w.start BETWEEN l.start - ('
             ' SELECT max("end" - start) FROM windows WHERE pipeline = ? AND cut = ?) AND l."end"'

@@ -71,12 +71,13 @@ class Swap(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A window that ends at `end`, the student's class and certainty, and what two models made of it; None
-    where nobody has spoken (yet)."""
+    """A window that ends at `end` and `arrived` (on the pipeline's clock), the student's class and certainty,
+    and what two models made of it; None where nobody has spoken (yet)."""
 
     id: int
     device: str
     end: int
+    arrived: int
     student: int | None
     p: float | None
     first: bytes | None
@@ -252,7 +253,7 @@ class Overview:
     def told(self, pipeline: str, cut: str, models: tuple[str, str], after: int, limit: int) -> list[Told]:
         """What was said of the windows with an id beyond `after`, in order of id."""
         rows = self._store.read(
-            'SELECT w.id, w.device, w."end", p.value, p.p, f.logits, s.logits FROM windows w'
+            'SELECT w.id, w.device, w."end", w.arrived, p.value, p.p, f.logits, s.logits FROM windows w'
             ' LEFT JOIN predictions p ON p.pipeline = w.pipeline AND p.device = w.device AND p.time = w."end"'
             " LEFT JOIN outputs f ON f.pipeline = w.pipeline AND f.model = ? AND f.device = w.device"
             ' AND f."end" = w."end"'

@@ -41,7 +41,8 @@ def describe(topic: str, payload: bytes) -> Seen | None:
         if levels := topics.STATUS.levels(topic):
             status = topics.decode(topics.Status, payload)
             state = "online" if status.online else "offline"
-            return Seen("device", levels["device"], f"{state}, version {status.version}")
+            runs = f"version {status.version}" if status.version else "no version yet"
+            return Seen("device", levels["device"], f"{state}, {runs}")
         if levels := topics.SERVICE.levels(topic):
             service = topics.decode(topics.Service, payload)
             state = (service.fault or "running") if service.online else "stopped"
@@ -60,7 +61,8 @@ def _round(event: topics.RoundEvent) -> Seen:
 def _report(report: topics.Report) -> str:
     version = f"version {report.version}"
     if report.event == "applied":
-        return f"{version} for {report.previous}, swapped in {report.swap_us:.0f} µs"
+        before = f"for {report.previous}" if report.previous else "as its first"
+        return f"{version} {before}, swapped in {report.swap_us:.0f} µs"
     if report.event == "health":
         return f"{version}, {report.windows} windows, mean confidence {report.mean_p:.2f}"
     return f"{report.event.replace('_', ' ')}, runs {version}: {report.reason}, {report.detail}"

@@ -285,7 +285,20 @@ def test_labels_of_another_time(site: Site) -> None:
     site.hears_telemetry(400, 401, 402)
     site.cuts()
     site.hears("/office/device/d/label", {"time": START + SECOND // 2, "value": "empty"})
-    assert "none joined a window: none ends while they hold; compare the times" in site.stats("d", "labels")
+    told = site.stats("d", "labels")
+    assert "none joined a window: none ends while they hold; compare the times" in told
+    assert "`hold: 30 s`" in told
+
+
+def test_labels_that_last_are_told_by_their_beginnings_and_need_no_hold(site: Site) -> None:
+    site.hears_telemetry(400, 401, 402)
+    site.cuts()
+    begin = START + 3600 * SECOND
+    label = {"time": begin, "until": begin + 60 * SECOND, "value": "empty"}
+    site.hears("/office/device/d/label", label)
+    told = site.stats("d", "labels")
+    assert f"{iso(begin)} … {iso(begin)}" in told
+    assert "hold: 30 s" not in told
 
 
 # --- a device that reboots, and counts from zero

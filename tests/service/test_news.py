@@ -52,8 +52,21 @@ def test_a_round_that_takes_its_time_tells_its_losses(
 ) -> None:
     monkeypatch.setattr(round, "TELL_S", 0.0)
     service.hear(60)
-    with caplog.at_level(logging.INFO, "iot_stream.service.chronicle"):
+    with caplog.at_level(logging.DEBUG, "iot_stream.service.chronicle"):
         service.round()
     steps = [each for each in caplog.messages if "distillation step" in each]
     assert len(steps) == 30
     assert re.fullmatch(r"tiny-all-0001 progress distillation step 30 of 30: soft \d\.\d{4}.*", steps[-1])
+
+
+def test_the_log_keeps_a_step_now_and_then_and_how_it_ended(
+    service: ByHand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(round, "TELL_S", 0.0)
+    service.hear(60)
+    with caplog.at_level(logging.INFO, "iot_stream.service.chronicle"):
+        service.round()
+    told = [each for each in caplog.messages if "distillation" in each]
+    assert len(told) == 2
+    assert "step 1 of 30" in told[0]
+    assert "30 steps: " in told[1]

@@ -147,8 +147,8 @@ def test_labels_are_counted_with_those_that_meet_a_window(store: Store) -> None:
             store.journal.add_label(tx, NAME, Label("pump", start, end, 1), START)
         store.journal.add_label(tx, NAME, Label("pmup", 0, 90, 1), START)
     ask = store.inspection
-    assert ask.labelled(NAME, "cut") == [("pmup", 1, 0, 90, 0), ("pump", 8, 0, 90, 4)]
-    assert ask.labelled(NAME, "former") == [("pmup", 1, 0, 90, 0), ("pump", 8, 0, 90, 0)]
+    assert ask.labelled(NAME, "cut") == [("pmup", 1, 0, 0, 1, 0), ("pump", 8, 0, 61, 7, 4)]
+    assert ask.labelled(NAME, "former") == [("pmup", 1, 0, 0, 1, 0), ("pump", 8, 0, 61, 7, 0)]
     assert ask.labelled("another", "cut") == []
 
 

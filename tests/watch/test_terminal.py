@@ -17,6 +17,7 @@ from datetime import datetime
 from fcntl import ioctl
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -190,6 +191,12 @@ def test_curves_begin_a_little_under_the_lowest() -> None:
     assert lowest([]) == 0.0
 
 
+@pytest.mark.parametrize(("share", "block"), [(1.0, "█"), (0.6, "▅"), (0.0, "▁")])
+def test_flat_curves_stand_at_their_height(share: float, block: str) -> None:
+    flat = [share, None, share]
+    assert spark(flat, 3, lowest([Curve(flat, [], [])])) == f"{block} {block}"
+
+
 def test_what_is_left_is_told_by_steps_else_by_the_usual_time() -> None:
     steps = [
         Step(float(at), "progress", "training", f"step {at * 10} of 200, about 9 s left") for at in (1, 5)
@@ -329,3 +336,20 @@ def test_the_page_of_the_docs_shows_such_an_object() -> None:
     assert shown.keys() == {"time", *Seen._fields, "topic", "retained", "payload"}
     seen = describe(shown["topic"], json.dumps(shown["payload"]).encode())
     assert seen == Seen(shown["kind"], shown["about"], shown["words"])
+
+
+@pytest.mark.parametrize(
+    ("topic", "message", "words"),
+    [
+        (topics.STATUS, topics.Status(True), "online, no version yet"),
+        (
+            topics.REPORT,
+            topics.Report("applied", 1, 1, swap_us=20.4),
+            "version 1 as its first, swapped in 20 µs",
+        ),
+        (topics.REPORT, topics.Report("applied", 1, 2, 1, swap_us=20.4), "version 2 for 1, swapped in 20 µs"),
+    ],
+)
+def test_what_a_device_says_of_its_version(topic: topics.Topic, message: msgspec.Struct, words: str) -> None:
+    seen = describe(topic.of(prefix="iot", pipeline="p", device="pump"), topics.encode(message))
+    assert seen == Seen("device", "pump", words)

@@ -25,6 +25,7 @@ OUTCOMES = {"released": "green", "rejected": "yellow", "held": "yellow", "failed
 KINDS = {"model": "magenta", "round": "cyan", "device": "green", "service": "blue", "unclear": "red"}
 BESIDE = 38  # columns of the promise that are no curve
 PROMISE, MIDDLE = 7, 14  # rows
+FLAT = 0.02  # curves differ by less than this, from each other too
 LEAST, BOTH = 4, 10  # rows for fleet and rounds, and for topics below them, at least
 MARKED = ("drift", "released", "rejected", "swap")
 STEP = re.compile(r"step (\d+) of (\d+)")
@@ -67,9 +68,12 @@ def _block(values: list[float], low: float) -> str:
 
 
 def lowest(curves: Sequence[Curve]) -> float:
-    """A tenth under the lowest of all, so that the curves fill the height."""
+    """The tenth under the lowest of all, so that the curves fill the height; 0 where they are flat, so that
+    they stand at theirs."""
     known = [each for curve in curves for each in curve.plain if each is not None]
-    return max(0.0, int(min(known, default=0.0) * 10) / 10)
+    if not known or max(known) - min(known) < FLAT:
+        return 0.0
+    return int(min(known) * 10) / 10
 
 
 def _promise(shown: Shown, width: int) -> RenderableType:

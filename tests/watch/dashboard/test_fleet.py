@@ -33,6 +33,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promise, "FRESH_S", 0.0)
     monkeypatch.setattr(fleet, "FRESH_S", 0.0)
     monkeypatch.setattr(fleet, "DEVICES_A_SECOND", 10**9)
+    monkeypatch.setattr(fleet, "wall", lambda: START + 20 * SECOND)
 
 
 @pytest.fixture
@@ -104,6 +105,31 @@ def test_a_device_that_leaves_its_teacher_of_late_drifts(
     assert rows(found)["steady"].drift == 0.0
     assert rows(found)["drifts"].drift == 1.0
     assert rows(found)["drifts"].right == 0.8
+
+
+def test_a_device_with_a_fast_clock_leaves_the_rates_of_others(
+    store: Store, config: Config, fleets: Fleets
+) -> None:
+    release(store, 1)
+    join(store, "right", 1)
+    hear(store, "right", "fast")
+    for number in range(20):
+        arrived = START + number * SECOND
+        cut(store, config, "right", arrived)
+        cut(store, config, "fast", arrived + 7200 * SECOND, arrived)
+    found = rows(fleets.view({}))
+    assert (found["right"].windows, found["fast"].windows) == (20.0, 20.0)
+
+
+def test_a_device_that_has_stopped_comes_to_no_windows_a_minute(
+    store: Store, config: Config, fleets: Fleets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(store, 1)
+    hear(store, "a")
+    cut(store, config, "a", START)
+    assert rows(fleets.view({}))["a"].windows == 1.0
+    monkeypatch.setattr(fleet, "wall", lambda: START + 61 * SECOND)
+    assert rows(fleets.view({}))["a"].windows == 0.0
 
 
 def test_only_rows_that_changed_are_sent_again(store: Store, fleets: Fleets) -> None:

@@ -40,6 +40,7 @@ class Curves:
         self._count, self._position = 0, oldest
         self._ids = np.zeros(self._most, np.int64)
         self._ends = np.zeros(self._most, np.int64)
+        self._arrived = np.zeros(self._most, np.int64)
         self._devices = np.zeros(self._most, np.int32)
         self._p = np.zeros(self._most, np.float32)
         self._columns = {name: np.full(self._most, NOTHING, np.int8) for name in (*MODELS, "truth")}
@@ -53,6 +54,11 @@ class Curves:
     @property
     def ends(self) -> Times:
         return self._ends[: self._count]
+
+    @property
+    def arrived(self) -> Times:
+        """On the pipeline's clock, which no device can set wrong."""
+        return self._arrived[: self._count]
 
     @property
     def devices(self) -> NDArray[np.int32]:
@@ -103,6 +109,7 @@ class Curves:
         self._position = told[-1].id
         self._ids[rows] = [each.id for each in told]
         self._ends[rows] = [each.end for each in told]
+        self._arrived[rows] = [each.arrived for each in told]
         self._devices[rows] = [self._names.setdefault(each.device, len(self._names)) for each in told]
         self._columns["truth"][rows] = NOTHING
         self._put(np.arange(rows.start, rows.stop), told)
@@ -115,7 +122,8 @@ class Curves:
                 self._judge(device, rows.start + theirs)
 
     def _forget(self, count: int) -> None:
-        columns: list[NDArray[Any]] = [self._ids, self._ends, self._devices, self._p, *self._columns.values()]
+        columns: list[NDArray[Any]] = [self._ids, self._ends, self._arrived, self._devices, self._p]
+        columns += self._columns.values()
         for column in columns:
             column[: self._count - count] = column[count : self._count].copy()
         self._count -= count

@@ -6,13 +6,14 @@ Only rows that have changed are sent again."""
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_stream.clock import SECOND
+from iot_stream.clock import SECOND, wall
 from iot_stream.errors import ConfigError
 from iot_stream.store import Store
 from iot_stream.store.inspection import Spoken
@@ -31,10 +32,10 @@ DEVICES_A_SECOND = 2000  # a fleet so many times as large is looked at so many t
 
 class Row(NamedTuple):
     """`seen` (seconds): when it last said how it is, in wall time; `last`: the end of its last window, on the
-    pipeline's clock. `windows` a minute. `right`: by labels or, where there are none, agreement with the
-    teacher, of `judged` windows. `unmet`: its predictions, where none ends where a window of the service
-    does. `drift`: by how much less it agrees with the teacher than before. `lost`: share of its readings,
-    None where they are not numbered. `held`: why it is not learnt from."""
+    pipeline's clock. `windows` that came in the last minute. `right`: by labels or, where there are none,
+    agreement with the teacher, of `judged` windows. `unmet`: its predictions, where none ends where a window
+    of the service does. `drift`: by how much less it agrees with the teacher than before. `lost`: share of
+    its readings, None where they are not numbered. `held`: why it is not learnt from."""
 
     device: str
     cohort: str
@@ -118,7 +119,7 @@ class Fleets:
 
     def _found(self) -> dict[str, Row]:
         registered = {each.device: each for each in self._store.registry.devices(self._name)}
-        judged = self._promises.judged(_judged)
+        judged = self._promises.judged(partial(_judged, since=self._now() - RATE_S * SECOND))
         readings, numbered = self._promises.readings, self._promises.numbered
         lost = {d: n for d, reason, n in self._store.faults.counters(self._name) if reason == "lost"}
         quarantined = self._store.overview.quarantined_by_device(self._name)
@@ -152,6 +153,10 @@ class Fleets:
             )
         return rows
 
+    def _now(self) -> int:
+        """On the pipeline's clock; a recording's stands still when nothing comes."""
+        return self._store.journal.now(self._name) if self._promises.clock == "stream" else wall()
+
     def _ask(self, predict: set[str], judged: "_Judged") -> None:
         """Of devices that predict whether those of which no window knows a prediction have made any."""
         silent = [name for name, each in judged.devices.items() if name in predict and each[4] is None]
@@ -168,8 +173,8 @@ def newest_of(releases: list[Release]) -> dict[str, int]:
 
 
 class _Judged(NamedTuple):
-    """Device → end of its last window (s), windows a minute, share that is right, of how many, certainty,
-    drift."""
+    """Device → end of its last window (s), windows of late a minute, share that is right, of how many,
+    certainty, drift."""
 
     by: str
     devices: dict[str, tuple[int | None, float | None, float | None, int, float | None, float | None]]
@@ -178,12 +183,13 @@ class _Judged(NamedTuple):
 NOT_JUDGED = (None, None, None, 0, None, None)
 
 
-def _judged(curves: Curves) -> _Judged:
+def _judged(curves: Curves, since: int) -> _Judged:
+    """`since`: what has arrived after this (on the pipeline's clock) is of late."""
     devices, ends, said = curves.devices, curves.ends, curves.said
     n = len(curves.names)
     last = np.zeros(n, np.int64)
     np.maximum.at(last, devices, ends)
-    recent = ends > (int(ends.max()) - RATE_S * SECOND if len(ends) else 0)
+    recent = curves.arrived > since  # by their ends, one device with a fast clock would outdate all others
     student, teacher = said[STUDENT], said[TEACHER]
     by = LABELS if (curves.truth != NOTHING).any() else TEACHER
     truth = curves.truth if by == LABELS else teacher

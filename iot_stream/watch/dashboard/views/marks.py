@@ -15,7 +15,8 @@ MOST = 300  # rounds that are marked: the newest
 
 
 class Mark(msgspec.Struct):
-    """`time` in seconds on the curves' clock; `kind`: drift, swap or the outcome of a round."""
+    """`time` in seconds on the curves' clock; `kind`: drift, swap or the outcome of a round, which is of the
+    moment when it ended."""
 
     time: float
     kind: str
@@ -87,7 +88,8 @@ def of(
         if each.trigger.startswith(DRIFT):
             marks.append(Mark(began / SECOND, DRIFT, each.trigger))
         if each.trigger != "bootstrap":
-            marks.append(Mark(began / SECOND, each.outcome, f"{each.id}: {words}"))
+            moment = began if each.ended is None else _on_clock(each.ended, pipeline, newest)
+            marks.append(Mark(moment / SECOND, each.outcome, f"{each.id}: {words}"))
     for swap in store.overview.swaps(name, newest[0].started if newest else 0):
         devices = "1 device" if swap.devices == 1 else f"{swap.devices} devices"
         moment = _on_clock(swap.oldest, pipeline, newest)

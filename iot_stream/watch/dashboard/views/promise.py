@@ -118,6 +118,11 @@ class Promises:
         return self._cut.id
 
     @property
+    def clock(self) -> str:
+        """Of the pipeline: wall or stream."""
+        return self._pipeline.clock
+
+    @property
     def all_sent(self) -> bool:
         """Else devices send few of their windows, and most of their predictions are of others."""
         return self._pipeline.upload is None

@@ -49,7 +49,7 @@ const columns = (ctx) => [
   { key: "certain", title: "confidence", number: true, narrow: false, hint: "the mean certainty of its predictions", cell: (row) => percent(row.certain, 0), order: (row) => row.certain },
   { key: "drift", title: "drift", number: true, narrow: false, hint: "by how much less it agrees with the teacher than before, in percentage points",
     cell: (row) => (row.drift == null ? "–" : h("span", { class: row.drift > DRIFTS ? "warn" : null }, `${row.drift > 0 ? "+" : ""}${(100 * row.drift).toFixed(0)}`)), order: (row) => row.drift },
-  { key: "windows", title: "windows/min", number: true, narrow: false, hint: "in the last minute of its pipeline", cell: (row) => row.windows ?? "–", order: (row) => row.windows },
+  { key: "windows", title: "windows/min", number: true, narrow: false, hint: "that came in the last minute", cell: (row) => row.windows ?? "–", order: (row) => row.windows },
   { key: "last", title: "last window", number: true, cell: (row) => h("span", { title: moment(row.last) }, row.last ? ago(row.last, parts.now) : "–"), order: (row) => row.last },
   { key: "lost", title: "lost", number: true, narrow: false, hint: "of its numbered readings; of others it cannot be told", cell: (row) => (row.lost == null ? "–" : row.lost ? h("span", { class: "warn" }, percent(row.lost, 2)) : "0"), order: (row) => row.lost },
   { key: "quarantined", title: "quarantined", number: true, narrow: false, hint: "messages that could not be used", cell: (row) => (row.quarantined ? h("span", { class: "warn" }, count(row.quarantined)) : "0"), order: (row) => row.quarantined },
