@@ -267,7 +267,10 @@ class Publisher:
         """A device that will not come back: nothing of it stays on the broker."""
         known = self._registry.device(pipeline, name)
         if known is None:
-            raise ModelError(f"{pipeline} knows no device {name}; `iot-stream device list` shows all")
+            raise ModelError(
+                f"no device {name} of {pipeline} has run a model; `iot-stream device list` shows those that "
+                "have. What is only heard goes with its readings, by `retention`"
+            )
         if known.online:
             raise ModelError(f"{name} is online, and would be back at once; stop it first")
         self._registry.forget_device(pipeline, name)
