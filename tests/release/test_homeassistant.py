@@ -224,7 +224,7 @@ def test_a_device_that_is_forgotten_leaves_home_assistant_and_the_broker(
 
         join(store, "d-2", 1, online=True)
         assert forget("d-2") == ("failed", "d-2 is online, and would be back at once; stop it first")
-        assert forget("d-9")[1].startswith("p knows no device d-9")
+        assert forget("d-9")[1].startswith("no device d-9 of p has run a model")
         assert forget("d-1") == ("done", "d-1 is forgotten")
         wait_until(lambda: not home.device(prefix, "d-1"), "that it has gone")
         wait_until(lambda: not home.own.retained[status], "that its status has gone")
