@@ -145,6 +145,45 @@ def test_times_without_a_zone_are_pointed_out() -> None:
     )
 
 
+def at_five_a_second(said: Iterable[object], retained: object = None) -> Findings:
+    ear = Ear()
+    if retained:
+        ear.hear("shop/m2/data", json.dumps(retained).encode(), wall() - 60 * SECOND, retained=True)
+    for i, told in enumerate(said):
+        ear.hear("shop/m1/data", json.dumps(told).encode(), wall() - 60 * SECOND + i * SECOND // 5)
+    return recognise(ear.topics)
+
+
+def test_times_that_many_messages_share_are_left_out() -> None:
+    """Four fifths of the readings would be taken for duplicates."""
+    said = [{"ts": 1_700_000_000 + i // 5, "x": i / 2} for i in range(74)]
+    findings = at_five_a_second(said, retained={"ts": 1_700_000_000, "x": 0.5})
+    (finding,) = findings.found
+    assert (finding.source.topic, finding.source.time) == ("shop/{device}/data", "")
+    assert places(finding.source) == {"x": "$.x"}
+    printed = block(findings)
+    assert "# 5 messages share each time: its times are whole seconds, and `time` is left out" in printed
+    assert "5/s each" in printed
+
+
+def test_times_that_tell_messages_apart_are_taken() -> None:
+    exact = [{"ts": 1_700_000_000 + i / 5, "x": i / 2} for i in range(40)]
+    again = [told for told in exact for _ in range(2)]  # QoS 1 may bring a message twice
+    for said in (exact, again):
+        (finding,) = at_five_a_second(said).found
+        assert finding.source.time == "$.ts"
+    coarse = [{"ts": 1_700_000_000 + i // 3 / 2, "x": i / 2} for i in range(40)]
+    assert "3 messages share each time: its times are coarser than its rate" in block(
+        at_five_a_second(coarse)
+    )
+
+
+def test_a_message_that_speaks_of_many_devices_at_a_time_has_its_time() -> None:
+    said = [{"id": "ab"[i % 2], "ts": 1_700_000_000 + i // 2, "x": i / 2} for i in range(40)]
+    (finding,) = at_five_a_second(said).found
+    assert (finding.source.device, finding.source.time) == ("$.id", "$.ts")
+
+
 def test_a_small_t_may_be_a_temperature() -> None:
     source = only([("lab/a/up", {"t": 21.5, "h": 60})])
     assert (source.time, places(source)) == ("", {"t": "$.t", "h": "$.h"})
