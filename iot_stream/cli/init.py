@@ -13,7 +13,7 @@ import numpy as np
 
 from iot_stream.address import PEM, Broker
 from iot_stream.cli.common import config_option, many
-from iot_stream.cli.discover import at_work, listened, login_options, rebirth_option
+from iot_stream.cli.discover import listened, login_options, rebirth_option
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.clock import SECOND
 from iot_stream.errors import BrokerError, ConfigError, DataError
@@ -23,6 +23,7 @@ from iot_stream.ingest.discover import (
     Findings,
     Speaker,
     as_zigbee2mqtt,
+    at_work,
     beside,
     recognise,
     speaker_by,

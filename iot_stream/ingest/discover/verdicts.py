@@ -1,7 +1,7 @@
 """Topics that tell classes, not measures: whoever speaks there may teach, or label."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
@@ -13,7 +13,8 @@ from iot_stream.ingest.discover.fields import DEEPEST, FEW, Fields, by_names, le
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.names import DEVICES, measures_nothing
 from iot_stream.ingest.discover.proof import Guess
-from iot_stream.ingest.discover.templates import alike, without_device
+from iot_stream.ingest.discover.templates import DEVICE, alike, without_device
+from iot_stream.readings import spoken_name
 
 LONGEST = 40  # letters of a class
 OF_PRESENCE = frozenset(("online", "offline", "connected", "disconnected"))  # says how the device is
@@ -37,7 +38,20 @@ def taught(topics: Sequence[Topic]) -> Iterator[Guess]:
     return _guesses(topics, beside_numbers=True)
 
 
-def _guesses(topics: Sequence[Topic], *, beside_numbers: bool) -> Iterator[Guess]:
+def placed(guess: Guess, devices: Iterable[str]) -> Guess:
+    """The same with {device} where the name of one of these sensors stands: one topic alone does not say."""
+    if len(guess.topics) > 1 or guess.source.device:
+        return guess
+    levels, known = guess.topics[0].levels, set(map(spoken_name, devices))
+    named = [i for i, level in enumerate(levels) if level in known]
+    if len(named) != 1:
+        return guess
+    template = "/".join(DEVICE if i == named[0] else level for i, level in enumerate(levels))
+    return next(_guesses(guess.topics, beside_numbers=True, template=template), guess)
+
+
+def _guesses(topics: Sequence[Topic], *, beside_numbers: bool, template: str = "") -> Iterator[Guess]:
+    """`template`: of all of them, where it is known."""
     groups: dict[_Told, list[Topic]] = defaultdict(list)
     said: dict[str, list[str]] = {}
     for topic in topics:
@@ -47,7 +61,7 @@ def _guesses(topics: Sequence[Topic], *, beside_numbers: bool) -> Iterator[Guess
     for told, own in groups.items():
         for each in alike(own):
             words = [word for topic in each.topics for word in said[topic.name]]
-            source = _source(told, each.template, each.topics)
+            source = _source(told, template or each.template, each.topics)
             if source and (beside_numbers or few(words)):
                 yield _guess(source, each.topics, words)
 
