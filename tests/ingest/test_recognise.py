@@ -27,6 +27,7 @@ from iot_stream.ingest.discover import (
 from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.printing import block, rounded_rate, written_rate
 from iot_stream.ingest.discover.sparkplug import unborn
+from iot_stream.ingest.discover.verdicts import between_changes
 
 Said = Iterable[tuple[str, object]]
 
@@ -216,6 +217,18 @@ def test_the_only_verdict_is_of_the_device_that_a_sensor_has(
         ear.hear(name, told if isinstance(told, bytes) else json.dumps(told).encode(), wall())
     speaker = speaker_on("shop/w1/verdict", findings, ear.topics)
     assert (speaker.source.topic, speaker.devices) == (topic, ["w1"])
+
+
+def test_how_long_a_word_stays_is_known_where_it_changed_twice() -> None:
+    def stay(*words: str) -> float:
+        ear = Ear()
+        for i, word in enumerate(words):
+            ear.hear("shop/w1/verdict", json.dumps({"verdict": word}).encode(), wall() + i * SECOND)
+        (teacher,) = recognise(ear.topics).teachers
+        return round(between_changes(teacher.source, ear.topics) / SECOND, 1)
+
+    assert stay(*["ok"] * 3, *["worn"] * 8, *["ok"] * 8, "worn") == 8
+    assert stay(*["ok"] * 3, *["worn"] * 8) == 0
 
 
 def test_a_service_s_own_topics_are_no_sensors_and_no_teachers() -> None:

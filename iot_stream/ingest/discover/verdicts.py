@@ -2,10 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
+import numpy as np
 
+from iot_stream import topics as table
+from iot_stream.errors import DataError
+from iot_stream.formats import Heard, decoder
 from iot_stream.formats.source import Source
 from iot_stream.formats.trees import if_number
 from iot_stream.formats.values import STATES, UNKNOWN
@@ -64,6 +70,27 @@ def _guesses(topics: Sequence[Topic], *, beside_numbers: bool, template: str = "
             source = _source(told, template or each.template, each.topics)
             if source and (beside_numbers or few(words)):
                 yield _guess(source, each.topics, words)
+
+
+def between_changes(source: Source, topics: Sequence[Topic]) -> int:
+    """The usual time (ns) for which a word that `source` reads on `topics` stays; 0 where too few changes
+    were heard to tell."""
+    decode, stays = decoder(source, 0), list[int]()
+    for topic in topics:
+        said: dict[str, list[tuple[float, int]]] = defaultdict(list)  # device → words, and when they came
+        places = table.match(source.topic, topic.name)
+        for kept in topic.kept if places is not None else ():
+            if kept.retained:
+                continue
+            with suppress(DataError):
+                for block in decode.decode(Heard(kept.payload, kept.arrived, places or {})):
+                    word = float(block.values[-1, 0])
+                    if word == word:
+                        said[block.device].append((word, kept.arrived))
+        for own in said.values():
+            changes = [later for (word, _), (other, later) in pairwise(own) if word != other]
+            stays += [later - earlier for earlier, later in pairwise(changes)]
+    return int(np.median(stays)) if stays else 0
 
 
 def few(words: Sequence[str]) -> bool:
