@@ -165,7 +165,7 @@ def at_five_a_second(said: Iterable[object], retained: object = None) -> Finding
 
 def test_times_that_many_messages_share_are_left_out() -> None:
     """Four fifths of the readings would be taken for duplicates."""
-    said = [{"ts": 1_700_000_000 + i // 5, "x": i / 2} for i in range(74)]
+    said = [{"ts": 1_700_000_000 + (i + 3) // 5, "x": i / 2} for i in range(74)]
     findings = at_five_a_second(said, retained={"ts": 1_700_000_000, "x": 0.5})
     (finding,) = findings.found
     assert (finding.source.topic, finding.source.time) == ("shop/{device}/data", "")

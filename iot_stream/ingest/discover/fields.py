@@ -290,7 +290,7 @@ def _coarse_times(group: list[Looked], shape: Shape) -> str:
     if shared < 2 or shared < SHARED * messages:
         return ""
     whole = all(parse_time(run.time, "UTC") % SECOND == 0 for run in runs)
-    usual = round(messages / len(runs))
+    usual = round(float(np.median([run.messages for run in runs])))
     many = f"{usual} messages share each time" if usual > 1 else f"{shared} messages share another's time"
     return f"{many}: its times are {'whole seconds' if whole else 'coarser than its rate'}"
 
