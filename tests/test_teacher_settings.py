@@ -81,7 +81,7 @@ def test_words_mean_what_the_settings_say(tmp_path: Path, payload: bytes, index:
 
 
 def test_a_word_that_means_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'perhaps' is no number, and no state"):
+    with pytest.raises(DataError, match="'perhaps' is none of empty, present, and no number; see `values`"):
         said(topic(tmp_path), b'{"v": "perhaps"}')
 
 

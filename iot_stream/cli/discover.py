@@ -2,22 +2,19 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 import click
-import msgspec
 
 from iot_stream.address import Address, Broker
 from iot_stream.cli.common import many
 from iot_stream.errors import DataError
-from iot_stream.ingest.discover import recognise
-from iot_stream.ingest.discover.heard import Ear, Topic
+from iot_stream.ingest.discover import at_work, recognise
+from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.listening import listen
 from iot_stream.ingest.discover.printing import block, comment
 from iot_stream.stopping import until_stopped
-from iot_stream.topics import SERVICE, Service, decode
 
 
 def login_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,18 +97,6 @@ def listened(
             "--seconds, and see whether the user may read these topics",
         )
     return ear
-
-
-def at_work(heard: Sequence[Topic]) -> list[str]:
-    """Prefixes of the services that say so, or said so before they were killed together with the broker."""
-    found = set()
-    for topic in heard:
-        levels = SERVICE.levels(topic.name)
-        for payload in topic.payloads if levels else ():
-            with suppress(msgspec.DecodeError):
-                told: Service = decode(Service, payload)
-                found |= {levels["prefix"]} if levels and told.online else set()
-    return sorted(found)
 
 
 def _heard(ear: Ear) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from iot_stream.address import Broker
 from iot_stream.config import load
 from iot_stream.errors import ConfigError
+from iot_stream.formats.source import Source
 from iot_stream.formats.values import STATES
 from iot_stream.ingest.discover import Speaker
 from iot_stream.ingest.discover.printing import scalar, speaker
@@ -24,7 +25,7 @@ store: sqlite:store                  # a folder; relative to where iot-stream is
       # hop: {hop}                       # from one window to the next; left out: no overlap
 {rate}    task: {{classify: [{classes}]}}{unnamed}
     # What is true is told on {prefix}/{pipeline}/device/{{device}}/label, or on a topic of yours;
-    # until: the end, where it was so for a while; where nothing tells one, hold: 10 min:
+    # until: the end, where it was so for a while; hold: so long, or until the next, where nothing tells one:
 {labels}{teacher}    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
     student: {{arch: {student}}}
     triggers: {{every: 1 h}}           # a round of learning; left out: by `iot-stream rounds start` only
@@ -82,11 +83,25 @@ def written(
         unnamed="" if classes else "   # stand-ins: name your classes before anything is learnt",
         prefix=prefix,
         apart="" if prefix == USUAL_PREFIX else f"prefix: {scalar(prefix)}\n",
-        labels=f"    labels: {speaker(labelling.source)}\n" if labelling else LABELS,
+        labels=_labels(teaching, labelling),
         teacher=_taught_by(teaching, whom, classes) or NETWORK.format(arch="mlp" if small else "resnet1d"),
         recordings="" if teaching else RECORDINGS,
         student="mlp" if small else "mobilenet1d",
     )
+
+
+def _labels(teaching: Speaker | None, labelling: Speaker | None) -> str:
+    """As a comment where none were asked for: of the topic that teaches, if it can be one of labels."""
+    if labelling:
+        return f"    labels: {speaker(labelling.source)}\n"
+    if teaching and _may_label(teaching.source):
+        return f"    # labels: {speaker(teaching.source).removesuffix('}')}, hold: 10 min}}\n"
+    return LABELS
+
+
+def _may_label(source: Source) -> bool:
+    """Labels are JSON, name their device in their topic, and tell their time."""
+    return source.format == "json" and not source.device and bool(source.time)
 
 
 def class_names(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ import numpy as np
 
 from iot_stream.address import PEM, Broker
 from iot_stream.cli.common import config_option, many
-from iot_stream.cli.discover import at_work, listened, login_options, rebirth_option
+from iot_stream.cli.discover import listened, login_options, rebirth_option
 from iot_stream.cli.first import USUAL_PREFIX, class_names, save, written
 from iot_stream.clock import SECOND
+from iot_stream.config import Gate
 from iot_stream.errors import BrokerError, ConfigError, DataError
 from iot_stream.formats import format_of
 from iot_stream.formats.sparkplug import TYPES
@@ -23,6 +24,7 @@ from iot_stream.ingest.discover import (
     Findings,
     Speaker,
     as_zigbee2mqtt,
+    at_work,
     beside,
     recognise,
     speaker_by,
@@ -40,6 +42,7 @@ from iot_stream.ingest.discover.printing import (
     written_rate,
 )
 from iot_stream.ingest.discover.sparkplug import unborn
+from iot_stream.ingest.discover.verdicts import between_changes
 from iot_stream.stopping import until_stopped
 from iot_stream.units import Rate
 
@@ -48,11 +51,18 @@ NEXT = """\
   iot-stream config check --config {path}    what it means
   iot-stream keys init --config {path}       keys that sign models
   iot-stream serve --config {path}           collector, distiller, publisher
-  iot-stream windows stats --config {path}   what became of the readings"""
+  iot-stream windows stats --config {path}   what became of the readings
+  iot-stream device add NAME --config {path} a device that runs the student; each needs its own
+  iot-stream dashboard --config {path}       all of it in a browser"""
 FILL_IN = """\
 The teacher learns from `recordings`: fill that part in. Is there a topic that tells what is true, at once or
 late? Then no recordings are needed: `teacher: {topic: …}` and `labels:`, as the file says."""
-NO_RECORDINGS = "No recordings are needed: the first student comes once {topic} has told two classes."
+NO_RECORDINGS = """\
+No recordings are needed: the first student comes once {topic} has told two classes,
+and {n_min} windows have a word of it (`gate.n_min`)."""
+SHORT = (
+    "  Its word changes every {stay:.3g} s or so: windows are proposed that are no longer than half of that."
+)
 
 Ask = Callable[[str, str, str], str]  # question, what the option says, default
 
@@ -96,7 +106,8 @@ Ask = Callable[[str, str, str], str]  # question, what the option says, default
     "--length",
     type=click.IntRange(1),
     default=None,
-    help="Readings in a window.  [default: those of 16 s, but 8 at least, and 64 at most]",
+    help="Readings in a window.  [default: those of 16 s, but 8 at least, and 64 at most; where a teacher is "
+    "heard, of half the time for which its word stays at most]",
 )
 @click.option("--rate", default="", help="Readings in a time, as 10/s; none: as they come.")
 def init(
@@ -185,14 +196,19 @@ def init(
     usual_classes = ",".join(_class_names(teaching) or _class_names(labelling)) or "none"
     named = _names(ask("What is to be told apart (classes), or none yet", classes, usual_classes))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)
-    size = _whole(ask("Readings in a window", str(length or ""), str(_usual_length(grid))))
+    usual_length = _usual_length(grid)
+    if (stay := _usual_stay(teaching or labelling)) and not length:
+        usual_length = _within(usual_length, stay, grid if grid != "none" else usual)
+        click.echo(SHORT.format(stay=stay / SECOND))
+    size = _whole(ask("Readings in a window", str(length or ""), str(usual_length)))
     whom = _whom(teaching, findings)
     text = written(
         _beside(access, path), prefix, pipeline, spoken, named, size, grid, teaching, whom, labelling
     )
     save(path, text)
     click.echo(NEXT.format(path=path))
-    click.echo(NO_RECORDINGS.format(topic=teaching.source.topic) if teaching else FILL_IN)
+    how = NO_RECORDINGS.format(topic=teaching.source.topic, n_min=Gate().n_min) if teaching else FILL_IN
+    click.echo(how)
 
 
 def _names_level(topic: str) -> bool:
@@ -382,6 +398,19 @@ def _usual_length(grid: str) -> int:
         return 64
     doublings = round(math.log2(16 * SECOND / Rate.parse(grid)))
     return 1 << min(6, max(3, doublings))
+
+
+def _usual_stay(speaker: Speaker | None) -> int:
+    """For how long (ns) a word of its stays; 0: not known."""
+    return between_changes(speaker.source, speaker.topics) if speaker and speaker.classes else 0
+
+
+def _within(length: int, stay: int, rate: str) -> int:
+    """A length of which two windows fit between changes: one that sees two classes is of neither."""
+    if rate == "none":
+        return length
+    most = max(1, stay // 2 // Rate.parse(rate))
+    return min(length, 1 << (most.bit_length() - 1))
 
 
 def _whole(text: str) -> int:

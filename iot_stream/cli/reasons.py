@@ -4,7 +4,7 @@ _LOOK = "refused: `iot-stream quarantine list` says what was wrong with each"
 _GONE = "refused; the messages are no longer in quarantine"
 MEANINGS = {
     "duplicate": "readings that came again under the same number or time, kept once; if nearly all do, "
-    "the device counts anew without a new boot id",
+    "the device counts anew without a new boot id, or its times are coarser than its rate (leave out `time`)",
     "lost": "numbered readings or messages that never came: is the broker overloaded, the network bad?",
     "late": "readings that came when their window was cut: see `window.lateness`",
     "unusable": "readings not newer than the last, or without a channel that `window.required` names",

@@ -164,7 +164,7 @@ class Fields:
             if len(rows) > MOST_ROWS:
                 raise DataError("too_large", f"{device}: more than {MOST_ROWS:,} readings in one message")
             if self._time:
-                times += self._moments(device, self._time.find(item), len(found))
+                times += self._moments(device, self._time, item, len(found))
         if not any(value == value for row in rows for value in row):
             raise DataError("unknown_channel", f"{device}: no value at {self._where}; is the path right?")
         if self._time is None:  # the newest reading is of now
@@ -191,8 +191,11 @@ class Fields:
         pairs = list(zip(self._paths, columns, strict=True))
         return [[self._number(device, path, column[row]) for path, column in pairs] for row in range(count)]
 
-    def _moments(self, device: str, told: Any, count: int) -> list[int]:
+    def _moments(self, device: str, path: Path, item: Any, count: int) -> list[int]:
         """Times of an item's rows by what its time says."""
+        told = path.find(item)
+        if told is None:
+            raise DataError("absurd_time", f"{device}: no value at {path.text}, which is to be its time")
         if isinstance(told, list):
             if len(told) != count:
                 raise DataError("malformed", f"{device}: {len(told)} times, {count} values")

@@ -7,6 +7,7 @@ import numpy as np
 from iot_stream.errors import DataError
 
 LARGEST = 3.4e38  # of float32
+MOST_NAMED = 20  # words in an error message
 STATES = {
     "on": 1.0, "off": 0.0, "true": 1.0, "false": 0.0, "open": 1.0, "closed": 0.0, "yes": 1.0, "no": 0.0,
     "detected": 1.0, "clear": 0.0, "home": 1.0, "not_home": 0.0,
@@ -40,6 +41,9 @@ def number(value: object, words: Mapping[str, float] = {}) -> float:
             return number(float(text))
         except ValueError:
             pass
+    if words:
+        known = ", ".join(list(words)[:MOST_NAMED]) + (", …" if len(words) > MOST_NAMED else "")
+        raise DataError("wrong_type", f"{shown(value)} is none of {known}, and no number; see `values`")
     raise DataError("wrong_type", f"{shown(value)} is no number, and no state that is known; see `values`")
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from iot_stream.address import Broker as BrokerSettings
-from iot_stream.clock import wall
+from iot_stream.clock import SECOND, wall
 from iot_stream.config import load
 from iot_stream.formats import Heard, decoder
 from iot_stream.formats.sparkplug_payload import REBIRTH, Datatype, Metric, dbirth, nbirth, ndata, parse
@@ -280,6 +281,55 @@ def test_the_rate_is_that_of_the_sensors(broker: Broker, prefix: str, tmp_path: 
         said = run("init", "--yes", "--config", str(path), *heard, "--teacher", f"{prefix}/score/m1").stdout
     assert f"1. {prefix}/sensor/{{device}} (json, 1 device): value" in said
     assert int(load(path).pipelines["main"].window.rate or 0) == 10**8
+
+
+@contextmanager
+def changing(broker: Broker, prefix: str) -> Iterator[None]:
+    """Fifty readings a second of a machine, and a verdict that changes every 0.4 s."""
+    speaker = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-shop", lambda _: None)
+    done = threading.Event()
+
+    def speak() -> None:
+        start = time.monotonic()
+        for i in itertools.takewhile(lambda _: not done.wait(0.02), itertools.count()):
+            speaker.publish(f"{prefix}/w1/data", json.dumps({"x": i / 2}).encode())
+            if not i % 5:
+                word = "worn" if (time.monotonic() - start) // 0.4 % 2 else "ok"
+                told = {"ts": wall() / SECOND, "verdict": word}
+                speaker.publish(f"{prefix}/w1/verdict", json.dumps(told).encode())
+
+    speaking = threading.Thread(target=speak)
+    speaker.start()
+    speaking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        speaking.join(10)
+        speaker.stop()
+
+
+def test_a_window_ends_before_its_class_does(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "iot-stream.yml"
+    heard = ["--broker", broker.url, "--listen", "--seconds", "3", "--filter", f"{prefix}/#"]
+    with changing(broker, prefix):
+        said = run("init", "--yes", "--config", str(path), *heard).stdout
+    assert "Its word changes every 0." in said
+    assert f"once {prefix}/{{device}}/verdict has told two classes,\nand 60 windows have a word of it" in said
+    assert "device add NAME" in said
+    assert "iot-stream dashboard" in said
+    pipeline = load(path).pipelines["main"]
+    assert pipeline.window.length < 16  # at this rate 64, did nobody teach
+    assert pipeline.labels is None
+    path.write_text(path.read_text().replace("    # labels: ", "    labels: "))
+    labels = load(path).pipelines["main"].labels
+    assert labels is not None
+    assert (labels.topic, labels.value, labels.time, int(labels.hold or 0)) == (
+        f"{prefix}/{{device}}/verdict",
+        "$.verdict",
+        "$.ts",
+        600 * SECOND,
+    )
 
 
 def test_the_one_that_teaches_teaches_all_sensors(broker: Broker, prefix: str, tmp_path: Path) -> None:

@@ -162,6 +162,21 @@ def test_what_is_no_time_is_absurd(value: object) -> None:
         parse_time(value, "UTC")
 
 
+def test_a_message_without_its_time_is_told_where_that_should_be() -> None:
+    said = r"absurd_time: d: no value at \$\.meta\.ts, which is to be its time"
+    with pytest.raises(DataError, match=said):
+        read(b'{"x":1,"meta":{"at":5}}', channels={"x": "$.x"}, time="$.meta.ts")
+
+
+def test_an_unknown_word_is_told_beside_those_that_are_known() -> None:
+    few = {"idle": 0, "running": 1}
+    with pytest.raises(DataError, match=r"d: .*'eco' is none of idle, running, and no number; see `values`"):
+        read(b'{"x":"eco"}', channels={"x": "$.x"}, values=few)
+    many = {f"w{i}": float(i) for i in range(500)}
+    with pytest.raises(DataError, match="w19, …, and no number"):
+        read(b'{"x":"eco"}', channels={"x": "$.x"}, values=many)
+
+
 @pytest.mark.parametrize("name", ["Europe/Berln", "", "../etc/passwd", "\0"])
 def test_an_unknown_zone_is_an_error_of_the_configuration(name: str) -> None:
     with pytest.raises(ConfigError, match="write one like Europe/Berlin"):

@@ -15,10 +15,19 @@ from iot_stream.clock import SECOND, wall
 from iot_stream.config import load
 from iot_stream.formats import sparkplug_payload as sparkplug
 from iot_stream.formats.source import Source
-from iot_stream.ingest.discover import MOST_SOURCES, Findings, beside, heard, recognise, speaker_by
+from iot_stream.ingest.discover import (
+    MOST_SOURCES,
+    Findings,
+    beside,
+    heard,
+    recognise,
+    speaker_by,
+    speaker_on,
+)
 from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.printing import block, rounded_rate, written_rate
 from iot_stream.ingest.discover.sparkplug import unborn
+from iot_stream.ingest.discover.verdicts import between_changes
 
 Said = Iterable[tuple[str, object]]
 
@@ -143,6 +152,96 @@ def test_times_without_a_zone_are_pointed_out() -> None:
     assert "name no zone" not in block(
         listened([("lab/a/up", {"temp": 21.5, "when": "2024-03-01T08:00:00Z"})])
     )
+
+
+def at_five_a_second(said: Iterable[object], retained: object = None) -> Findings:
+    ear = Ear()
+    if retained:
+        ear.hear("shop/m2/data", json.dumps(retained).encode(), wall() - 60 * SECOND, retained=True)
+    for i, told in enumerate(said):
+        ear.hear("shop/m1/data", json.dumps(told).encode(), wall() - 60 * SECOND + i * SECOND // 5)
+    return recognise(ear.topics)
+
+
+def test_times_that_many_messages_share_are_left_out() -> None:
+    """Four fifths of the readings would be taken for duplicates."""
+    said = [{"ts": 1_700_000_000 + (i + 3) // 5, "x": i / 2} for i in range(74)]
+    findings = at_five_a_second(said, retained={"ts": 1_700_000_000, "x": 0.5})
+    (finding,) = findings.found
+    assert (finding.source.topic, finding.source.time) == ("shop/{device}/data", "")
+    assert places(finding.source) == {"x": "$.x"}
+    printed = block(findings)
+    assert "# 5 messages share each time: its times are whole seconds, and `time` is left out" in printed
+    assert "5/s each" in printed
+
+
+def test_times_that_tell_messages_apart_are_taken() -> None:
+    exact = [{"ts": 1_700_000_000 + i / 5, "x": i / 2} for i in range(40)]
+    again = [told for told in exact for _ in range(2)]  # QoS 1 may bring a message twice
+    for said in (exact, again):
+        (finding,) = at_five_a_second(said).found
+        assert finding.source.time == "$.ts"
+    coarse = [{"ts": 1_700_000_000 + i // 3 / 2, "x": i / 2} for i in range(40)]
+    assert "3 messages share each time: its times are coarser than its rate" in block(
+        at_five_a_second(coarse)
+    )
+
+
+def test_a_message_that_speaks_of_many_devices_at_a_time_has_its_time() -> None:
+    said = [{"id": "ab"[i % 2], "ts": 1_700_000_000 + i // 2, "x": i / 2} for i in range(40)]
+    (finding,) = at_five_a_second(said).found
+    assert (finding.source.device, finding.source.time) == ("$.id", "$.ts")
+
+
+@pytest.mark.parametrize(
+    ("word", "topic", "places"),
+    [
+        ({"verdict": "ok"}, "shop/{device}/verdict", {"teacher": "$.verdict"}),
+        (b"ok", "shop/{device}/{channel}", {"teacher": "verdict"}),
+    ],
+)
+@pytest.mark.parametrize("machines", [1, 3])
+def test_the_only_verdict_is_of_the_device_that_a_sensor_has(
+    word: object, topic: str, places: dict[str, str], machines: int
+) -> None:
+    said: list[tuple[str, object]] = [
+        (f"shop/w{i}/data", {"x": i + k / 2}) for k in range(4) for i in range(1, machines + 1)
+    ]
+    said += [("shop/w1/verdict", word)] * 3
+    findings = listened(said)
+    (teacher,) = findings.teachers
+    assert (teacher.source.topic, dict(teacher.source.channels)) == (topic, places)
+    assert teacher.devices == ["w1"]
+    ear = Ear()
+    for name, told in said:
+        ear.hear(name, told if isinstance(told, bytes) else json.dumps(told).encode(), wall())
+    speaker = speaker_on("shop/w1/verdict", findings, ear.topics)
+    assert (speaker.source.topic, speaker.devices) == (topic, ["w1"])
+
+
+def test_how_long_a_word_stays_is_known_where_it_changed_twice() -> None:
+    def stay(*words: str) -> float:
+        ear = Ear()
+        for i, word in enumerate(words):
+            ear.hear("shop/w1/verdict", json.dumps({"verdict": word}).encode(), wall() + i * SECOND)
+        (teacher,) = recognise(ear.topics).teachers
+        return round(between_changes(teacher.source, ear.topics) / SECOND, 1)
+
+    assert stay(*["ok"] * 3, *["worn"] * 8, *["ok"] * 8, "worn") == 8
+    assert stay(*["ok"] * 3, *["worn"] * 8) == 0
+
+
+def test_a_service_s_own_topics_are_no_sensors_and_no_teachers() -> None:
+    own: list[tuple[str, object]] = [
+        ("plant/main/device/m1/label", {"at": 1_700_000_000 + i, "is": "ok"}) for i in range(4)
+    ]
+    own += [("plant/main/device/m1/prediction", {"score": i / 2}) for i in range(4)]
+    own += [("plant/main/device/m1/telemetry", {"channels": {"x": [i / 2]}}) for i in range(4)]
+    service = ("plant/service/collector", {"online": True, "instance": "one"})
+    assert {finding.source.topic for finding in listened([service, *own]).found} == {
+        "plant/main/device/{device}/telemetry"
+    }
+    assert len(listened(own).found) > 1  # nobody says that these are a service's
 
 
 def test_a_small_t_may_be_a_temperature() -> None:

@@ -4,7 +4,8 @@ A recogniser for each dialect, the most telling first, guesses sources from the 
 have left. What it guesses counts only when the dialect's own decoder reads what was heard.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from iot_stream.ingest.discover.fields import FEW
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.libraries import untried
 from iot_stream.ingest.discover.proof import Finding, Guess, prove
-from iot_stream.ingest.discover.verdicts import taught, verdicts
+from iot_stream.ingest.discover.verdicts import placed, taught, verdicts
 
 Recogniser = Callable[[Sequence[Topic]], Iterator[Guess]]
 
@@ -68,8 +69,8 @@ class Findings:
 
 def recognise(heard: Sequence[Topic]) -> Findings:
     """Sources for what was heard; never raises for what is in it."""
-    said = announced(heard)
-    others = [topic for topic in heard if topic.name not in said.topics and not _is_aside(topic)]
+    said, prefixes = announced(heard), at_work(heard)
+    others = [topic for topic in heard if topic.name not in said.topics and not _is_aside(topic, prefixes)]
     sensors = {topic.name for topic in others}
     aside = [topic for topic in heard if topic.name not in sensors]
     unsayable = [topic for topic in others if topic.unsayable]
@@ -78,12 +79,39 @@ def recognise(heard: Sequence[Topic]) -> Findings:
     for recogniser in RECOGNISERS:
         for guess in recogniser(left):
             if len(found) >= MOST_SOURCES:
-                return Findings(found, [*left, *unsayable], said, True, untried(), aside)
+                return Findings(_placed(found), [*left, *unsayable], said, True, untried(), aside)
             if finding := prove(guess, heard):
                 found.append(finding)
                 taken = {topic.name for topic in guess.topics}
                 left = [topic for topic in left if topic.name not in taken]
-    return Findings(found, [*left, *unsayable], said, False, untried(), aside)
+    return Findings(_placed(found), [*left, *unsayable], said, False, untried(), aside)
+
+
+def _placed(found: Sequence[Finding]) -> list[Finding]:
+    """The same, those that tell classes with their devices called as sensors are, where any is."""
+    devices = _devices(found)
+    return [_anew(each, placed(each.guess, devices)) if each.guess.classes else each for each in found]
+
+
+def _anew(finding: Finding, guess: Guess) -> Finding:
+    return finding if guess is finding.guess else prove(guess, guess.topics) or finding
+
+
+def _devices(found: Iterable[Finding]) -> set[str]:
+    """Those of sensors."""
+    return {device for finding in found if finding.guess.sure for device in finding.devices}
+
+
+def at_work(heard: Sequence[Topic]) -> list[str]:
+    """Prefixes of the services that say so, or said so before they were killed together with the broker."""
+    found = set()
+    for topic in heard:
+        levels = table.SERVICE.levels(topic.name)
+        for payload in topic.payloads if levels else ():
+            with suppress(msgspec.DecodeError):
+                told: table.Service = table.decode(table.Service, payload)
+                found |= {levels["prefix"]} if levels and told.online else set()
+    return sorted(found)
 
 
 def beside(findings: Findings) -> dict[str, tuple[str, ...]]:
@@ -123,7 +151,8 @@ def speaker_on(named: str, findings: Findings, heard: Sequence[Topic]) -> Speake
         each for each in findings.teachers if each.source.topic == named or any(map(meant, each.guess.topics))
     )
     own = next((each.guess.topics for each in known), None) or [topic for topic in heard if meant(topic)]
-    proved = (finding for guess in taught(own) if (finding := prove(guess, own)))
+    devices = _devices(findings.found)
+    proved = (finding for guess in taught(own) if (finding := prove(placed(guess, devices), own)))
     found = next(proved, None) or next(iter(recognise(own).found), None)
     if found is None:
         return Speaker(
@@ -161,14 +190,22 @@ def as_zigbee2mqtt(speaker: Speaker, heard: Sequence[Topic]) -> Speaker:
     return speaker
 
 
-def _is_aside(topic: Topic) -> bool:
-    """What iot-stream says beside telemetry, and what devices say of themselves to Home Assistant."""
+def _is_aside(topic: Topic, prefixes: Collection[str]) -> bool:
+    """What iot-stream says beside telemetry, and what devices say of themselves to Home Assistant.
+
+    Under the prefix of a service that is at work a topic of its own is that, whatever is said on it.
+    """
     if topic.name.startswith(_ASIDE):
         return True
     for row in table.TABLE.values():
-        if row is table.TELEMETRY or row.levels(topic.name) is None:
+        levels = row.levels(topic.name)
+        if row is table.TELEMETRY or levels is None:
             continue
-        if row.payload is bytes or any(_reads(row.payload, payload) for payload in topic.payloads):
+        if (
+            levels["prefix"] in prefixes
+            or row.payload is bytes
+            or any(_reads(row.payload, payload) for payload in topic.payloads)
+        ):
             return True
     return False
 

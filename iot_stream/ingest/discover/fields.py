@@ -2,11 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from iot_stream.clock import SECOND
 from iot_stream.errors import DataError
 from iot_stream.formats.cbor import parse_cbor
 from iot_stream.formats.json_paths import Path, parse_json, parse_time
@@ -34,6 +37,7 @@ DEEPEST = 4
 MOST_ITEMS = 400  # that are looked at
 MOST_FIELDS = 300
 FEW = 5  # words that are states rather than texts
+SHARED = 0.1  # of a sensor's messages with the time of the one before are too many
 VECTOR = 4  # numbers in one list that are rather x, y, z than readings one after the other
 
 Fields = dict[str, list[Any]]  # path → values
@@ -55,6 +59,14 @@ class Looked(NamedTuple):
     shape: Shape
     fields: Fields
     messages: list[tuple[Any, Kept]]
+
+
+class _Run(NamedTuple):
+    """Messages of a device with one time, one after the other; `differing` are unlike the one before."""
+
+    time: Any
+    messages: int
+    differing: int
 
 
 def fields(topics: Sequence[Topic]) -> Iterator[Guess]:
@@ -231,7 +243,10 @@ def _similar(one: Looked, other: Looked) -> bool:
 
 
 def _guess(template: str, part: str, group: list[Looked]) -> Guess:
-    shape = group[0].shape
+    shape, notes = group[0].shape, []
+    if coarse := _coarse_times(group, shape):
+        shape = shape._replace(time="")
+        notes.append(f"{coarse}, and `time` is left out, so that none is taken for a duplicate")
     places = sorted(set().union(*(each.shape.channels for each in group)), key=list(_merged(group)).index)
     named = {each.topic.name: set(map(str, each.fields.get(shape.device, ()))) for each in group}
     device = shape.device
@@ -248,7 +263,6 @@ def _guess(template: str, part: str, group: list[Looked]) -> Guess:
     fields = _merged(group)
     if {"$.boot", "$.seq"} <= fields.keys():
         source = msgspec.structs.replace(source, boot="$.boot", seq="$.seq")
-    notes = []
     rows = _rows(group, shape)
     timed = shape.time and (shape.readings or _is_list(fields[shape.time]))
     if rows > 1 and not timed and (step := _estimated(group, shape, rows)):
@@ -262,6 +276,36 @@ def _guess(template: str, part: str, group: list[Looked]) -> Guess:
         tuple(note for note in notes if note),
         left_out=tuple(f"{path} ({_shown(fields[path])})" for path in left),
     )
+
+
+def _coarse_times(group: list[Looked], shape: Shape) -> str:
+    """What is wrong with times that many messages of a device share, though they differ; empty for others.
+
+    A time tells readings apart: all but the first of those that share one would be dropped.
+    """
+    if not shape.time or shape.readings:
+        return ""
+    runs = [run for each in group for run in _runs(each, shape)]
+    shared, messages = sum(run.differing for run in runs), sum(run.messages for run in runs)
+    if shared < 2 or shared < SHARED * messages:
+        return ""
+    whole = all(parse_time(run.time, "UTC") % SECOND == 0 for run in runs)
+    usual = round(float(np.median([run.messages for run in runs])))
+    many = f"{usual} messages share each time" if usual > 1 else f"{shared} messages share another's time"
+    return f"{many}: its times are {'whole seconds' if whole else 'coarser than its rate'}"
+
+
+def _runs(looked: Looked, shape: Shape) -> Iterator[_Run]:
+    time, device = Path(shape.time), Path(shape.device) if shape.device else None
+    told: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+    for message, _ in looked.messages:
+        moment = time.find(message)
+        if is_moment(moment):
+            told[str(device.find(message)) if device else ""].append((moment, message))
+    for own in told.values():
+        for moment, run in groupby(own, key=itemgetter(0)):
+            messages = [message for _, message in run]
+            yield _Run(moment, len(messages), sum(a != b for a, b in pairwise(messages)))
 
 
 def _channels(places: list[str], part: str, shape: Shape, group: list[Looked]) -> dict[str, str]:

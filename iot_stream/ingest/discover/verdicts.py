@@ -1,11 +1,17 @@
 """Topics that tell classes, not measures: whoever speaks there may teach, or label."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
+import numpy as np
 
+from iot_stream import topics as table
+from iot_stream.errors import DataError
+from iot_stream.formats import Heard, decoder
 from iot_stream.formats.source import Source
 from iot_stream.formats.trees import if_number
 from iot_stream.formats.values import STATES, UNKNOWN
@@ -13,7 +19,8 @@ from iot_stream.ingest.discover.fields import DEEPEST, FEW, Fields, by_names, le
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.names import DEVICES, measures_nothing
 from iot_stream.ingest.discover.proof import Guess
-from iot_stream.ingest.discover.templates import alike, without_device
+from iot_stream.ingest.discover.templates import DEVICE, alike, without_device
+from iot_stream.readings import spoken_name
 
 LONGEST = 40  # letters of a class
 OF_PRESENCE = frozenset(("online", "offline", "connected", "disconnected"))  # says how the device is
@@ -37,7 +44,20 @@ def taught(topics: Sequence[Topic]) -> Iterator[Guess]:
     return _guesses(topics, beside_numbers=True)
 
 
-def _guesses(topics: Sequence[Topic], *, beside_numbers: bool) -> Iterator[Guess]:
+def placed(guess: Guess, devices: Iterable[str]) -> Guess:
+    """The same with {device} where the name of one of these sensors stands: one topic alone does not say."""
+    if len(guess.topics) > 1 or guess.source.device:
+        return guess
+    levels, known = guess.topics[0].levels, set(map(spoken_name, devices))
+    named = [i for i, level in enumerate(levels) if level in known]
+    if len(named) != 1:
+        return guess
+    template = "/".join(DEVICE if i == named[0] else level for i, level in enumerate(levels))
+    return next(_guesses(guess.topics, beside_numbers=True, template=template), guess)
+
+
+def _guesses(topics: Sequence[Topic], *, beside_numbers: bool, template: str = "") -> Iterator[Guess]:
+    """`template`: of all of them, where it is known."""
     groups: dict[_Told, list[Topic]] = defaultdict(list)
     said: dict[str, list[str]] = {}
     for topic in topics:
@@ -47,9 +67,30 @@ def _guesses(topics: Sequence[Topic], *, beside_numbers: bool) -> Iterator[Guess
     for told, own in groups.items():
         for each in alike(own):
             words = [word for topic in each.topics for word in said[topic.name]]
-            source = _source(told, each.template, each.topics)
+            source = _source(told, template or each.template, each.topics)
             if source and (beside_numbers or few(words)):
                 yield _guess(source, each.topics, words)
+
+
+def between_changes(source: Source, topics: Sequence[Topic]) -> int:
+    """The usual time (ns) for which a word that `source` reads on `topics` stays; 0 where too few changes
+    were heard to tell."""
+    decode, stays = decoder(source, 0), list[int]()
+    for topic in topics:
+        said: dict[str, list[tuple[float, int]]] = defaultdict(list)  # device → words, and when they came
+        places = table.match(source.topic, topic.name)
+        for kept in topic.kept if places is not None else ():
+            if kept.retained:
+                continue
+            with suppress(DataError):
+                for block in decode.decode(Heard(kept.payload, kept.arrived, places or {})):
+                    word = float(block.values[-1, 0])
+                    if word == word:
+                        said[block.device].append((word, kept.arrived))
+        for own in said.values():
+            changes = [later for (word, _), (other, later) in pairwise(own) if word != other]
+            stays += [later - earlier for earlier, later in pairwise(changes)]
+    return int(np.median(stays)) if stays else 0
 
 
 def few(words: Sequence[str]) -> bool:
