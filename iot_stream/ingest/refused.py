@@ -23,7 +23,8 @@ class Refused:
     def add(self, device: str, error: DataError) -> None:
         kind = self._kinds.setdefault(error.reason, _Kind())
         kind.count += 1
-        kind.newest = f"{device}: {error.detail}"
+        named = error.detail.startswith(f"{device}: ")
+        kind.newest = error.detail if named else f"{device}: {error.detail}"
 
     def news(self, now: float) -> list[str]:
         """What to say at `now` (s on the monotonic clock)."""
