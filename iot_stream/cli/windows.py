@@ -20,7 +20,8 @@ FORMER = "student's or teacher's, cut by settings of before; not learnt from"
 NO_DEVICE = "there is no window of this device; is the sensor's name another?"
 NO_MOMENT = (
     "none ends while they hold; compare the times: is a clock or a `zone` wrong, or do labels tell a moment, "
-    "which a window must end at, without the end (`until`) of the time that they are true for?"
+    "which a window must end at, without the end of the time that they are true for? `until` says it, or "
+    "`hold: 30 s` under `labels`"
 )
 
 

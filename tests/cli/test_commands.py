@@ -236,6 +236,15 @@ def test_device_add_says_of_a_gateway_whom_nobody_has_heard_of(tmp_path: Path) -
     assert run("device", "add", "m1", "--config", str(path)).stderr == ""
 
 
+def test_a_round_that_nobody_is_there_to_run_is_said_at_once(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
+    path = write_config(tmp_path, broker.url, prefix)
+    said = run("rounds", "start", "--wait", "0", "--config", str(path))
+    assert "no distiller is at work; it is done when one starts\n" in said.stderr
+    assert "asked for as command 1" in said.stdout
+
+
 def test_config_check_says_where_labels_come_from_and_where_the_pages_are(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mqtt://localhost", "p")
     assert (
