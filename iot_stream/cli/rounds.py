@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from iot_stream import operate
-from iot_stream.api import history
+from iot_stream.api import at_work, history
 from iot_stream.cli.common import config_option, nothing_yet, opened, pick, pipeline_option
 from iot_stream.clock import iso
 from iot_stream.config import Config
@@ -33,10 +33,8 @@ def start(path: Path, pipeline: str | None, wait: float) -> None:
 
 def _at_work(config: Config) -> bool:
     """Whether a distiller is; a broker that cannot tell leaves it to the answer, which is waited for."""
-    from iot_stream.api import running  # what asks for no round does without
-
     try:
-        return running.distiller_at_work(config)
+        return at_work.distiller_at_work(config)
     except (BrokerError, ConfigError):
         return True
 

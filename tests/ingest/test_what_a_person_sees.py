@@ -285,7 +285,9 @@ def test_labels_of_another_time(site: Site) -> None:
     site.hears_telemetry(400, 401, 402)
     site.cuts()
     site.hears("/office/device/d/label", {"time": START + SECOND // 2, "value": "empty"})
-    assert "none joined a window: none ends while they hold; compare the times" in site.stats("d", "labels")
+    told = site.stats("d", "labels")
+    assert "none joined a window: none ends while they hold; compare the times" in told
+    assert "`until` says it, or `hold: 30 s` under `labels`" in told
 
 
 # --- a device that reboots, and counts from zero
