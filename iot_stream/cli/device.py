@@ -1,6 +1,7 @@
 """Devices of the fleet: a new one, and one whose sensor was replaced."""
 
 import sys
+from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -129,7 +130,8 @@ def _heard(config: Config, pipeline: str) -> list[str]:
     if isinstance(place, Path) and not (place / FILE).exists():
         return []
     try:
-        return list(Store(place).journal.readings(pipeline))
+        with closing(Store(place)) as store:
+            return list(store.journal.readings(pipeline))
     except StoreError:
         return []
 
