@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from re import findall, search
+from re import search
 from typing import Any, Literal, get_origin
 
 import msgspec
 import yaml
 
-from iot_stream.errors import ConfigError, nearest
+from iot_stream import mistakes
+from iot_stream.errors import ConfigError
 
 Lines = dict[tuple[str, ...], int]
 
@@ -61,21 +62,30 @@ def _note(node: yaml.Node | None, path: tuple[str, ...], lines: Lines) -> None:
             _note(item, (*path, str(i)), lines)
 
 
-def convert(data: Any, kind: Any, hook: Any, place: str, lines: Lines, at: tuple[str, ...] = ()) -> Any:
-    """`data` as the typed struct `kind`; raises ConfigError with file, line, path and nearest name."""
+def convert(
+    data: Any,
+    kind: Any,
+    hook: Any,
+    place: str,
+    lines: Lines,
+    at: tuple[str, ...] = (),
+    above: Any = None,
+) -> Any:
+    """`data` as the typed struct `kind`; raises ConfigError with file, line, path and nearest name.
+
+    `above`: the struct around it, whose settings may have been written one level too deep.
+    """
     try:
         return msgspec.convert(data, kind, dec_hook=hook)
     except msgspec.ValidationError as error:
         message = str(error)
-        inside = search(r"- at `\$\.?(.*)`$", message)
-        steps = findall(r"\.\.\.|[^.\[\]]+", inside[1]) if inside else []
+        steps = mistakes.steps_of(message)
         path = (*at, *_spell_out(data, steps))
-        unknown = search(r"unknown field `([^`]+)`", message)
-        if unknown:
-            path = (*path, unknown[1])
-            message = f"unknown setting `{unknown[1]}`" + _nearest(kind, steps, unknown[1])
+        if name := mistakes.unknown(message):
+            path = (*path, name)
+            message = mistakes.unknown_setting(name, kind, data, steps, above)
         else:
-            message = message.split(" - at `")[0]
+            message = mistakes.plain(mistakes.without_place(message))
             if enum := search(r"Invalid enum value '(.*)'", message):
                 message = f"{enum[1]!r} is none of {', '.join(_choices(kind, steps))}"
         raise ConfigError(f"{place}:{line_of(lines, path)}: {'.'.join(path) or 'file'}: {message}") from error
@@ -95,15 +105,10 @@ def _spell_out(data: Any, steps: list[str]) -> list[str]:
     return [step for step in spelled if step != "..."]
 
 
-def _nearest(kind: Any, steps: list[str], name: str) -> str:
-    names = [f.encode_name for f in msgspec.structs.fields(_struct_at(kind, steps))]
-    return f"; {nearest(name, names, '`')}"
-
-
 def _choices(kind: Any, steps: list[str]) -> list[str]:
     """Of the setting at `steps`, whose type is a Literal."""
     *place, name = [step for step in steps if not step.isdigit()]
-    fields = msgspec.structs.fields(_struct_at(kind, place))
+    fields = msgspec.structs.fields(mistakes.levels_of(kind, None, place)[-1])
     found = [each for field in fields if field.encode_name == name for each in _literals(field.type)]
     return [str(each) for each in found if each]
 
@@ -113,23 +118,6 @@ def _literals(kind: Any) -> list[Any]:
     if get_origin(kind) is Literal:
         return list(arguments)
     return [each for argument in arguments for each in _literals(argument)]
-
-
-def _struct_at(kind: Any, steps: list[str]) -> Any:
-    for step in steps:
-        field = next((f for f in msgspec.structs.fields(kind) if f.encode_name == step), None)
-        if field is not None:
-            kind = _struct_in(field.type) or kind
-    return kind
-
-
-def _struct_in(kind: Any) -> Any:
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    for argument in getattr(kind, "__args__", ()):
-        if found := _struct_in(argument):
-            return found
-    return None
 
 
 def line_of(lines: Lines, path: tuple[str, ...]) -> int:

@@ -18,6 +18,7 @@ FLOORS = (
     {
         "units",
         "address",
+        "mistakes",
         "yaml_lines",
         "readings",
         "order",

@@ -115,7 +115,7 @@ def test_a_configuration_with_ranges_loads(tmp_path: Path) -> None:
         ('"log1p(s[0-2])"', '"log2p(s[0-2])"', "7: pipelines.nose.derive.l0: no function 'log2p'"),
         ('"s[0-2]_f0"', '"s[0-2]_f[0-1]"', "11: pipelines.nose.recordings.channels: 's[0-2]': "),
         ('"s[0-1]"]', '"s[2-1]"]', "3: pipelines.nose.window.required: 's[2-1]': "),
-        ('"s[0-1]"]', '"s[0-1]",\n 7]', "4: pipelines.nose.window.required.2: Expected `str`"),
+        ('"s[0-1]"]', '"s[0-1]",\n 7]', "4: pipelines.nose.window.required.2: must be text"),
         ('"l[0-2]"]}\n    t', '"l[0-3]"]}\n    t', "8: pipelines.nose.student.channels: no source"),
     ],
 )

@@ -1,6 +1,8 @@
 """Devices of the fleet: a new one, and one whose sensor was replaced."""
 
 import sys
+from contextlib import closing
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -21,9 +23,13 @@ from iot_stream.cli.common import (
 from iot_stream.config import Broker, Config, Pipeline, device_upload, load
 from iot_stream.device.inputs.kinds import Mqtt, Stdin
 from iot_stream.device.settings import DeviceSettings
-from iot_stream.errors import ConfigError, DataError
+from iot_stream.errors import ConfigError, DataError, StoreError
 from iot_stream.readings import device_name
 from iot_stream.release.keys import Keys
+from iot_stream.store import Store
+from iot_stream.store.sqlite import FILE
+
+NAMED = 5  # devices
 
 
 @click.group()
@@ -84,6 +90,8 @@ def add(
             click.echo(
                 f"{name} may in as soon as the broker reads its files again: `{open_.reload}`", err=True
             )
+    if isinstance(reads, Mqtt):
+        _say_if_unheard(config, chosen, name)
     made = DeviceSettings(
         pipeline=chosen,
         device=name,
@@ -101,6 +109,31 @@ def add(
     else:
         write_private(out, made.dump().encode())
         click.echo(f"{out} is what {name} starts with: `iot-device run --config {out}`", err=True)
+
+
+def _say_if_unheard(config: Config, pipeline: str, name: str) -> None:
+    """A gateway of a name that is misspelt would hear nothing for ever; but a device may be added before it
+    speaks, so this is a word only."""
+    heard = _heard(config, pipeline)
+    if not heard or name in heard:
+        return
+    names = {each.lower(): each for each in heard}
+    near = get_close_matches(name.lower(), names, 1)
+    hint = f"; is {names[near[0]]} meant?" if near else ""
+    others = f" and {len(heard) - NAMED} more" if len(heard) > NAMED else ""
+    click.echo(f"no reading of {name} yet; heard are {', '.join(heard[:NAMED])}{others}{hint}", err=True)
+
+
+def _heard(config: Config, pipeline: str) -> list[str]:
+    """Devices with readings; none where there is no store to ask, or none can be asked."""
+    place = config.store_place
+    if isinstance(place, Path) and not (place / FILE).exists():
+        return []
+    try:
+        with closing(Store(place)) as store:
+            return list(store.journal.readings(pipeline))
+    except StoreError:
+        return []
 
 
 def _in_a_terminal(name: str) -> Path | None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import click
 
 from iot_stream import operate
-from iot_stream.api import history
+from iot_stream.api import at_work, history
 from iot_stream.cli.common import config_option, nothing_yet, opened, pick, pipeline_option
 from iot_stream.clock import iso
+from iot_stream.config import Config
+from iot_stream.errors import BrokerError, ConfigError
 from iot_stream.export import rounds_file
 
 
@@ -24,7 +26,17 @@ def start(path: Path, pipeline: str | None, wait: float) -> None:
     """Distil now, of each cohort that has new windows (the running distiller does it)."""
     config, store = opened(path)
     name, _ = pick(config, pipeline)
+    if not _at_work(config):
+        click.echo("no distiller is at work; it is done when one starts", err=True)
     click.echo(operate.distil(store, "cli", wait, name))
+
+
+def _at_work(config: Config) -> bool:
+    """Whether a distiller is; a broker that cannot tell leaves it to the answer, which is waited for."""
+    try:
+        return at_work.distiller_at_work(config)
+    except (BrokerError, ConfigError):
+        return True
 
 
 @rounds.command("list")

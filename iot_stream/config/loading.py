@@ -138,9 +138,9 @@ def load(path: Path, **changes: str) -> Config:
     data, lines = load_yaml(path)
     data = _upon_base(path, data, (path.resolve(),)) | changes
     given = data.pop("pipelines", None)
+    top: Config = convert(data, Config, _hook, str(path), lines)
     if not isinstance(given, dict) or not given:
         raise ConfigError(f"{path}:{line_of(lines, ('pipelines',))}: pipelines: at least one is needed")
-    top: Config = convert(data, Config, _hook, str(path), lines)
     pipelines = {}
     for name, block in given.items():
         if not re.fullmatch(r"[\w.-]{1,64}", str(name)):
@@ -200,7 +200,7 @@ def _pipeline(path: Path, name: str, block: Any, lines: Lines, prefix: str) -> P
         block = expanded(block, lines, at)
     except ConfigError as error:
         raise ConfigError(f"{path}:{error}") from error
-    pipeline: Pipeline = convert(block, Pipeline, _hook, str(path), lines, at)
+    pipeline: Pipeline = convert(block, Pipeline, _hook, str(path), lines, at, Config)
     try:
         pipeline = _heard(pipeline)
     except ConfigError as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from iot_stream import mistakes
 from iot_stream.address import Address, Broker
 from iot_stream.device.health import Rules
 from iot_stream.device.inputs.kinds import Call, Mqtt, Serial, Stdin
@@ -87,13 +88,16 @@ class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     @classmethod
     def load(cls, path: Path) -> "DeviceSettings":
         """Raises ConfigError with the place."""
+        content = b""
         try:
-            settings = msgspec.json.decode(path.read_bytes(), type=cls, dec_hook=_parsed)
+            content = path.read_bytes()
+            settings = msgspec.json.decode(content, type=cls, dec_hook=_parsed)
             name = device_name(settings.device)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; `iot-stream device add NAME` writes it") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: {error}; `iot-stream device add NAME` writes it anew") from error
+            wrong = _wrong(str(error), content)
+            raise ConfigError(f"{path}: {wrong}; `iot-stream device add NAME` writes it anew") from error
         except DataError as error:
             raise ConfigError(f"{path}: device: {error.detail}") from error
         if 0 < settings.outbox < LEAST:
@@ -107,6 +111,19 @@ class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def dump(self) -> str:
         """JSON that `load` reads."""
         return msgspec.json.format(msgspec.json.encode(self, enc_hook=_written)).decode() + "\n"
+
+
+def _wrong(message: str, content: bytes) -> str:
+    """What msgspec says of a file, in words that a person understands."""
+    if not content.strip():
+        return "is empty"
+    if "truncated" in message:
+        return "ends in the midst of its JSON"
+    steps = mistakes.steps_of(message)
+    place = f"{'.'.join(steps)}: " if steps else ""
+    if name := mistakes.unknown(message):
+        return place + mistakes.unknown_setting(name, DeviceSettings, msgspec.json.decode(content), steps)
+    return place + mistakes.plain(mistakes.without_place(message))
 
 
 def _broker(told: Broker | str) -> Broker:

@@ -58,6 +58,7 @@ class Collector:
             share.shared(patterns, config) if name else patterns,
             self._presence,
         )
+        self._alone = not name  # who shares the work hears a part of what is said
         self._hosts = primary_hosts(config)
         self._cutters: list[tuple[str, Cutter]] = []
         self._leading = False
@@ -93,7 +94,7 @@ class Collector:
                         self._go_on(CUTTING_WAITS)
                     if save.due():
                         self._lead()
-                        self._intake.say_news(time.monotonic())
+                        self._say_news()
                         self._save()
                         self._obey()
                         save.rest()
@@ -107,9 +108,15 @@ class Collector:
             for host in self._hosts:
                 host.stop()
             self._receiver.stop()
-        self._intake.say_news(time.monotonic())
+        self._say_news()
         self.cut()
         self._save()
+
+    def _say_news(self) -> None:
+        now = time.monotonic()
+        self._intake.say_news(now)
+        if self._alone:
+            self._intake.say_silent(now)
 
     def _collect(self, batch: list[Received], stopping: threading.Event) -> None:
         """One transaction for the batch, then its acknowledgements, in the order of delivery."""

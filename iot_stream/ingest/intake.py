@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 TOPICS = 100_000  # that are remembered
 MOST_VALUES = 2_000_000  # that are kept in memory until they are written
+SILENT_S = 60.0  # after which it is said of a source that nothing has come
 CHUNK = 250  # messages that are read together: as much as a cache holds
 MOST_BYTES = 8_000_000  # of messages that are decoded together
 
@@ -55,6 +56,7 @@ class _Route:
     handle: Handler
     handle_many: Many | None = None
     speaker: Callable[[Places], str] = _spoken_of
+    reads_source: bool = False
 
     @property
     def pattern(self) -> str:
@@ -82,6 +84,8 @@ class Intake:
             for name, pipeline in config.pipelines.items()
             for route in self._routes_of(config, name, pipeline)
         ]
+        self._silent = {route for route in self._routes if route.reads_source}
+        self._silent_at: float | None = None
 
     def _routes_of(self, config: Config, name: str, pipeline: Pipeline) -> list[_Route]:
         levels = {"prefix": config.prefix, "pipeline": name, "device": "{device}"}
@@ -94,7 +98,8 @@ class Intake:
                 speaker = decode.speaker
                 self._conversations.go_on(name, index, decode)
             many = self._many_readings(name, decode) if isinstance(decode, Together) else None
-            routes.append(_Route(source.topic, name, self._readings(name, decode), many, speaker))
+            spoken = pipeline.upload is None  # else devices may send no readings there
+            routes.append(_Route(source.topic, name, self._readings(name, decode), many, speaker, spoken))
         topic = pipeline.labels.topic if pipeline.labels else topics.LABEL.of(**levels)
         routes.append(_Route(topic, name, self._labels(name, labels)))
         routes.append(_Route(topics.PREDICTION.of(**levels), name, self._predictions(name, pipeline)))
@@ -162,6 +167,7 @@ class Intake:
             self._known.clear()
         matches = ((route, topics.match(route.template, topic)) for route in self._routes)
         found = self._known[topic] = [(route, places) for route, places in matches if places is not None]
+        self._silent.difference_update(route for route, _ in found)
         return found
 
     def conclude(self, tx: Transaction) -> None:
@@ -201,6 +207,21 @@ class Intake:
         refused = [(name, said) for name, of in self._refused.items() for said in of.news(now)]
         for name, said in (*self._conversations.news(), *refused):
             log.warning("%s: %s", name, said, extra=logs.about(pipeline=name))
+
+    def say_silent(self, now: float) -> None:
+        """On which topics of sources nothing has come: once, in the log, some time after the first call.
+
+        `now` is as for `say_news`.
+        """
+        if self._silent_at is None:
+            self._silent_at = now + SILENT_S
+        if now < self._silent_at:
+            return
+        for name, pattern in sorted({(route.pipeline, route.pattern) for route in self._silent}):
+            what = f"nothing has come on {pattern} in {SILENT_S:.0f} s"
+            remedy = "is the topic right? `iot-stream discover` shows what is said"
+            log.warning("%s: %s; %s", name, what, remedy, extra=logs.about(pipeline=name))
+        self._silent.clear()
 
     def take_back(self) -> None:
         """The transaction failed and its messages come again: nothing of it is remembered."""

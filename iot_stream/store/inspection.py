@@ -7,11 +7,12 @@ from iot_stream.readings import Block, Label
 from iot_stream.store.base import Database
 from iot_stream.store.journal import Prediction
 from iot_stream.store.rollouts import Decision
-from iot_stream.store.segment import Heads, heads_of, of_device
+from iot_stream.store.segment import SOURCE, Heads, heads_of, of_device
 
 EVER = 2**62  # later than all times
 PIECE = 50  # segments that are looked through at once
 MOST_BYTES = 32_000_000  # of segments that are looked through for one device
+MOST_HEADS = 10_000_000  # bytes by which it is told which sources bring readings
 SPOKEN = 500  # predictions by which it is told whether they meet the service's windows
 
 
@@ -88,6 +89,30 @@ _VERSION = "SELECT cohort, version, round, created, graph, spec, weights, encodi
 class Inspection:
     def __init__(self, store: Database) -> None:
         self._store = store
+
+    # --- sources ----------------------------------------------------------------------------
+
+    def arrived(self, pipeline: str, sources: int) -> dict[int, int]:
+        """Source → the pipeline's clock when its newest readings arrived; of what came of late, as far back
+        as is needed to find so many `sources`, but not for ever."""
+        found: dict[int, int] = {}
+        position, looked = EVER, 0
+        while looked < MOST_HEADS and not found.keys() >= set(range(sources)):
+            rows = self._store.read(
+                "SELECT id, arrived, heads FROM journal WHERE pipeline = ? AND id < ?"
+                " ORDER BY id DESC LIMIT ?",
+                pipeline,
+                position,
+                PIECE,
+            )
+            if not rows:
+                break
+            position = rows[-1][0]
+            for _, arrived, heads in rows:
+                looked += len(heads)
+                for source in set(heads_of(heads).rows()[:, SOURCE].tolist()):
+                    found.setdefault(source, arrived)
+        return found
 
     # --- rounds, versions, rollouts ---------------------------------------------------------
 

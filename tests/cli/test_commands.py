@@ -18,6 +18,7 @@ from iot_stream.device.settings import DeviceSettings
 from iot_stream.service.broker import Broker
 from tests.service.running import NAME, fleet, opened, service, write_config, write_taught
 from tests.waiting import wait_until
+from tests.watch.stores import hear
 
 
 def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -30,6 +31,11 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     )
     assert result.returncode == code, result.stderr
     return result
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +231,29 @@ def test_device_add_writes_a_gateway_where_the_service_reads_the_sensors_own_top
     assert (settings.input.format, settings.input.topic) == ("zigbee2mqtt", "zigbee2mqtt/{device...}")
     assert settings.input.channels == source["channels"]
     assert settings.channels == tuple(source["channels"])
+
+
+def test_device_add_says_of_a_gateway_whom_nobody_has_heard_of(tmp_path: Path) -> None:
+    source = {"format": "zigbee2mqtt", "channels": {f"f{i}": f"$.f{i}" for i in range(10)}}
+    path = write_config(tmp_path, "mqtt://localhost", "p", sources=[source])
+    run("keys", "init", "--config", str(path))
+    assert run("device", "add", "m4", "--config", str(path)).stderr == ""  # no store yet: nobody was heard
+    with opened(path) as (_, store):
+        hear(store, "m1", "m2", "m3")
+    said = run("device", "add", "pump-99", "--config", str(path))
+    assert said.stderr == "no reading of pump-99 yet; heard are m1, m2, m3\n"
+    assert DeviceSettings.load(written(tmp_path / "d.json", said.stdout)).device == "pump-99"
+    assert "heard are m1, m2, m3; is m1 meant?\n" in run("device", "add", "M1", "--config", str(path)).stderr
+    assert run("device", "add", "m1", "--config", str(path)).stderr == ""
+
+
+def test_a_round_that_nobody_is_there_to_run_is_said_at_once(
+    tmp_path: Path, broker: Broker, prefix: str
+) -> None:
+    path = write_config(tmp_path, broker.url, prefix)
+    said = run("rounds", "start", "--wait", "0", "--config", str(path))
+    assert "no distiller is at work; it is done when one starts\n" in said.stderr
+    assert "asked for as command 1" in said.stdout
 
 
 def test_config_check_says_where_labels_come_from_and_where_the_pages_are(tmp_path: Path) -> None:

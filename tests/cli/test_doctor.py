@@ -20,7 +20,7 @@ from iot_stream import topics
 from iot_stream.access import certificates
 from iot_stream.artifact import trust
 from iot_stream.cli import main
-from iot_stream.clock import SECOND, wall
+from iot_stream.clock import SECOND, iso, wall
 from iot_stream.config import Config, load
 from iot_stream.mqtt import Connection
 from iot_stream.presence import Presence
@@ -396,7 +396,7 @@ def test_parts_that_run_and_parts_that_do_not(broker: Broker, tmp_path: Path, pr
         "parts.publisher": "warn",
     }
     assert found["parts.collector-b"].found == "not acknowledging: disk full"
-    assert found["parts.distiller"].found.startswith("ended at 20")
+    assert found["parts.distiller"].found == f"was there at {iso(now)}, and is not any more"
     retain(config, {topics.SERVICE.of(prefix=prefix, part=part): b"" for part in ("distiller", "odd")})
     assert looked(fleet.check, path)["parts.distiller"].found == "was never there"
 
@@ -442,6 +442,24 @@ def test_readings_that_are_old_or_from_the_future(tmp_path: Path, age_s: int, st
     assert newest.found.startswith(found)
     assert fleet._newest("pumps", wall() - age_s * SECOND, live=False).state == "ok"
     assert fleet._newest("pumps", 0, live=False).state == "warn"
+
+
+def test_a_source_that_brings_nothing_is_found_though_the_teacher_speaks(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    pipeline = load(path).pipelines["pumps"]
+    now = wall()
+    found = by_name(fleet._heard("pumps", pipeline, {1: now}))  # 0 has the readings, 1 the teacher's words
+    assert {name: each.state for name, each in found.items()} == {
+        "readings.pumps": "warn",
+        "readings.pumps.sources.0": "warn",
+    }
+    assert "iot/pumps/device/+/telemetry" in found["readings.pumps.sources.0"].found
+    found = by_name(fleet._heard("pumps", pipeline, {0: now}))
+    assert {name: each.state for name, each in found.items()} == {
+        "readings.pumps": "ok",
+        "readings.pumps.teacher": "warn",
+    }
+    assert states(fleet._heard("pumps", pipeline, {0: now, 1: now})) == {"readings.pumps": "ok"}
 
 
 def test_predictions_that_no_window_meets(tmp_path: Path) -> None:

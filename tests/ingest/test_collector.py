@@ -19,6 +19,7 @@ from iot_stream.config import Broker as BrokerSettings
 from iot_stream.errors import StoreError
 from iot_stream.formats.telemetry import encode
 from iot_stream.ingest import collector as collector_module
+from iot_stream.ingest import intake as intake_module
 from iot_stream.ingest.collector import Collector
 from iot_stream.ingest.wire import WireReceiver
 from iot_stream.mqtt import Connection
@@ -202,6 +203,15 @@ def test_readings_labels_and_predictions_are_stored(config: Path) -> None:
         assert store.journal.labels("p") == [Label("d", START, START + 5, 1)]
         assert [p.time for p in store.journal.predictions("p")] == [START]
         assert store.one("SELECT payload FROM quarantine") == b"not telemetry"
+
+
+def test_it_says_on_which_topic_nothing_comes(
+    config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(intake_module, "SILENT_S", 0.0)
+    with collecting(config) as (known, _):
+        told = f"p: nothing has come on {known.prefix}/p/device/+/telemetry in 0 s; is the topic right?"
+        wait_until(lambda: told in caplog.text, "a word of it")
 
 
 def test_what_comes_while_it_is_away_is_taken_up_later(broker: Broker, config: Path) -> None:

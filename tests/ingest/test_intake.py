@@ -328,6 +328,25 @@ def test_a_message_that_several_sources_read_is_counted_once(tmp_path: Path) -> 
     desk.store.close()
 
 
+def test_a_source_that_brings_nothing_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(
+        tmp_path,
+        TAUGHT.format(
+            source="{topic: 'hall/{device}/sate', format: json, channels: {co2: $.c}}",
+            teacher="teacher: {topic: 'cam/{device}', value: $.v}",
+        ),
+    )
+    desk.intake.say_silent(100.0)
+    desk.take("cam/a", {"v": "empty"})
+    desk.intake.say_silent(159.0)
+    assert not caplog.messages
+    desk.intake.say_silent(160.0)
+    desk.intake.say_silent(300.0)
+    (said,) = caplog.messages
+    assert said.startswith("home: nothing has come on hall/+/sate in 60 s; is the topic right?")
+    desk.store.close()
+
+
 @pytest.mark.parametrize("device", ["living room/climate", "living room%2Fclimate"])
 @pytest.mark.parametrize("camera", ["living room/camera", "living room%2Fcamera"])
 def test_a_name_with_a_slash_is_one_device_however_it_is_written(

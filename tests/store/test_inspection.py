@@ -54,6 +54,16 @@ def test_readings_of_one_device_are_found_among_those_of_others(store: Store) ->
     assert store.inspection.readings(NAME, "pum", 0, 30).blocks == []
 
 
+def test_what_each_source_brought_of_late(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.inspection.arrived(NAME, 2) == {}
+    arrive(store, 10, block("pump", 0, [[1, 2]]).of_source(1))
+    for second in range(20, 140):
+        arrive(store, second, block("pump", second, [[1, 2]]))
+    assert store.inspection.arrived(NAME, 3) == {0: 139, 1: 10}
+    monkeypatch.setattr(inspection, "MOST_HEADS", 1)
+    assert store.inspection.arrived(NAME, 3) == {0: 139}
+
+
 def test_of_too_much_the_newest_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for second in range(120):
         arrive(store, second, block("pump", second, [[second, 0]]))

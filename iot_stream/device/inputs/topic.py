@@ -4,6 +4,7 @@ The same decoder, the same order, the same rows: so the windows are those that t
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from queue import Empty, Full, Queue
 
@@ -23,6 +24,7 @@ from iot_stream.readings import device_name, spoken_name
 log = logging.getLogger(__name__)
 
 BACKLOG = 10_000  # messages that have come and are not read yet
+SILENT_S = 30.0  # after which it is said that nothing has come
 
 
 class Gateway:
@@ -50,7 +52,8 @@ class Gateway:
         if isinstance(self._decoder, Conversation):  # others are asked by their own gateways
             self._filter, _ = self._decoder.spoken_by(self._device)
         self._sorter = Sorter(channels, (0,), int(settings.lateness), 0)
-        self._wait = max(0.1, settings.lateness / SECOND) if settings.lateness else None
+        self._wait = max(0.1, settings.lateness / SECOND) if settings.lateness else SILENT_S
+        self._heard = False  # or it was said that nothing is heard
 
     def rows(self, address: Address, client_id: str) -> Iterator[Rows]:
         """For ever, from the broker at `address`, whenever it is there."""
@@ -65,6 +68,7 @@ class Gateway:
         connection = Connection(address, client_id, hear)
         connection.subscribe(self._filter)
         connection.start(patient=True)
+        patient_until = time.monotonic() + SILENT_S
         try:
             while True:
                 try:
@@ -74,9 +78,17 @@ class Gateway:
                 else:
                     found = self.read(message.topic, message.payload, arrived)
                     self._answer(connection)
+                    self._heard |= bool(found)
+                if not self._heard and time.monotonic() >= patient_until:
+                    self._say_silent()
                 yield from (rows for rows in found if len(rows[0]))
         finally:
             connection.stop()
+
+    def _say_silent(self) -> None:
+        self._heard = True
+        what = f"no reading of {self._name} has come on {self._filter} in {SILENT_S:.0f} s"
+        log.warning("%s; are name and topic right?", what)
 
     def read(self, topic: str, payload: bytes, arrived: int) -> list[Rows]:
         """What can go on now; `arrived` in ns."""

@@ -74,7 +74,8 @@ def _parts(retained: dict[str, bytes], path: Path) -> Iterator[Finding]:
         running = {name: each for name, each in said.items() if name.split("-")[0] == part and each.online}
         if not running:
             ended = said.get(part)
-            when = f"ended at {iso(ended.since)}" if ended and ended.since else "was never there"
+            # A Last Will is of when it began: it cannot be told from what a part says itself at its end.
+            when = f"was there at {iso(ended.since)}, and is not any more" if ended else "was never there"
             yield failed(f"parts.{part}", when, "`iot-stream serve`, and look at what it says")
         for name, each in running.items():
             if each.fault:
@@ -119,11 +120,26 @@ def _readings(config: Config) -> Iterator[Finding]:
         return  # which the check of the store says
     try:
         for name, pipeline in config.pipelines.items():
-            yield _newest(name, store.journal.now(name), live=pipeline.clock == "wall")
+            yield from _heard(name, pipeline, store.inspection.arrived(name, len(pipeline.sources)))
             if pipeline.upload is None:  # else devices send few of the windows that they predict
                 yield from _unmet(name, pipeline, store)
     finally:
         store.close()
+
+
+def _heard(name: str, pipeline: Pipeline, arrived: dict[int, int]) -> Iterator[Finding]:
+    """The teacher's words on a topic, the last source, are no readings."""
+    teaching = len(pipeline.sources) - 1 if pipeline.teacher.topic else -1
+    newest = max((at for source, at in arrived.items() if source != teaching), default=0)
+    yield _newest(name, newest, live=pipeline.clock == "wall")
+    if pipeline.upload is not None:  # devices may send samples alone
+        return
+    for number, source in enumerate(pipeline.sources):
+        if number not in arrived:
+            place = "teacher" if number == teaching else f"sources.{number}"
+            told = f"of late no reading has come on {topics.filter_of(source.topic)}"
+            remedy = "is the topic right? see `iot-stream discover`, and `iot-stream quarantine list`"
+            yield warn(f"readings.{name}.{place}", told, remedy)
 
 
 def _newest(pipeline: str, newest: int, *, live: bool) -> Finding:

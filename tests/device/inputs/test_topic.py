@@ -13,6 +13,7 @@ from iot_stream.clock import SECOND, wall
 from iot_stream.config import Address, load
 from iot_stream.config import Broker as BrokerSettings
 from iot_stream.cut import Cut
+from iot_stream.device.inputs import topic as of_topic
 from iot_stream.device.inputs.kinds import Mqtt
 from iot_stream.device.inputs.left_out import LeftOut
 from iot_stream.device.inputs.lines import Rows
@@ -274,3 +275,26 @@ def test_it_listens_on_a_broker_and_lets_go_what_waited_long_enough(broker: Brok
         wait_until(lambda: found[-1][1][-1, 0] == 8, "the end")
         threading.Timer(0.3, say, (9,)).start()
     sensor.stop()
+
+
+def test_that_nothing_comes_is_said_once(
+    broker: Broker, prefix: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(of_topic, "SILENT_S", 0.3)
+    address: Address = BrokerSettings(url=broker.url).address()
+    reading = gateway("pump-99", topic=f"{prefix}/{{device}}")
+    with listening(reading.rows(address, f"{prefix}-gateway")) as found:
+        wait_until(lambda: bool(caplog.messages), "a word of it")
+        sensor = Connection(address, f"{prefix}-sensor", lambda _: None)
+        sensor.start()
+
+        def say() -> None:
+            payload = json.dumps({"temperature": 1, "last_seen": wall() // 10**6}).encode()
+            sensor.publish(f"{prefix}/pump-99", payload)
+
+        say()
+        wait_until(lambda: bool(found), "a reading")
+        threading.Timer(0.3, say).start()
+    sensor.stop()
+    (said,) = (each for each in caplog.messages if "no reading of" in each)
+    assert said.startswith(f"no reading of pump-99 has come on {prefix}/pump-99 in 0 s; are name and topic")
