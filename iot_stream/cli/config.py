@@ -8,7 +8,7 @@ import click
 from iot_stream import topics
 from iot_stream.address import without_password
 from iot_stream.cli.common import config_option
-from iot_stream.config import Dashboard, Metrics, Network, Pipeline, load
+from iot_stream.config import Dashboard, Metrics, Network, Pipeline, TopicTeacher, load
 
 MADE_ELSEWHERE = ("topic", "onnx", "ensemble")
 """Teachers that may need no recordings."""
@@ -83,10 +83,18 @@ def _url(page: Dashboard | Metrics) -> str:
 
 def _model(pipeline: Pipeline, network: Network) -> str:
     if told := network.topic:
-        return f"what {told.topic} says ({told.format})"
+        return f"what {told.topic} says ({told.format}){_taught_by(told)}"
     cut = pipeline.cut(network)
     options = "".join(f" {key}={value}" for key, value in network.options)
     return f"{network.arch}{options} on {cut.length} × ({_in_short(cut.inputs, ', ')})"
+
+
+def _taught_by(told: TopicTeacher) -> str:
+    """What of it tells the class, and whom it tells it of."""
+    places = [told.value or told.probability, *told.probabilities.values()]
+    whom = {each: (own,) if isinstance(own, str) else own for each, own in told.devices.items()}
+    taught = [f"; {each} teaches {_in_short(own, ', ')}" for each, own in whom.items()]
+    return f": {_in_short([each for each in places if each], ', ')}{''.join(taught)}"
 
 
 def _in_short(channels: Collection[str], apart: str) -> str:

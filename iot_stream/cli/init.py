@@ -43,6 +43,7 @@ from iot_stream.ingest.discover.printing import (
 )
 from iot_stream.ingest.discover.sparkplug import unborn
 from iot_stream.ingest.discover.verdicts import between_changes
+from iot_stream.readings import spoken_name
 from iot_stream.stopping import until_stopped
 from iot_stream.units import Rate
 
@@ -323,20 +324,30 @@ def _without_metric(metric: str, findings: Findings) -> Findings:
 
 
 def _whom(teaching: Speaker | None, findings: Findings) -> dict[str, list[str]]:
-    """Whom it teaches, where no sensor is called as it is: one teaches them all, several a person must tell
-    apart."""
+    """Whom it teaches, where no sensor is called as it is: those of its place, as `living/presence` those of
+    `living`; without places one teaches them all, and several a person must tell apart."""
     known = sorted({device for finding in findings.found for device in finding.devices})
-    if not teaching or not teaching.devices or set(known) & set(teaching.devices):
+    if not known or not teaching or not teaching.devices or set(known) & set(teaching.devices):
         return {}
-    first, *others = teaching.devices
-    written = f"devices: {{{scalar(first)}: [{', '.join(map(scalar, known[:NAMED]))}]}}"
-    if others:
-        named = ", ".join(teaching.devices)
-        click.echo(f"{named}: no sensor is called so; say under `teacher` whom they teach, as {written}")
+    whom = {each: [device for device in known if _place(device) == _place(each)] for each in teaching.devices}
+    if len(whom) == 1 and not _place(teaching.devices[0]):
+        whom = {teaching.devices[0]: known}
+    if not all(whom.values()):
+        first, written = teaching.devices[0], ", ".join(map(scalar, known[:NAMED]))
+        click.echo(
+            f"{', '.join(teaching.devices)}: no sensor is called so; say under `teacher` whom they teach, as "
+            f"devices: {{{scalar(first)}: [{written}]}}"
+        )
         return {}
-    if known:
-        click.echo(f"{first} teaches {', '.join(known[:NAMED])}: `devices` under `teacher` says so")
-    return {first: known} if known else {}
+    for each, own in whom.items():
+        others = "" if len(own) == len(known) else ", the sensors of its place"
+        click.echo(f"{each} teaches {', '.join(own[:NAMED])}{others}: `devices` under `teacher` says so")
+    return whom
+
+
+def _place(device: str) -> str:
+    """Where it is, by its name: `living` of `living/presence`; "" where that does not say it."""
+    return spoken_name(device).rpartition("/")[0]
 
 
 def _chosen(findings: Findings, sources: str, channels: str, ask: Ask) -> Findings:

@@ -297,7 +297,11 @@ def test_config_check_says_who_teaches(tmp_path: Path) -> None:
         "    teacher: {topic: 'camera/{device}', value: $.person}\n    student: {arch: mlp, hidden: [4]}\n"
     )
     out = run("config", "check", "--config", str(path)).stdout
-    assert "  teacher  what camera/{device} says (json)\n" in out
+    assert "  teacher  what camera/{device} says (json): $.person\n" in out
+    whom = "value: $.person, devices: {hall: [a, b], porch: c}}"
+    path.write_text(path.read_text().replace("value: $.person}", whom))
+    out = run("config", "check", "--config", str(path)).stdout
+    assert "says (json): $.person; hall teaches a, b; porch teaches c\n" in out
     assert "  student  mlp hidden=[4] on 3 × (t)\n" in out
 
 
