@@ -80,7 +80,7 @@ def listened(
     rebirth: bool,
 ) -> Ear:
     """Raises ConfigError, BrokerError, and DataError where there was silence."""
-    click.echo(f"listening to {address} for {seconds:g} s …", err=True)
+    click.echo(f"listening to {address} for {seconds:g} s, Ctrl-C ends it earlier …", err=True)
     ear, said = Ear(), 0
 
     def progress() -> None:

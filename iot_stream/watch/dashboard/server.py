@@ -294,6 +294,7 @@ def _listening(settings: Dashboard) -> socket.socket:
         listening.close()
         raise IotStreamError(
             f"dashboard: cannot listen on {settings.host} port {settings.port}: {error}; is another "
-            "`iot-stream dashboard` running, is the host ours? `--port 0` takes any that is free"
+            "`iot-stream dashboard` running, is the host ours? `port: 0` under `dashboard`, or `--port 0`, "
+            "takes any that is free"
         ) from error
     return listening
