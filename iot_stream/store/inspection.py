@@ -243,6 +243,14 @@ class Inspection:
         )  # fmt: skip
         return [Prediction(*row) for row in reversed(rows)]
 
+    def came(self, pipeline: str, cut: str, device: str) -> list[int]:
+        """When its newest windows were made, on the pipeline's clock, oldest first."""
+        query = (
+            "SELECT arrived FROM windows WHERE pipeline = ? AND cut = ? AND device = ?"
+            " ORDER BY start DESC LIMIT ?"
+        )
+        return sorted(arrived for (arrived,) in self._store.read(query, pipeline, cut, device, SPOKEN))
+
     def spoken(self, pipeline: str, cut: str, device: str) -> Spoken:
         newest = self.predictions(pipeline, device, 0, EVER, SPOKEN)
         rows = self._store.read(

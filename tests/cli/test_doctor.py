@@ -482,6 +482,26 @@ def test_predictions_that_no_window_meets(tmp_path: Path) -> None:
     assert "give `window` a `rate`" in of_gateway.remedy
 
 
+def test_a_sensor_that_fell_silent_while_its_device_is_online(tmp_path: Path) -> None:
+    config, minute = stores.configured(tmp_path), 60 * SECOND
+    now = wall()
+    with closing(Store(config.store_place)) as store:
+        for device, online, every, ago in (
+            ("living%2Fclimate", True, minute, 20 * minute),
+            ("away", False, minute, 20 * minute),
+            ("rare", True, 30 * minute, 40 * minute),
+            ("well", True, minute, minute),
+        ):
+            stores.join(store, device, 1, online=online)
+            for number in range(12):
+                cut(store, config, device, now - ago - number * every)
+        live = msgspec.structs.replace(config.pipelines[NAME], clock="wall")
+        (found,) = fleet._silent(NAME, live, store)
+        assert list(fleet._silent(NAME, msgspec.structs.replace(live, clock="stream"), store)) == []
+    assert (found.name, found.state) == (f"readings.{NAME}.devices", "warn")
+    assert found.found == f"online, and no window any more: living/climate since {iso(now - 20 * minute)}"
+
+
 # --- the configuration
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from iot_stream.clock import SECOND, iso, wall
 from iot_stream.config import Config, Pipeline
 from iot_stream.errors import BrokerError, ConfigError, IotStreamError, Refused
 from iot_stream.mqtt import Connection, Message
+from iot_stream.readings import spoken_name
 from iot_stream.release.keys import Keys
 from iot_stream.service.doctor.findings import Finding, failed, ok, warn
 from iot_stream.store import Store
@@ -22,7 +24,8 @@ PARTS = ("collector", "distiller", "publisher")
 AHEAD, STALE = 60 * SECOND, 3600 * SECOND
 PATIENCE_S = 5.0
 LOOKED_AT, NAMED = 50, 5  # devices
-ENOUGH = 10  # predictions
+ENOUGH = 10  # predictions, or windows
+QUIET, LONGER = 600 * SECOND, 3  # silent: for so long, and so many times longer than ever of late
 
 
 def check(config: Config, path: Path) -> Iterator[Finding]:
@@ -123,6 +126,7 @@ def _readings(config: Config) -> Iterator[Finding]:
             yield from _heard(name, pipeline, store.inspection.arrived(name, len(pipeline.sources)))
             if pipeline.upload is None:  # else devices send few of the windows that they predict
                 yield from _unmet(name, pipeline, store)
+                yield from _silent(name, pipeline, store)
     finally:
         store.close()
 
@@ -175,3 +179,19 @@ def _unmet(name: str, pipeline: Pipeline, store: Store) -> Iterator[Finding]:
             else "`iot-stream device add` anew, for the device cuts otherwise than the service"
         )
         yield warn(f"predictions.{name}", told, remedy)
+
+
+def _silent(name: str, pipeline: Pipeline, store: Store) -> Iterator[Finding]:
+    """Devices that are online, and of whose sensors no window comes any more."""
+    if pipeline.clock != "wall":
+        return
+    cut, silent = pipeline.cut(pipeline.student).id, []
+    for each in store.registry.devices(name)[:LOOKED_AT]:
+        came = store.inspection.came(name, cut, each.device) if each.online else []
+        if len(came) >= ENOUGH:
+            longest = max(after - before for before, after in pairwise(came))
+            if wall() - came[-1] > max(QUIET, LONGER * longest):
+                silent.append(f"{spoken_name(each.device)} since {iso(came[-1])}")
+    if silent:
+        told = f"online, and no window any more: {', '.join(silent[:NAMED])}"
+        yield warn(f"readings.{name}.devices", told, "is the sensor off, or called otherwise now?")
