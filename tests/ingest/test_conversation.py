@@ -118,8 +118,8 @@ def test_what_two_sources_hear_is_lost_refused_and_asked_for_once(taught: Path) 
         wait_until(lambda: bool(store.faults.quarantined("press")), "the refusal")
         assert set(store.faults.counters("press")) == {("plant%2Fedge", "lost", 2), (name, "malformed", 1)}
         assert [row.device for row in store.faults.quarantined("press")] == [name]
+        assert is_rebirth(node.told.get(timeout=60))  # asked after the refusal was written down
         node.says("NCMD", b"the end")
-        assert is_rebirth(node.told.get(timeout=60))
         assert node.told.get(timeout=60).payload == b"the end"
         node.connection.stop()
     for device in ("plant/edge/press-1", name):
