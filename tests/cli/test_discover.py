@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -251,6 +251,20 @@ def test_a_named_topic_is_no_device_and_no_channel(
 
 
 @contextmanager
+def at_work(speaker: Connection, speak: Callable[[], None], done: threading.Event) -> Iterator[None]:
+    """`speak` goes on beside, until it is `done`."""
+    speaking = threading.Thread(target=speak)
+    speaker.start()
+    speaking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        speaking.join(10)
+        speaker.stop()
+
+
+@contextmanager
 def scored(broker: Broker, prefix: str) -> Iterator[None]:
     """Ten readings a second of a machine, and a score that looks like them, one a second."""
     speaker = Connection(BrokerSettings(url=broker.url).address(), f"{prefix}-line", lambda _: None)
@@ -263,15 +277,8 @@ def scored(broker: Broker, prefix: str) -> Iterator[None]:
             if not i % 10:
                 speaker.publish(f"{prefix}/score/m1", json.dumps(told).encode())
 
-    speaking = threading.Thread(target=speak)
-    speaker.start()
-    speaking.start()
-    try:
+    with at_work(speaker, speak, done):
         yield
-    finally:
-        done.set()
-        speaking.join(10)
-        speaker.stop()
 
 
 def test_the_rate_is_that_of_the_sensors(broker: Broker, prefix: str, tmp_path: Path) -> None:
@@ -298,15 +305,8 @@ def changing(broker: Broker, prefix: str) -> Iterator[None]:
                 told = {"ts": wall() / SECOND, "verdict": word}
                 speaker.publish(f"{prefix}/w1/verdict", json.dumps(told).encode())
 
-    speaking = threading.Thread(target=speak)
-    speaker.start()
-    speaking.start()
-    try:
+    with at_work(speaker, speak, done):
         yield
-    finally:
-        done.set()
-        speaking.join(10)
-        speaker.stop()
 
 
 def test_a_window_ends_before_its_class_does(broker: Broker, prefix: str, tmp_path: Path) -> None:
