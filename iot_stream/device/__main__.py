@@ -1,7 +1,8 @@
 """`iot-device`: what runs on a device, or beside a sensor that cannot compute.
 
-iot-device run --config pump-01.json       read, publish, predict, follow releases
-iot-device status --config pump-01.json    what is on disk; asks nobody
+iot-device run --config pump-01.json             read, publish, predict, follow releases
+iot-device run --config kitchen.json hall.json   several sensors in one process
+iot-device status --config pump-01.json          what is on disk; asks nobody
 """
 
 import argparse  # half the memory of click
@@ -11,8 +12,7 @@ import sys
 from pathlib import Path
 
 from iot_stream import logs
-from iot_stream.device.client import DeviceClient
-from iot_stream.device.inputs.opening import channels_of, opened
+from iot_stream.device import running
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.errors import IotStreamError
 
@@ -28,7 +28,14 @@ def parser() -> argparse.ArgumentParser:
         ("status", _status, "say what is on disk"),
     ):
         command = commands.add_parser(name, help=what, description=what)
-        command.add_argument("--config", type=Path, required=True, help="from `iot-stream device add`")
+        command.add_argument(
+            "--config",
+            type=Path,
+            required=True,
+            nargs="+",
+            metavar="FILE",
+            help="from `iot-stream device add`; a file is a device",
+        )
         command.add_argument(
             "--log", choices=logs.KINDS, default="", help="lines for people, or one JSON object a line"
         )
@@ -39,31 +46,24 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
-    settings = DeviceSettings.load(options.config)
-    logs.always(pipeline=settings.pipeline, device=settings.device)
-    if options.channels:
-        names = (name.strip() for name in options.channels.split(","))
-        channels = tuple(name for name in names if name)
-    else:
-        channels = channels_of(settings)
-    readings = opened(settings, channels)
-    client = DeviceClient(settings, channels)
+    devices = [DeviceSettings.load(path) for path in options.config]
+    for what in ("pipeline", "device"):
+        if len(same := {getattr(each, what) for each in devices}) == 1:
+            logs.always(**{what: same.pop()})
+    channels = tuple(name for each in (options.channels or "").split(",") if (name := each.strip()))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        client.start()
-        for times, values in readings:
-            client.feed(times, values)
+        running.run(devices, channels)
     except KeyboardInterrupt:
-        logs.tell("iot-device", "stopping", logging.INFO)
-    finally:
-        client.stop()
+        logs.tell("iot-device", "stopped", logging.INFO)
 
 
 def _status(options: argparse.Namespace) -> None:
     from iot_stream.device import status  # what runs for years does without
 
-    for line in status.lines(DeviceSettings.load(options.config)):
-        sys.stdout.write(line + "\n")
+    for path in options.config:
+        for line in status.lines(DeviceSettings.load(path)):
+            sys.stdout.write(line + "\n")
 
 
 def main() -> None:

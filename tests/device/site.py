@@ -32,15 +32,15 @@ class Listener:
     """Hears all that a device says."""
 
     def __init__(self, url: str, prefix: str) -> None:
-        self._messages: list[Message] = []
+        self.messages: list[Message] = []
         self.connection = Connection(
-            BrokerSettings(url=url).address(), f"{prefix}-listener", self._messages.append
+            BrokerSettings(url=url).address(), f"{prefix}-listener", self.messages.append
         )
         self.connection.subscribe(f"{prefix}/p/device/#")
         self.connection.start()
 
     def of(self, topic: topics.Topic) -> list[Any]:
-        found = [m.payload for m in self._messages if topic.levels(m.topic)]
+        found = [m.payload for m in self.messages if topic.levels(m.topic)]
         return [
             payload if topic is topics.TELEMETRY else topics.decode(topic.payload, payload)
             for payload in found

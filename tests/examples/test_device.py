@@ -15,6 +15,7 @@ from iot_stream.device.settings import DeviceSettings
 
 FOLDER = Path(__file__).parents[2] / "examples/device"
 UNIT = FOLDER / "iot-device@.service"
+README = (FOLDER / "README.md").read_text()
 FILES = sorted(FOLDER.glob("*.json"))
 
 
@@ -51,6 +52,24 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert (ran.returncode, "iot-device" in ran.stderr) == (0, False), ran.stderr
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+@pytest.mark.parametrize("instance", ["pump-01", "house"])
+def test_systemd_takes_the_readmes_drop_ins(tmp_path: Path, instance: str) -> None:
+    """One is shown for standard input, one for several devices."""
+    shown = dict(zip(("pump-01", "house"), re.findall(r"```ini\n(.*?)```", README, re.S), strict=True))
+    unit = tmp_path / f"iot-device@{instance}.service"
+    unit.write_text(UNIT.read_text())
+    folder = tmp_path / f"{unit.name}.d"
+    folder.mkdir()
+    (folder / "override.conf").write_text(shown[instance])
+    assert f"iot-device@{instance}`" in README
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "/opt/iot-stream/bin/iot-device run --config " in shown[instance]
+
+
 def test_there_is_an_example_of_every_kind_of_input() -> None:
     kinds = {DeviceSettings.load(path).input.__struct_config__.tag for path in FILES}
     assert kinds == {"stdin", "serial", "call", "mqtt"}
@@ -62,7 +81,7 @@ def test_the_readme_names_the_file_and_a_device_takes_it(path: Path, monkeypatch
     settings = DeviceSettings.load(path)
     assert settings.address.host == "broker.example"
     assert channels_of(settings)
-    assert path.name in (FOLDER / "README.md").read_text()
+    assert path.name in README
 
 
 def test_the_function_of_the_example_reads_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,8 @@ def opened(settings: DeviceSettings, channels: tuple[str, ...]) -> Iterator[Rows
             from iot_stream.device.inputs.topic import Gateway
 
             levels = {"prefix": settings.prefix, "pipeline": settings.pipeline, "device": settings.device}
-            gateway = Gateway(mqtt, levels, channels, LeftOut(mqtt.topic or mqtt.format))
+            left_out = LeftOut(f"{settings.device}: {mqtt.topic or mqtt.format}")
+            gateway = Gateway(mqtt, levels, channels, left_out)
             client = "-".join([*levels.values(), "input"])
             return gateway.rows(settings.input_address, client)
         case other:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -193,9 +193,12 @@ def test_a_gateway_of_sparkplug_subscribes_to_its_node_alone(broker: Broker, pre
     nodes.subscribe(f"{prefix}/plant/NCMD/+")
     nodes.start()
     lacking = ddata([Metric("", 1.0, Datatype.DOUBLE, alias=1)], T * 1000, 7)
-    birth = dbirth([Metric("h", 4.0, Datatype.DOUBLE, alias=1)], wall() // 10**6, 1)
 
-    with listening(reading.rows(address, f"{prefix}-gateway")) as found:
+    def born() -> None:
+        birth = dbirth([Metric("h", 4.0, Datatype.DOUBLE, alias=1)], wall() // 10**6, 1)
+        nodes.publish(f"{prefix}/plant/DBIRTH/edge1/press", birth)
+
+    with listening(reading.rows(address, f"{prefix}-gateway"), born) as found:
 
         def asked() -> bool:
             for node in ("edge2", "edge1"):
@@ -203,9 +206,8 @@ def test_a_gateway_of_sparkplug_subscribes_to_its_node_alone(broker: Broker, pre
             return bool(told)
 
         wait_until(asked, "a rebirth")
-        nodes.publish(f"{prefix}/plant/DBIRTH/edge1/press", birth)
+        born()
         wait_until(lambda: bool(found), "a reading")
-        nodes.publish(f"{prefix}/plant/DBIRTH/edge1/press", birth)  # wakes the listener for the last time
     nodes.stop()
     assert set(told) == {f"{prefix}/plant/NCMD/edge1"}
 
@@ -234,7 +236,8 @@ def test_what_can_never_work_is_said_at_once(settings: dict[str, object], messag
 
 
 @contextmanager
-def listening(rows: Iterator[Rows]) -> Iterator[list[Rows]]:
+def listening(rows: Iterator[Rows], speak: Callable[[], None]) -> Iterator[list[Rows]]:
+    """What comes meanwhile; `speak` has a reading come, with which it ends."""
     found: list[Rows] = []
     ended = threading.Event()
 
@@ -245,11 +248,16 @@ def listening(rows: Iterator[Rows]) -> Iterator[list[Rows]]:
                 break
         rows.close()  # type: ignore[attr-defined]  # a generator
 
-    thread = threading.Thread(target=listen, name="gateway")
+    thread = threading.Thread(target=listen, name="gateway", daemon=True)
     thread.start()
     yield found
     ended.set()
-    thread.join(10)
+
+    def over() -> bool:
+        speak()
+        return not thread.is_alive()
+
+    wait_until(over, "the gateway's end")
 
 
 def test_it_listens_on_a_broker_and_lets_go_what_waited_long_enough(broker: Broker, prefix: str) -> None:
@@ -262,7 +270,7 @@ def test_it_listens_on_a_broker_and_lets_go_what_waited_long_enough(broker: Brok
         payload = json.dumps({"temperature": temperature, "last_seen": wall() // 10**6}).encode()
         sensor.publish(f"{prefix}/kitchen", payload)
 
-    with listening(reading.rows(address, f"{prefix}-gateway")) as found:
+    with listening(reading.rows(address, f"{prefix}-gateway"), lambda: say(9)) as found:
 
         def spoken() -> bool:
             say(1)
@@ -271,9 +279,6 @@ def test_it_listens_on_a_broker_and_lets_go_what_waited_long_enough(broker: Brok
         wait_until(spoken, "a reading")
         say(7)
         wait_until(lambda: found[-1][1][-1, 0] == 7, "the last one, though none came after it")
-        say(8)  # wakes the listener for the last time
-        wait_until(lambda: found[-1][1][-1, 0] == 8, "the end")
-        threading.Timer(0.3, say, (9,)).start()
     sensor.stop()
 
 
@@ -283,18 +288,17 @@ def test_that_nothing_comes_is_said_once(
     monkeypatch.setattr(of_topic, "SILENT_S", 0.3)
     address: Address = BrokerSettings(url=broker.url).address()
     reading = gateway("pump-99", topic=f"{prefix}/{{device}}")
-    with listening(reading.rows(address, f"{prefix}-gateway")) as found:
+    sensor = Connection(address, f"{prefix}-sensor", lambda _: None)
+    sensor.start()
+
+    def say() -> None:
+        payload = json.dumps({"temperature": 1, "last_seen": wall() // 10**6}).encode()
+        sensor.publish(f"{prefix}/pump-99", payload)
+
+    with listening(reading.rows(address, f"{prefix}-gateway"), say) as found:
         wait_until(lambda: bool(caplog.messages), "a word of it")
-        sensor = Connection(address, f"{prefix}-sensor", lambda _: None)
-        sensor.start()
-
-        def say() -> None:
-            payload = json.dumps({"temperature": 1, "last_seen": wall() // 10**6}).encode()
-            sensor.publish(f"{prefix}/pump-99", payload)
-
         say()
         wait_until(lambda: bool(found), "a reading")
-        threading.Timer(0.3, say).start()
     sensor.stop()
     (said,) = (each for each in caplog.messages if "no reading of" in each)
     assert said.startswith(f"no reading of pump-99 has come on {prefix}/pump-99 in 0 s; are name and topic")

@@ -1,0 +1,99 @@
+"""One process for several sensors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from iot_stream import topics
+from iot_stream.device.inputs.kinds import Call, Mqtt, Stdin
+from iot_stream.device.running import run
+from iot_stream.device.settings import DeviceSettings
+from iot_stream.errors import ConfigError
+from tests.device.site import Site
+from tests.device.test_memory import resident_mb
+from tests.waiting import wait_until
+
+SENSORS = [f"s{n}" for n in range(8)]
+EACH_MB = 3  # more, for each further sensor
+
+
+def gateway(site: Site, device: str) -> DeviceSettings:
+    source = Mqtt(
+        format="zigbee2mqtt", topic=f"{site.prefix}/zigbee/{{device}}", channels={"x": "x", "y": "y"}
+    )
+    return msgspec.structs.replace(
+        site.settings(), device=device, state=f"{device}-state", runtime="numpy", input=source
+    )
+
+
+def test_a_house_of_sensors_is_one_process(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.publisher.release(1)
+    used = {}
+    for count in (1, len(SENSORS)):
+        names = SENSORS[-count:]
+        for name in names:
+            (tmp_path / f"{name}.json").write_text(gateway(site, name).dump())
+        command = [sys.executable, "-m", "iot_stream.device", "run", "--config"]
+        process = subprocess.Popen(
+            [*command, *(f"{name}.json" for name in names)], cwd=tmp_path, stderr=subprocess.PIPE
+        )
+
+        def said(names: list[str] = names) -> bool:
+            for name in names:
+                site.connection.publish(f"{site.prefix}/zigbee/{name}", b'{"x": 1.5, "y": 0.5}')
+            heard = [m.topic for m in site.listener.messages if topics.PREDICTION.levels(m.topic)]
+            return all(sum(f"/{name}/" in topic for topic in heard) >= 50 for name in names)
+
+        try:
+            wait_until(said, "predictions of each")
+            used[count] = resident_mb(process.pid)
+        finally:
+            process.terminate()
+            told = process.communicate(timeout=20)[1].decode()
+        assert process.returncode == 0
+        assert "Traceback" not in told
+        for name in names:
+            status = [m.payload for m in site.listener.messages if m.topic.endswith(f"/{name}/status")][-1]
+            assert not topics.decode(topics.Status, status).online, f"{name} said that it goes"
+    each = (used[len(SENSORS)] - used[1]) / (len(SENSORS) - 1)
+    with capsys.disabled():
+        print(f"\none gateway process: {used[1]:.1f} MB resident, and {each:.1f} MB for each further sensor")
+    assert each <= EACH_MB
+
+
+def test_what_ends_one_ends_all(site: Site, tmp_path: Path) -> None:
+    site.publisher.release(1)
+    (tmp_path / "few.py").write_text("def read():\n    raise SystemExit(7)\n")
+    broken = msgspec.structs.replace(
+        site.settings(), device="few", state="few-state", channels=("x", "y"), input=Call(function="few:read")
+    )
+    (tmp_path / "few.json").write_text(broken.dump())
+    (tmp_path / "s0.json").write_text(gateway(site, "s0").dump())
+    ran = subprocess.run(
+        [sys.executable, "-m", "iot_stream.device", "run", "--config", "s0.json", "few.json"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 7
+
+
+def test_two_that_would_be_in_each_others_way_are_told(tmp_path: Path) -> None:
+    def device(name: str, state: str, read: Stdin | Call) -> DeviceSettings:
+        return DeviceSettings(
+            pipeline="p", device=name, root="{}", state=str(tmp_path / state), channels=("x",), input=read
+        )
+
+    call = Call(function="time:time")
+    with pytest.raises(ConfigError, match="input: a alone can read standard input"):
+        run([device("a", "a", Stdin()), device("b", "b", call)])
+    with pytest.raises(ConfigError, match="device: a of p stands in two of the files"):
+        run([device("a", "a", call), device("a", "b", call)])
+    with pytest.raises(ConfigError, match=r"state: \S+/one stands in two of the files"):
+        run([device("a", "one", call), device("b", "one", call)])
