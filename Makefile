@@ -13,10 +13,10 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/installed-run
 DEV := $(VENV)/installed-dev
 
-# A test file stays in one process, for what its tests share is made once. One more than there are processors:
-# many tests wait for others' processes.
+# A test file stays in one process, for what its tests share is made once; files in the order of tests/conftest.py.
+# One process more than there are processors: many tests wait for others' processes.
 WORKERS ?= $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 )))
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-office demo-rollback test test-long results bench docs check-style check clean
 .DEFAULT_GOAL := help
