@@ -57,7 +57,7 @@ def make(folder: Path, *arguments: str) -> str:
     [
         ("demo", "iot-stream demo"),
         ("demo-office", "iot-stream demo --office"),
-        ("test", '--dist loadfile -m "not long"'),
+        ("test", '-m "not long"'),
         ("test-long", "-m pytest"),
         ("check", "ruff format --check"),
     ],
