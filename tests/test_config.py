@@ -52,14 +52,19 @@ def test_where_the_store_is_and_where_the_keys_are(
     tmp_path: Path, store: str, place: Path | str, keys: str
 ) -> None:
     config = load(write(tmp_path, HEAD.replace("sqlite:store", store) + OFFICE))
-    assert config.store_place == place
-    assert config.keys_folder == Path(keys)
+    assert config.store_place == (tmp_path / place if isinstance(place, Path) else place)
+    assert config.keys_folder == tmp_path / keys
+
+
+def test_what_stands_over_a_file_is_no_path_of_its_folder(tmp_path: Path) -> None:
+    config = load(write(tmp_path, HEAD + OFFICE), store="sqlite:x", keys="safe")
+    assert (config.store_folder, config.keys_folder) == (Path("x"), Path("safe"))
 
 
 def test_defaults_make_all_but_window_and_task_optional(tmp_path: Path) -> None:
     config = load(write(tmp_path, HEAD + OFFICE))
     assert config.address == Address("localhost", 1883)
-    assert config.store_folder == Path("store")
+    assert config.store_folder == tmp_path / "store"
     pipeline = config.pipelines["office"]
     assert pipeline.sources[0].topic == "iot/office/device/{device}/telemetry"
     assert pipeline.cut(pipeline.student) == Cut(("co2", "light"), ("co2", "light"), 4, 4)

@@ -41,15 +41,15 @@ class Config(Settings, frozen=True):
     store: Annotated[
         str,
         Meta(
-            description="sqlite:///folder (a relative one: sqlite:folder), or PostgreSQL: "
+            description="sqlite:///folder (sqlite:folder: in this file's folder), or PostgreSQL: "
             "postgresql://user:password@host/database"
         ),
     ] = "sqlite:///var/lib/iot-stream"
     keys: Annotated[
         str,
         Meta(
-            description="Folder of the keys that sign releases; default: keys in the folder of an SQLite "
-            "store, /var/lib/iot-stream/keys with PostgreSQL"
+            description="Folder of the keys that sign releases, from this file's; default: keys in that of "
+            "an SQLite store, /var/lib/iot-stream/keys with PostgreSQL"
         ),
     ] = ""
     store_limit: Annotated[
@@ -132,7 +132,10 @@ def _hook(kind: type, data: object) -> object:
 
 
 def load(path: Path, **changes: str) -> Config:
-    """The configuration in a file, `changes` put over its top level; raises ConfigError with the place."""
+    """The configuration in a file, `changes` put over its top level; raises ConfigError with the place.
+
+    Relative paths in the file are from its folder, those in `changes` from the working folder.
+    """
     if not path.exists():
         raise ConfigError(f"{path}: no such file; `iot-stream init` writes one, --config names another")
     data, lines = load_yaml(path)
@@ -150,10 +153,14 @@ def load(path: Path, **changes: str) -> Config:
         pipelines[str(name)] = _pipeline(path, str(name), block, lines, top.prefix)
     _one_cluster(path, pipelines, lines)
     config = msgspec.structs.replace(top, pipelines=pipelines, broker=top.access.beside(path.parent))
+    if config.keys and "keys" not in changes:
+        config = msgspec.structs.replace(config, keys=str(path.parent / config.keys))
     for name in ("broker", "store"):  # found here, not at the first connection
         try:
             if name == "store":
-                config.store_place  # noqa: B018
+                place = config.store_place
+                if isinstance(place, Path) and "store" not in changes:
+                    config = msgspec.structs.replace(config, store=f"sqlite:{path.parent / place}")
             elif not config.access.logins:
                 config.address  # noqa: B018
         except ConfigError as error:

@@ -362,6 +362,9 @@ def label_reader(pipeline: Pipeline) -> Callable[[str, bytes], Label]:
 
     def by_paths(device: str, payload: bytes) -> Label:
         message = parse_json(payload, f"label of {device}")
+        for path, reason, what in ((time, "absurd_time", "its time"), (value, "unknown_class", "its class")):
+            if path.find(message) is None:
+                raise DataError(reason, f"label of {device}: no value at {path.text}, which is to be {what}")
         start = parse_time(time.find(message), settings.zone)
         last = until.find(message)
         end = start + hold if last is None else parse_time(last, settings.zone)

@@ -351,6 +351,7 @@ def test_the_one_that_teaches_teaches_all_sensors(broker: Broker, prefix: str, t
     assert teacher.value == "$.occupancy"
     ((_, pupils),) = teacher.devices.items()
     assert [name.endswith("climate") for name in pupils] == [True]
+    assert pipeline.classes == ("no_occupancy", "occupancy")
     assert "occupancy" not in pipeline.cut(pipeline.student).inputs
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from iot_stream import topics
 from iot_stream.clock import SECOND, wall
 from iot_stream.config import Config, load
-from iot_stream.errors import ConfigError
+from iot_stream.errors import ConfigError, DataError
 from iot_stream.formats.telemetry import encode
 from iot_stream.hygiene import MAX_PAYLOAD
-from iot_stream.ingest.intake import Intake
+from iot_stream.ingest.intake import Intake, label_reader
 from iot_stream.ingest.packets import Received
 from iot_stream.readings import Label
 from iot_stream.store import Store
@@ -166,6 +166,22 @@ def test_labels_by_paths(desk: Desk) -> None:
         Label("pump", moment, moment, 1),
         Label("pump", moment + 10**9, moment + 2 * 10**9, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("label", "reason", "missing"),
+    [
+        ({"state": "ok"}, "absurd_time", r"no value at \$.from, which is to be its time"),
+        ({"from": "2026-03-01T12:00:00"}, "unknown_class", r"no value at \$.state, which is to be its class"),
+    ],
+)
+def test_a_label_that_lacks_something_is_told_where(
+    desk: Desk, label: dict[str, object], reason: str, missing: str
+) -> None:
+    pipeline = desk.config.pipelines["rig"]
+    with pytest.raises(DataError, match=missing) as told:
+        label_reader(pipeline)("d", json.dumps(label).encode())
+    assert told.value.reason == reason
 
 
 def test_a_label_without_an_end_holds_as_long_as_is_told(tmp_path: Path) -> None:

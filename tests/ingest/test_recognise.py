@@ -219,6 +219,12 @@ def test_the_only_verdict_is_of_the_device_that_a_sensor_has(
     assert (speaker.source.topic, speaker.devices) == (topic, ["w1"])
 
 
+def test_of_true_and_false_one_may_not_have_been_heard_yet() -> None:
+    findings = listened([("room/presence", {"presence": True})] * 3)
+    (teacher,) = findings.teachers
+    assert teacher.source.values == {"true": 1.0}
+
+
 def test_how_long_a_word_stays_is_known_where_it_changed_twice() -> None:
     def stay(*words: str) -> float:
         ear = Ear()

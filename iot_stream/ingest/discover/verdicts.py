@@ -100,7 +100,10 @@ def few(words: Sequence[str]) -> bool:
 
 def _guess(source: Source, topics: Sequence[Topic], words: Sequence[str]) -> Guess:
     classes = tuple(sorted(set(words), key=lambda word: (STATES.get(word.lower(), 0), word)))
-    numbered = {word: float(i) for i, word in enumerate(classes)}
+    if all(word.lower() in STATES for word in classes):  # of which only one may have been heard
+        numbered = {word: STATES[word.lower()] for word in classes}
+    else:
+        numbered = {word: float(i) for i, word in enumerate(classes)}
     return Guess(msgspec.structs.replace(source, values=numbered), topics, sure=False, classes=classes)
 
 

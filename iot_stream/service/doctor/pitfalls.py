@@ -34,10 +34,6 @@ def _secrets(config: Config, path: Path) -> Iterator[Finding]:
 
 
 def _places(config: Config) -> Iterator[Finding]:
-    place = config.store_place
-    if isinstance(place, Path) and not place.is_absolute():
-        told = f"store: {place} is another place for who starts in another folder"
-        yield warn("config.store", told, "write it from the root: sqlite:///var/lib/iot-stream")
     if config.metrics and config.metrics.host not in ("127.0.0.1", "::1", "localhost"):
         told = f"whoever reaches {config.metrics.host}:{config.metrics.port} reads all metrics"
         yield warn("config.metrics", told, "leave `metrics.host` out, or keep others away by a firewall")

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from iot_stream.address import Broker
+from iot_stream.cli.first.teacher import class_names
 from iot_stream.config import load
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
-from iot_stream.formats.values import STATES
 from iot_stream.ingest.discover import Speaker
 from iot_stream.ingest.discover.printing import scalar, speaker
 from iot_stream.units import Rate
@@ -17,7 +17,7 @@ USUAL_PREFIX = "iot"
 TEMPLATE = """\
 # Written by `iot-stream init`. Every setting is explained in docs/configuration.md.
 broker: {broker}
-store: sqlite:store                  # a folder; relative to where iot-stream is started
+store: sqlite:store                  # a folder beside this file
 {apart}pipelines:
   {pipeline}:
 {sources}    window:
@@ -102,12 +102,6 @@ def _labels(teaching: Speaker | None, labelling: Speaker | None) -> str:
 def _may_label(source: Source) -> bool:
     """Labels are JSON, name their device in their topic, and tell their time."""
     return source.format == "json" and not source.device and bool(source.time)
-
-
-def class_names(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of classes among words that were heard; true, on and their like are none."""
-    unfit = len(words) < 2 or any("," in word for word in words)
-    return () if unfit or all(word.lower() in STATES for word in words) else words
 
 
 def _taught_by(teaching: Speaker | None, whom: Mapping[str, Sequence[str]], classes: list[str]) -> str:

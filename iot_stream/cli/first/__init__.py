@@ -1,0 +1,1 @@
+"""A first configuration, of what was heard and what a person says."""
