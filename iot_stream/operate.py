@@ -85,6 +85,16 @@ def forget(store: Store, who: str, wait: float, pipeline: str, device: str) -> s
     return ask(store, who, PUBLISHER, wait, "forget", pipeline, device=device)
 
 
+def pin(
+    store: Store, who: str, person: str, wait: float, pipeline: str, device: str, reason: str, *, pinned: bool
+) -> str:
+    """A device stays at the version that it runs, or follows releases again."""
+    return ask(
+        store, who, PUBLISHER, wait, "pin", pipeline,
+        device=device, pinned=pinned, person=person, why=reason,
+    )  # fmt: skip
+
+
 def believe_teacher(store: Store, who: str, wait: float, pipeline: str, settings: Pipeline) -> str:
     """Nothing from before now speaks against it any more."""
     if not store.doubts.standing(pipeline):

@@ -106,10 +106,12 @@ class Update(msgspec.Struct, omit_defaults=True):
     release_summary: str = ""
 
 
-class Cohort(msgspec.Struct):
-    """Retained, from the service: which cohort's model the device follows."""
+class Cohort(msgspec.Struct, omit_defaults=True):
+    """Retained, from the service: which cohort's model the device follows. `pinned`: it stays at the version
+    that it runs, or at the first that it gets, until it is told otherwise."""
 
     cohort: str
+    pinned: bool = False
 
 
 READY = "rounds can begin"
@@ -222,7 +224,13 @@ SAMPLE = Topic(
 )
 STATUS = Topic(_DEVICE + "status", Status, "device", True, "online or not, the version it runs; Last Will")
 REPORT = Topic(_DEVICE + "report", Report, "device", False, "applied, rejected, rolled back, health")
-COHORT = Topic(_DEVICE + "cohort", Cohort, "publisher", True, "the cohort that the device follows")
+COHORT = Topic(
+    _DEVICE + "cohort",
+    Cohort,
+    "publisher",
+    True,
+    "the cohort that it follows; whether it is pinned",
+)
 UPDATE = Topic(_DEVICE + "update", Update, "publisher", True, "the version it runs, and the newest for it")
 BUNDLE = Topic(
     ROOT_LEVELS + "/model/{cohort}/{slot}/bundle",

@@ -38,7 +38,7 @@ for (const name of fs.readdirSync(blobFile(""))) // from here on, what is there 
   if (sha256(read(name)) !== name) fs.rmSync(blobFile(name));
 
 // id: which release runs; floor: when (ms) it last took a bundle; offers: topic of a bundle → its offer
-let state = { cohort: settings.cohort, id: "", version: 0, floor: 0, offers: {} };
+let state = { cohort: settings.cohort, pinned: false, id: "", version: 0, floor: 0, offers: {} };
 if (fs.existsSync(stateFile)) state = JSON.parse(fs.readFileSync(stateFile));
 const offers = { ...state.offers }; // of the last good bundles; in the state once they are settled
 const bundleOf = (slot) => `${base}/model/${state.cohort}/${slot}/bundle`;
@@ -89,10 +89,11 @@ function contentOf({ sha, length, pieces }) {
 // ---- releases
 /** The next step towards what the slots offer: ask for pieces, or make it run. */
 function settle() {
-  const [stable, canary] = SLOTS.map((slot) => offers[bundleOf(slot)]);
+  const staying = state.pinned && state.id;
+  const [stable, canary] = staying ? [] : SLOTS.map((slot) => offers[bundleOf(slot)]);
   const ahead = canary && canary.version > (stable?.version ?? 0) && meantFor(device, canary);
   const topic = bundleOf(ahead ? "canary" : "stable");
-  const chosen = offers[topic]; // none: a canary for others, and nothing stable yet
+  const chosen = staying ? null : offers[topic]; // none: a canary for others, and nothing stable yet
   const wanted = chosen ? missing(chosen) : new Map();
   for (const [piece, hash] of awaited) if (wanted.get(piece) !== hash) client.unsubscribe(piece);
   for (const [piece, hash] of wanted) if (awaited.get(piece) !== hash) client.subscribe(piece, { qos: 1 });
@@ -107,14 +108,19 @@ function settle() {
   }
 }
 
+function keep(changes) {
+  const next = { ...state, ...changes };
+  write(stateFile, JSON.stringify(next, (key, value) => (key === "entries" ? undefined : value)));
+  state = next;
+}
+
 function install({ id, version, targets }) {
   const contents = targets.map(contentOf);
   load(...contents);
   targets.forEach(({ sha }, i) => has(sha) || write(blobFile(sha), contents[i]));
-  const next = { ...state, id, version, floor: Math.max(Date.now(), state.floor), offers: { ...offers } };
-  write(stateFile, JSON.stringify(next, (key, value) => (key === "entries" ? undefined : value)));
-  if (id !== state.id) report("applied", { version, previous: state.version });
-  state = next;
+  const previous = { ...state };
+  keep({ id, version, floor: Math.max(Date.now(), state.floor), offers: { ...offers } });
+  if (id !== previous.id) report("applied", { version, previous: previous.version });
   say();
   const needed = Object.values(offers).flatMap((offer) => offer?.targets ?? []).map(({ sha }) => sha);
   for (const name of fs.readdirSync(blobFile(""))) if (!needed.includes(name)) fs.rmSync(blobFile(name));
@@ -131,7 +137,11 @@ function load(graph, spec, weights) {
 
 // ---- what it hears
 function follow(topic, payload) {
-  const { cohort } = JSON.parse(payload);
+  const { cohort, pinned = false } = JSON.parse(payload);
+  if (pinned !== state.pinned) {
+    keep({ pinned });
+    settle();
+  }
   if (cohort === state.cohort || !/^[^/+#\p{Cc}]+$/u.test(cohort) || Buffer.byteLength(cohort) > 128) return;
   client.unsubscribe([...SLOTS.map(bundleOf), ...awaited.keys()]);
   awaited = new Map();

@@ -1,5 +1,6 @@
 """Devices of the fleet: a new one, and one whose sensor was replaced."""
 
+import getpass
 import sys
 from contextlib import closing
 from difflib import get_close_matches
@@ -219,6 +220,26 @@ def forget(name: str, path: Path, pipeline: str | None, wait: float) -> None:
     click.echo(operate.forget(store, "cli", wait, chosen, name))
 
 
+def _pinning(action: str, says: str, *, pinned: bool) -> None:
+    """A subcommand that has a device stay at its version, or not."""
+
+    @device.command(action, help=says)
+    @click.argument("name", type=DEVICE)
+    @config_option
+    @pipeline_option
+    @click.option("--reason", required=True, help="Why, for those who read `iot-stream rollout`.")
+    @click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the publisher.")
+    def command(name: str, path: Path, pipeline: str | None, reason: str, wait: float) -> None:
+        config, store = opened(path)
+        chosen, _ = pick(config, pipeline)
+        person = getpass.getuser()
+        click.echo(operate.pin(store, "cli", person, wait, chosen, name, reason, pinned=pinned))
+
+
+_pinning("pin", "Have NAME stay at the version that it runs, whatever is released.", pinned=True)
+_pinning("unpin", "Have NAME, which is pinned, take releases again.", pinned=False)
+
+
 @device.command("list")
 @config_option
 @pipeline_option
@@ -232,8 +253,9 @@ def list_devices(path: Path, pipeline: str | None) -> None:
         nothing_yet("no device", "`iot-stream device add NAME` writes the file that one starts with")
     for name in sorted(seen | members):
         known = seen.get(name)
-        running = (
-            f"version {known.version}, {'online' if known.online else 'offline'}" if known else "never seen"
-        )
+        running = "never seen"
+        if known:
+            pinned = ", pinned" if known.pinned else ""
+            running = f"version {known.version}{pinned}, {'online' if known.online else 'offline'}"
         cohort = members.get(name, known.cohort if known else "all")
         click.echo(f"{name:24} {cohort:20} {running}")

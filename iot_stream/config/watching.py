@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from iot_stream.address import Settings
+from iot_stream.units import Duration
 
 
 class HomeAssistant(Settings, frozen=True):
@@ -16,6 +17,13 @@ class HomeAssistant(Settings, frozen=True):
         str,
         Meta(pattern=r"^[^+#\s]+$", description="Topic on which it says `online` when it has started"),
     ] = "homeassistant/status"
+    expire: Annotated[
+        Duration | None,
+        Meta(
+            description="After so long without a new one a prediction is unknown, as of a sensor that fell "
+            "silent; left out: the last one stands as long as its device is online"
+        ),
+    ] = None
 
 
 class Metrics(Settings, frozen=True):

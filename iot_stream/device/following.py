@@ -10,6 +10,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
+import msgspec
+
 from iot_stream import topics
 from iot_stream.artifact import blobs, trust
 from iot_stream.artifact.trust import Scope
@@ -55,6 +57,7 @@ class Following:
         self._blobs: dict[str, bytes] = {}
         self._bundles: dict[str, bytes] = {}  # the newest of each slot
         self._applying = trust.STABLE  # the slot whose blobs are being fetched
+        self._pinned = slots.state().pinned
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._stopping = threading.Event()
         self._worker = threading.Thread(target=self._work, name=f"{settings.device}-updates", daemon=True)
@@ -100,7 +103,7 @@ class Following:
 
     def _receive(self, message: Message) -> None:
         if message.topic == topics.COHORT.of(**self._levels):
-            self._join_cohort(message.payload)
+            self._told(message.payload)
         elif slot := self._bundle_topics().get(message.topic):
             self._bundles[slot] = message.payload
             self._apply(slot)
@@ -119,12 +122,33 @@ class Following:
         if self._fetching.came(message.topic):
             self._apply(self._applying)
 
-    def _join_cohort(self, payload: bytes) -> None:
+    def _told(self, payload: bytes) -> None:
+        """By the service: whose releases to follow, and whether to take them."""
+        if not payload:  # cleared
+            return
         try:
-            cohort = check_device_name(topics.decode(topics.Cohort, payload).cohort)
+            told = topics.decode(topics.Cohort, payload)
+            cohort = check_device_name(told.cohort)
         except (ValueError, DataError) as error:
             log.warning("%s: cohort message not understood: %s", self._settings.device, error)
             return
+        self._join_cohort(cohort)
+        if told.pinned != self._pinned:
+            self._slots.commit(msgspec.structs.replace(self._slots.state(), pinned=told.pinned))
+            self._pinned = told.pinned
+            what = "stays at its version" if told.pinned else "follows releases again"
+            log.info("%s: %s", self._settings.device, what)
+            if self._staying:
+                self._fetching.want(())
+            for slot in trust.SLOTS:
+                self._apply(slot)
+
+    @property
+    def _staying(self) -> bool:
+        """Pinned, and not waiting for a first version."""
+        return self._pinned and self._slots.running() is not None
+
+    def _join_cohort(self, cohort: str) -> None:
         if cohort != self.cohort:
             for topic in self._bundle_topics():
                 self._connection.unsubscribe(topic)
@@ -143,7 +167,7 @@ class Following:
 
     def _apply(self, slot: str) -> None:
         """Install what the bundle carries, or say why not; the model that runs goes on meanwhile."""
-        if not self._bundles.get(slot):
+        if not self._bundles.get(slot) or self._staying:
             return
         ready: list[Model] = []
 

@@ -69,12 +69,14 @@ class Trusted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that the device remembers. time_floor: the highest time (ns) at which it accepted a bundle."""
+    """All that the device remembers. time_floor: the highest time (ns) at which it accepted a bundle.
+    pinned: it stays at its version."""
 
     current: Release | None = None
     previous: Release | None = None
     time_floor: int = 0
     scopes: dict[str, Trusted] = {}
+    pinned: bool = False
 
     def trusted(self, scope: Scope) -> Trusted:
         return self.scopes.get(str(scope), Trusted())

@@ -10,7 +10,7 @@ from iot_stream.units import Percent
 
 
 class Split(NamedTuple):
-    """A cohort's devices: who has the version, and who has not yet."""
+    """A cohort's devices that take releases: who has the version, and who has not yet."""
 
     stage: list[str]
     control: list[str]
@@ -27,9 +27,10 @@ def audience(settings: Release, stage: int) -> Audience:
 
 
 def divided(store: Store, pipeline: str, cohort: str, version: int, audience: Audience) -> Split:
-    """A cohort's devices in a stage and not in it."""
+    """A cohort's devices in a stage and not in it; who is pinned is neither."""
     members = store.cohorts.members(pipeline)
-    known = [d.device for d in store.registry.devices(pipeline) if members.get(d.device, d.cohort) == cohort]
+    taking = [d for d in store.registry.devices(pipeline) if not d.pinned]
+    known = [d.device for d in taking if members.get(d.device, d.cohort) == cohort]
     stage = [device for device in known if audience.has(device, version)]
     return Split(stage, sorted(set(known) - set(stage)))
 

@@ -13,6 +13,7 @@ import msgspec
 
 from iot_stream import topics
 from iot_stream.artifact import trust
+from iot_stream.clock import SECOND
 from iot_stream.config import Config, HomeAssistant
 from iot_stream.mqtt import Connection, Message
 from iot_stream.readings import spoken_name
@@ -37,11 +38,16 @@ def _digest(*names: str) -> str:
     return "_" + hashlib.sha256("/".join(names).encode()).hexdigest()[:8]
 
 
-def discovery(prefix: str, pipeline: str, device: str, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The payload that announces a device and its four entities."""
+def discovery(
+    prefix: str, pipeline: str, device: str, classes: tuple[str, ...], expire: int | None = None
+) -> dict[str, Any]:
+    """The payload that announces a device and its four entities; `expire`: ns that a prediction stands."""
     name = identifier(prefix, pipeline, device)
     levels = {"prefix": prefix, "pipeline": pipeline, "device": device}
     prediction, update = topics.PREDICTION.of(**levels), topics.UPDATE.of(**levels)
+    said: dict[str, Any] = {"state_topic": prediction}
+    if expire is not None:
+        said["expire_after"] = max(1, round(expire / SECOND))
     return {
         "device": {
             "identifiers": [name],
@@ -64,7 +70,7 @@ def discovery(prefix: str, pipeline: str, device: str, classes: tuple[str, ...])
                 "name": "Prediction",
                 "device_class": "enum",
                 "options": list(classes),
-                "state_topic": prediction,
+                **said,
                 "value_template": "{{ value_json['class'] }}",
             },
             "confidence": {
@@ -74,7 +80,7 @@ def discovery(prefix: str, pipeline: str, device: str, classes: tuple[str, ...])
                 "unit_of_measurement": "%",
                 "state_class": "measurement",
                 "suggested_display_precision": 0,
-                "state_topic": prediction,
+                **said,
                 "value_template": "{{ (value_json.p * 100) | round(2) }}",
             },
             "version": {
@@ -135,8 +141,9 @@ class Announcer:
             self._publish(topic, b"")
 
     def _update(self, name: str, device: Device, released: dict[str, int]) -> topics.Update:
-        """A device of a canary is ahead of what all have: then that is the newest for it."""
-        latest = max(released.get(device.cohort, 0), device.version)
+        """A device of a canary is ahead of what all have: then that is the newest for it. For one that is
+        pinned there is none."""
+        latest = device.version if device.pinned else max(released.get(device.cohort, 0), device.version)
         return topics.Update(
             str(device.version),
             str(latest),
@@ -153,8 +160,8 @@ class Announcer:
         return self._reasons[key]
 
     def _discovery(self, pipeline: str, device: str) -> bytes:
-        classes = self._config.pipelines[pipeline].classes
-        return msgspec.json.encode(discovery(self._config.prefix, pipeline, device, classes))
+        classes, expire = self._config.pipelines[pipeline].classes, self._settings.expire
+        return msgspec.json.encode(discovery(self._config.prefix, pipeline, device, classes, expire))
 
     def _topic(self, pipeline: str, device: str) -> str:
         name = identifier(self._config.prefix, pipeline, device)

@@ -37,7 +37,7 @@ SYNC_S = 10.0
 
 class Publisher:
     def __init__(self, config: Config, store: Store, keys_folder: Path) -> None:
-        self._config = config
+        self._config, self._store = config, store
         self._registry, self._cohorts, self._rollouts = store.registry, store.cohorts, store.rollouts
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._presence = Presence(config.prefix, "publisher")
@@ -84,6 +84,7 @@ class Publisher:
                     self._sync(stopping)
                     self._presence.say_online(self._connection)
                     self._mend()
+                    self._tell_pinned()
                     self._assigned = dict.fromkeys(self._config.pipelines, 0)
                 self._carry_out_commands()
                 self._publish_new()
@@ -189,7 +190,7 @@ class Publisher:
             )
 
     def _carry_out_commands(self) -> None:
-        for command in self._registry.open_commands("rollout", "forget"):
+        for command in self._registry.open_commands("rollout", "forget", "pin"):
             if command.pipeline in self._steering:
                 self._carry_out(command)
                 self._look_again = 0.0
@@ -199,11 +200,13 @@ class Publisher:
         try:
             if command.kind == "forget":
                 outcome = self._forget_device(command.pipeline, arguments["device"])
+            elif command.kind == "pin":
+                outcome = self._pin(command.pipeline, **arguments)
             else:
                 outcome = self._steering[command.pipeline].carry_out(
                     arguments["action"], arguments["cohort"], arguments["person"], arguments["why"]
                 )
-        except (IotStreamError, KeyError) as error:
+        except (IotStreamError, KeyError, TypeError) as error:
             self._registry.close_command(command.id, "failed", str(error))
         else:
             self._registry.close_command(command.id, "done", outcome)
@@ -263,6 +266,22 @@ class Publisher:
         if known is None:
             self._tell_cohort(levels["pipeline"], device.device, self._cohort_of(levels, cohort))
 
+    def _pin(self, pipeline: str, device: str, pinned: bool, person: str, why: str) -> str:
+        """A device stays at its version, or follows releases again."""
+        known = self._registry.device(pipeline, device)
+        if known is None:
+            raise ModelError(f"no device {device} of {pipeline} has connected yet")
+        if known.pinned == pinned:
+            raise ModelError(f"{device} is {'' if pinned else 'not '}pinned{' already' if pinned else ''}")
+        what = f"{device} {'pinned' if pinned else 'unpinned'}"
+        with self._store.write() as tx:
+            self._registry.pin(tx, pipeline, device, pinned=pinned)
+            self._rollouts.decide(tx, pipeline, known.cohort, known.version, person, what, why)
+        self._tell_cohort(pipeline, device, self._cohorts.members(pipeline).get(device, known.cohort))
+        if pinned:
+            return f"{device} stays at version {known.version}" if known.version else f"{what}: at its first"
+        return f"{device} follows the releases of its cohort again"
+
     def _forget_device(self, pipeline: str, name: str) -> str:
         """A device that will not come back: nothing of it stays on the broker."""
         known = self._registry.device(pipeline, name)
@@ -293,6 +312,15 @@ class Publisher:
                 self._tell_cohort(name, device, each.cohort)
                 self._assigned[name] = max(self._assigned[name], each.id)
 
+    def _tell_pinned(self) -> None:
+        for name in self._config.pipelines:
+            members = self._cohorts.members(name)
+            for known in self._registry.devices(name):
+                if known.pinned:
+                    self._tell_cohort(name, known.device, members.get(known.device, known.cohort))
+
     def _tell_cohort(self, pipeline: str, device: str, cohort: str) -> None:
         topic = topics.COHORT.of(prefix=self._config.prefix, pipeline=pipeline, device=device)
-        self._connection.publish(topic, topics.encode(topics.Cohort(cohort)), retain=True)
+        known = self._registry.device(pipeline, device)
+        message = topics.Cohort(cohort, known is not None and known.pinned)
+        self._connection.publish(topic, topics.encode(message), retain=True)

@@ -1,8 +1,10 @@
 """What a page asks of one round, one version, one device: few rows by a key, however much is stored."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
+from iot_stream.clock import SECOND
 from iot_stream.readings import Block, Label
 from iot_stream.store.base import Database
 from iot_stream.store.journal import Prediction
@@ -14,6 +16,8 @@ PIECE = 50  # segments that are looked through at once
 MOST_BYTES = 32_000_000  # of segments that are looked through for one device
 MOST_HEADS = 10_000_000  # bytes by which it is told which sources bring readings
 SPOKEN = 500  # predictions by which it is told whether they meet the service's windows
+ENOUGH = 10  # windows by which it is known how often they come
+QUIET, LONGER = 600 * SECOND, 3  # silent: for so long, and so many times longer than ever of late
 
 
 class RoundRow(NamedTuple):
@@ -243,13 +247,18 @@ class Inspection:
         )  # fmt: skip
         return [Prediction(*row) for row in reversed(rows)]
 
-    def came(self, pipeline: str, cut: str, device: str) -> list[int]:
-        """When its newest windows were made, on the pipeline's clock, oldest first."""
+    def expected(self, pipeline: str, cut: str, device: str) -> tuple[int, int] | None:
+        """When its last window came, and when at the latest the next was to come, on the pipeline's clock:
+        after ten minutes, or three times as long as one has taken of late. None while there are few."""
         query = (
             "SELECT arrived FROM windows WHERE pipeline = ? AND cut = ? AND device = ?"
             " ORDER BY start DESC LIMIT ?"
         )
-        return sorted(arrived for (arrived,) in self._store.read(query, pipeline, cut, device, SPOKEN))
+        came = sorted(arrived for (arrived,) in self._store.read(query, pipeline, cut, device, SPOKEN))
+        if len(came) < ENOUGH:
+            return None
+        longest = max(after - before for before, after in pairwise(came))
+        return came[-1], came[-1] + max(QUIET, LONGER * longest)
 
     def spoken(self, pipeline: str, cut: str, device: str) -> Spoken:
         newest = self.predictions(pipeline, device, 0, EVER, SPOKEN)

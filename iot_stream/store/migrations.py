@@ -204,6 +204,10 @@ STEPS = [
     -- distiller: whose word it takes now
     CREATE TABLE teachers (pipeline TEXT NOT NULL PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID
     """,
+    """
+    -- publisher: stays at its version
+    ALTER TABLE devices ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0
+    """,
 ]
 
 

@@ -50,11 +50,14 @@ class Command(NamedTuple):
 
 
 class Device(NamedTuple):
+    """`pinned`: it stays at its version, whatever is released."""
+
     device: str
     cohort: str
     online: bool
     version: int
     seen: int
+    pinned: bool = False
 
 
 class Checkpoint:
@@ -270,14 +273,20 @@ class Registry:
         return [int(row[0]) for row in rows]
 
     def save_device(self, pipeline: str, device: Device, status: str) -> None:
-        name, cohort, online, version, seen = device
+        """Whether it is pinned stays as it is."""
+        name, cohort, online, version, seen, _ = device
         with self._store.write() as tx:
             tx.execute(
-                "INSERT INTO devices VALUES (?,?,?,?,?,?,?) ON CONFLICT (pipeline, device) DO UPDATE SET"
+                "INSERT INTO devices (pipeline, device, cohort, online, version, seen, status)"
+                " VALUES (?,?,?,?,?,?,?) ON CONFLICT (pipeline, device) DO UPDATE SET"
                 " cohort = excluded.cohort, online = excluded.online, version = excluded.version,"
                 " seen = excluded.seen, status = excluded.status",
                 (pipeline, name, cohort, int(online), version, seen, status),
             )
+
+    def pin(self, tx: Transaction, pipeline: str, name: str, *, pinned: bool) -> None:
+        query = "UPDATE devices SET pinned = ? WHERE pipeline = ? AND device = ?"
+        tx.execute(query, (int(pinned), pipeline, name))
 
     def forget_device(self, pipeline: str, name: str) -> None:
         """Its row; what it sent and said stays until retention takes it."""
@@ -285,19 +294,15 @@ class Registry:
             tx.execute("DELETE FROM devices WHERE pipeline = ? AND device = ?", (pipeline, name))
 
     def devices(self, pipeline: str) -> list[Device]:
-        rows = self._store.read(
-            "SELECT device, cohort, online, version, seen FROM devices WHERE pipeline = ? ORDER BY device",
-            pipeline,
-        )
-        return [Device(d, c, bool(o), v, s) for d, c, o, v, s in rows]
+        return self._devices("pipeline = ? ORDER BY device", pipeline)
 
     def device(self, pipeline: str, name: str) -> Device | None:
-        rows = self._store.read(
-            "SELECT device, cohort, online, version, seen FROM devices WHERE pipeline = ? AND device = ?",
-            pipeline,
-            name,
-        )
-        return Device(rows[0][0], rows[0][1], bool(rows[0][2]), *rows[0][3:]) if rows else None
+        return next(iter(self._devices("pipeline = ? AND device = ?", pipeline, name)), None)
+
+    def _devices(self, which: str, *values: str) -> list[Device]:
+        query = f"SELECT device, cohort, online, version, seen, pinned FROM devices WHERE {which}"  # noqa: S608  ours
+        rows = self._store.read(query, *values)
+        return [Device(d, c, bool(o), v, s, bool(pinned)) for d, c, o, v, s, pinned in rows]
 
     def add_event(
         self, pipeline: str, device: str, event: str, version: int, stream: int, report: str

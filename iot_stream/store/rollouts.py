@@ -59,9 +59,15 @@ class Rollouts:
             " stage = excluded.stage, since = excluded.since, stream_since = excluded.stream_since",
             (pipeline, *rollout),
         )
+        self.decide(tx, pipeline, rollout.cohort, rollout.version, who, what, why)
+
+    def decide(
+        self, tx: Transaction, pipeline: str, cohort: str, version: int, who: str, what: str, why: str
+    ) -> None:
+        """A decision that moves no rollout."""
         tx.execute(
             "INSERT INTO decisions (at, pipeline, cohort, version, who, what, why) VALUES (?,?,?,?,?,?,?)",
-            (wall(), pipeline, rollout.cohort, rollout.version, who, what, why),
+            (wall(), pipeline, cohort, version, who, what, why),
         )
 
     def decisions(self, pipeline: str) -> list[Decision]:

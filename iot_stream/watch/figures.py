@@ -104,7 +104,7 @@ class Figures:
     def _fleet(self, name: str, released: Mapping[str, int]) -> Iterator[Sample]:
         devices = self._store.registry.devices(name)
         online = [each for each in devices if each.online]
-        behind = sum(each.version < released.get(each.cohort, 0) for each in online)
+        behind = sum(not each.pinned and each.version < released.get(each.cohort, 0) for each in online)
         held = self._store.scope.holds(name)
         yield Sample("devices", len(devices), (name,))
         yield Sample("devices_online", len(online), (name,))

@@ -166,6 +166,28 @@ def test_a_device_follows_its_cohort(site: Site) -> None:
     assert [report.version for report in site.listener.reports("applied")] == [3, 2, 5]
 
 
+def test_a_device_that_is_pinned_takes_its_first_version_and_no_other(site: Site) -> None:
+    site.publisher.assign("d", "all", pinned=True)
+    client = site.device()
+    site.publisher.release(1)
+    runs(client, 1)
+    site.publisher.release(2)
+    site.publisher.assign("d", "north", pinned=True)
+    wait_until(lambda: client._following.cohort == "north", "another cohort")
+    site.publisher.assign("d", "all", pinned=True)
+    wait_until(lambda: client._following.cohort == "all", "the former")
+    client.stop()
+    # What is said to it comes in order, so it had every chance to take version 2: and so after a restart.
+    site.publisher.release(3)
+    again = site.device()
+    site.connection.publish_and_wait(topics.COHORT.of(prefix=site.prefix, pipeline="p", device="d"), b"{")
+    assert again.version == 1
+    site.publisher.assign("d", "all")
+    runs(again, 3)
+    wait_until(lambda: len(site.listener.reports("applied")) == 2, "both reports")
+    assert [report.version for report in site.listener.reports("applied")] == [1, 3]
+
+
 @pytest.mark.parametrize("payload", [b"{", b'{"cohort": "+"}', b'{"cohort": "a/b"}', b'{"cohort": 5}', b""])
 def test_a_cohort_message_that_makes_no_sense_changes_nothing(site: Site, payload: bytes) -> None:
     client = site.device()

@@ -128,9 +128,9 @@ class Publisher:
         self.publish_bundle(payload)
         return payload
 
-    def assign(self, device: str, cohort: str) -> None:
+    def assign(self, device: str, cohort: str, *, pinned: bool = False) -> None:
         topic = topics.COHORT.of(prefix=self._prefix, pipeline="p", device=device)
-        self._connection.publish_and_wait(topic, topics.encode(topics.Cohort(cohort)), retain=True)
+        self._connection.publish_and_wait(topic, topics.encode(topics.Cohort(cohort, pinned)), retain=True)
 
 
 def device_settings(url: str, prefix: str, keys: Keys, state: Path, device: str = "d") -> DeviceSettings:

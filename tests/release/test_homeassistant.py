@@ -46,6 +46,14 @@ def test_the_payload_is_one_by_the_documentation() -> None:
     assert {entity["platform"] for entity in announced()["components"].values()} == {"sensor", "update"}
 
 
+def test_a_prediction_may_expire() -> None:
+    payload = discovery("iot", "pumps", "pump-01", CLASSES, expire=10 * 60 * 10**9)
+    jsonschema.validate(payload, schema.PAYLOAD)
+    lasting = {name: entity.get("expire_after") for name, entity in payload["components"].items()}
+    assert lasting == {"prediction": 600, "confidence": 600, "version": None, "update": None}
+    assert "expire_after" not in str(announced())
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [
@@ -189,6 +197,12 @@ def test_devices_are_announced_with_what_there_is_for_them(
         join(store, "d-2", 2)  # of a canary, ahead of all
         wait_until(lambda: bool(home.update(prefix, "d-2")), "a device that came later")
         assert home.update(prefix, "d-2")["latest_version"] == "2"
+        with store.write() as tx:
+            store.registry.pin(tx, "p", "d-1", pinned=True)
+        add_version(store, 2)
+        join(store, "d-3", 0)
+        wait_until(lambda: home.update(prefix, "d-3").get("latest_version") == "2", "a newer one")
+        assert home.update(prefix, "d-1")["latest_version"] == "1"  # there is none for who is pinned
     for topic in home.found.retained:
         if topic.endswith("/config"):
             assert re.fullmatch(schema.DISCOVERY_TOPIC, topic.replace(f"home-{prefix}", "homeassistant"))

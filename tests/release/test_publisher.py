@@ -251,6 +251,44 @@ def test_devices_are_told_their_cohort_and_told_again_when_it_changes(
         assert (told("a"), told("b")) == ("north", "south")
 
 
+def test_a_device_is_pinned_and_a_broker_that_forgot_is_told_again(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    settings = config(broker.url, prefix, tmp_path)
+    topic = topics.COHORT.of(prefix=prefix, pipeline="p", device="d")
+
+    def ask(device: str, *, pinned: bool) -> tuple[str, str]:
+        arguments = {"device": device, "pinned": pinned, "person": "ann", "why": "it is certified"}
+        command = store.registry.command("test", "pin", "p", **arguments)
+        wait_until(lambda: store.registry.outcome(command)[0] != "open", "an answer")
+        return store.registry.outcome(command)
+
+    def told() -> topics.Cohort | None:
+        payload = listener.retained.get(topic)
+        return topics.decode(topics.Cohort, payload) if payload else None
+
+    with listening(broker.url, prefix) as listener:
+        with publishing(settings, store, tmp_path):
+            say(listener, prefix, "d", topics.Status(True, 3))
+            wait_until(lambda: told() == topics.Cohort("all"), "its cohort, told to it")
+            assert ask("e", pinned=True) == ("failed", "no device e of p has connected yet")
+            assert ask("d", pinned=False) == ("failed", "d is not pinned")
+            assert ask("d", pinned=True) == ("done", "d stays at version 3")
+            assert ask("d", pinned=True) == ("failed", "d is pinned already")
+            wait_until(lambda: told() == topics.Cohort("all", pinned=True), "it is told")
+            say(listener, prefix, "d", topics.Status(True, 3))  # which makes it no less pinned
+        listener.connection.publish_and_wait(topic, b"", retain=True)
+        with publishing(settings, store, tmp_path):
+            wait_until(lambda: told() == topics.Cohort("all", pinned=True), "it is told again")
+            assert ask("d", pinned=False) == ("done", "d follows the releases of its cohort again")
+            wait_until(lambda: told() == topics.Cohort("all"), "it is told")
+    decided = [(each.version, each.who, each.what, each.why) for each in store.rollouts.decisions("p")]
+    assert decided == [
+        (3, "ann", "d pinned", "it is certified"),
+        (3, "ann", "d unpinned", "it is certified"),
+    ]
+
+
 def test_a_release_leaves_the_blobs_of_other_cohorts(
     broker: Broker, prefix: str, store: Store, tmp_path: Path
 ) -> None:

@@ -237,6 +237,12 @@ def test_a_plan_says_who_would_come_when_and_changes_nothing(
         assert "machine-03" in plan["25 %"]
         assert "machine-07" in plan["100 %"]
         assert store.rollouts.of("p") == before
+        with store.write() as tx:
+            store.registry.pin(tx, "p", "machine-03", pinned=True)
+        taking = {device for added in stages.plan(store, "p", release, "all", 2).values() for device in added}
+        assert taking == set(FLEET) - {"machine-03"}
+        split = stages.divided(store, "p", "all", 2, stages.audience(release, 0))
+        assert "machine-03" not in [*split.stage, *split.control]
 
 
 def test_a_publisher_that_ends_in_mid_rollout_goes_on_with_it(

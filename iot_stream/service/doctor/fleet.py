@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -25,7 +24,6 @@ AHEAD, STALE = 60 * SECOND, 3600 * SECOND
 PATIENCE_S = 5.0
 LOOKED_AT, NAMED = 50, 5  # devices
 ENOUGH = 10  # predictions, or windows
-QUIET, LONGER = 600 * SECOND, 3  # silent: for so long, and so many times longer than ever of late
 
 
 def check(config: Config, path: Path) -> Iterator[Finding]:
@@ -187,11 +185,9 @@ def _silent(name: str, pipeline: Pipeline, store: Store) -> Iterator[Finding]:
         return
     cut, silent = pipeline.cut(pipeline.student).id, []
     for each in store.registry.devices(name)[:LOOKED_AT]:
-        came = store.inspection.came(name, cut, each.device) if each.online else []
-        if len(came) >= ENOUGH:
-            longest = max(after - before for before, after in pairwise(came))
-            if wall() - came[-1] > max(QUIET, LONGER * longest):
-                silent.append(f"{spoken_name(each.device)} since {iso(came[-1])}")
+        expected = store.inspection.expected(name, cut, each.device) if each.online else None
+        if expected and wall() > expected[1]:
+            silent.append(f"{spoken_name(each.device)} since {iso(expected[0])}")
     if silent:
         told = f"online, and no window any more: {', '.join(silent[:NAMED])}"
         yield warn(f"readings.{name}.devices", told, "is the sensor off, or called otherwise now?")

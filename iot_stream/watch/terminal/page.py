@@ -1,7 +1,7 @@
 """The page in the terminal: does the promise hold, who is worst, what is learnt, which model went where."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -140,6 +140,15 @@ def _happened(promise: Promise) -> Text:
     return Text(f"{told + '; ' if told else ''}last: {last.words}", "dim", no_wrap=True, overflow="ellipsis")
 
 
+def _wrong(row: Row) -> Iterator[str]:
+    if row.held:
+        yield "held"
+    if row.unmet:
+        yield "meets no window"
+    if row.silent:
+        yield "silent"
+
+
 def _fleet(rows: list[Row], by: str, most: int) -> RenderableType:
     online = sum(row.online is True for row in rows)
     behind, held = sum(row.behind for row in rows), sum(bool(row.held) for row in rows)
@@ -154,7 +163,7 @@ def _fleet(rows: list[Row], by: str, most: int) -> RenderableType:
     for row in sorted(rows, key=_worst)[: max(1, most)]:
         style = "dim" if row.online is False else "yellow" if row.held else ""
         table.add_row(
-            Text(row.device + (" held" if row.held else "") + (" meets no window" if row.unmet else "")),
+            Text(" ".join([row.device, *_wrong(row)])),
             Text(f"{row.version or '–'}{'!' if row.behind else ''}"),
             _percent(row.right),
             "–" if row.drift is None else f"{row.drift:+.2f}",

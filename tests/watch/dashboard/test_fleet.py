@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from iot_stream.config import Config
@@ -76,6 +77,17 @@ def test_a_row_says_how_a_device_does(store: Store, config: Config, fleets: Flee
     assert found["sensor"].right is None
 
 
+def test_a_device_that_is_pinned_is_not_behind(store: Store, fleets: Fleets) -> None:
+    release(store, 2)
+    join(store, "certified", 1)
+    assert rows(fleets.view({}))["certified"].behind
+    with store.write() as tx:
+        store.registry.pin(tx, NAME, "certified", pinned=True)
+    join(store, "certified", 1)  # it says again what it runs
+    row = rows(fleets.view({}))["certified"]
+    assert (row.pinned, row.behind) == (True, False)
+
+
 def test_a_device_whose_predictions_meet_no_window_is_told(
     store: Store, config: Config, fleets: Fleets
 ) -> None:
@@ -89,6 +101,33 @@ def test_a_device_whose_predictions_meet_no_window_is_told(
     found = rows(fleets.view({}))
     assert (found["apart"].unmet, found["apart"].certain, found["apart"].right) == (19, 0.9, None)
     assert (found["new"].unmet, found["new"].certain) == (0, None)
+
+
+def test_a_sensor_that_fell_silent_is_told_though_its_device_is_online(
+    store: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minute, now = 60 * SECOND, START + 30 * 60 * SECOND
+    release(store, 1)
+    for device, online, every, ago in (
+        ("silent", True, minute, 15 * minute),
+        ("away", False, minute, 15 * minute),
+        ("rare", True, 6 * minute, 15 * minute),
+        ("well", True, minute, 5 * minute),
+    ):
+        join(store, device, 1, online=online)
+        for number in reversed(range(12)):
+            cut(store, config, device, now - ago - number * every)
+    live = msgspec.structs.replace(config.pipelines[NAME], clock="wall")
+    fleets = Fleets(store, NAME, Promises(store, NAME, live))
+    monkeypatch.setattr(fleet, "wall", lambda: now)
+    assert {row.device: row.silent for row in fleets.view({}).rows} == {
+        "silent": (now - 15 * minute) // SECOND,
+        "away": None,
+        "rare": None,
+        "well": None,
+    }
+    cut(store, config, "silent", now)
+    assert rows(fleets.view({}))["silent"].silent is None
 
 
 def test_a_device_that_leaves_its_teacher_of_late_drifts(

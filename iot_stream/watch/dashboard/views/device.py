@@ -82,8 +82,8 @@ class Logged(msgspec.Struct):
 
 class State(msgspec.Struct):
     """What it runs, and what the stable slot carries for its cohort. `update`: "none" before a first model,
-    "current", "behind", "trial" (it runs a newer one than the stable), "refused" or "left" (it refused what
-    is offered, or left it again)."""
+    "current", "behind", "pinned", "trial" (it runs a newer one than the stable), "refused" or "left" (it
+    refused what is offered, or left it again)."""
 
     known: bool
     online: bool
@@ -222,7 +222,7 @@ class View:
             version=version,
             stable=stable,
             slot=STABLE if version <= stable else "canary",
-            update=self._update(device, version, stable, offered),
+            update="pinned" if known and known.pinned else self._update(device, version, stable, offered),
             runtime=str(status.get("runtime", "")),
             boot=str(status.get("boot", "")),
         )

@@ -5,7 +5,7 @@ Only rows that have changed are sent again."""
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from iot_stream.errors import ConfigError
 from iot_stream.store import Store
 from iot_stream.store.inspection import Spoken
 from iot_stream.store.overview import Release
+from iot_stream.store.registry import Device
 from iot_stream.watch.dashboard.views.curves import NOTHING, Curves
 from iot_stream.watch.dashboard.views.promise import LABELS, Promises
 from iot_stream.watch.promise import STUDENT, TEACHER
@@ -34,13 +35,15 @@ class Row(NamedTuple):
     """`seen` (seconds): when it last said how it is, in wall time; `last`: the end of its last window, on the
     pipeline's clock. `windows` that came in the last minute. `right`: by labels or, where there are none,
     agreement with the teacher, of `judged` windows. `unmet`: its predictions, where none ends where a window
-    of the service does. `drift`: by how much less it agrees with the teacher than before. `lost`: share of
-    its readings, None where they are not numbered. `held`: why it is not learnt from."""
+    of the service does. `silent` (seconds): since when no window of it comes, though it is online. `drift`:
+    by how much less it agrees with the teacher than before. `lost`: share of its readings, None where they
+    are not numbered. `held`: why it is not learnt from."""
 
     device: str
     cohort: str
     online: bool | None
     version: int
+    pinned: bool
     behind: bool
     seen: int | None
     last: int | None
@@ -49,6 +52,7 @@ class Row(NamedTuple):
     judged: int
     certain: float | None
     unmet: int
+    silent: int | None
     drift: float | None
     readings: int
     lost: float | None
@@ -77,6 +81,7 @@ class Fleets:
     def __init__(self, store: Store, name: str, promises: Promises) -> None:
         self._store, self._name, self._promises = store, name, promises
         self._unmet: dict[str, Spoken] = {}
+        self._expected: dict[str, tuple[int, tuple[int, int] | None]] = {}  # by whose last window of then
         self._lock = threading.Lock()
         self._rows: dict[str, tuple[int, Row]] = {}
         self._revision, self._first = 0, 0
@@ -127,6 +132,7 @@ class Fleets:
         released = newest_of(self._store.overview.releases(self._name, "stable"))
         self._by = judged.by
         self._ask({name for name, each in registered.items() if each.version}, judged)
+        silent = self._silent(judged, (name for name, each in registered.items() if each.online))
         rows = {}
         for device in sorted({*registered, *readings}):
             known, n, gone = registered.get(device), readings.get(device, 0), lost.get(device, 0)
@@ -137,7 +143,8 @@ class Fleets:
                 cohort=known.cohort if known else "",
                 online=known.online if known else None,
                 version=known.version if known else 0,
-                behind=bool(known and known.online and known.version < released.get(known.cohort, 0)),
+                pinned=known is not None and known.pinned,
+                behind=known is not None and _is_behind(known, released),
                 seen=known.seen // SECOND if known else None,
                 last=last,
                 windows=windows,
@@ -145,6 +152,7 @@ class Fleets:
                 judged=count,
                 certain=round(unmet.certainty, 2) if unmet else certain,
                 unmet=unmet.due if unmet else 0,
+                silent=silent.get(device),
                 drift=drift,
                 readings=n,
                 lost=round(gone / (n + gone), 4) if gone else 0.0 if numbered.get(device) else None,
@@ -165,6 +173,30 @@ class Fleets:
             spoken = self._store.inspection.spoken(self._name, self._promises.cut, device)
             if spoken.due >= ENOUGH and not spoken.met:
                 self._unmet[device] = spoken
+
+    def _silent(self, judged: "_Judged", online: Iterable[str]) -> dict[str, int]:
+        """Device → since when no window of it comes (s), though the next ought to have come."""
+        found: dict[str, int] = {}
+        if self._promises.clock == "stream":  # which stands still when nothing comes
+            return found
+        now, asked = wall(), 0
+        for device in online:
+            last, windows = judged.devices.get(device, NOT_JUDGED)[:2]
+            if windows or last is None:
+                continue
+            known = self._expected.get(device)
+            if (known is None or known[0] != last) and asked < ASKED:
+                asked += 1
+                known = last, self._store.inspection.expected(self._name, self._promises.cut, device)
+                self._expected[device] = known
+            if known and known[1] and now > known[1][1]:
+                found[device] = known[1][0] // SECOND
+        return found
+
+
+def _is_behind(known: Device, released: Mapping[str, int]) -> bool:
+    """Whether it should run another version by now."""
+    return known.online and not known.pinned and known.version < released.get(known.cohort, 0)
 
 
 def newest_of(releases: list[Release]) -> dict[str, int]:

@@ -106,7 +106,8 @@ def recovery(store: Store, name: str, rounds: Sequence[Outline], reports: Report
     better = next((each.version for each in since if reports.bettered(each)), 0)
     if not better:
         return Recovery(drift.id, drift.trigger, None, 0, _in_vain(since))
-    cohort = [each for each in store.registry.devices(name) if each.cohort == drift.cohort]
+    following = [each for each in store.registry.devices(name) if not each.pinned]
+    cohort = [each for each in following if each.cohort == drift.cohort]
     there = [each for each in cohort if each.online or each.version >= better]
     on = sum(each.version >= better for each in there)
     taken = store.overview.first_taken(name, better, drift.started)

@@ -9,7 +9,7 @@ const SPANS = [[1, "1 min"], [10, "10 min"], [60, "1 h"], [360, "6 h"], [1440, "
 const MOST_PLOTS = 12;
 const MOST_POINTS = 4000;
 const UPDATES = {
-  none: "it has no model yet", current: "it runs what it should", behind: "a newer version waits for it",
+  none: "it has no model yet", current: "it runs what it should", behind: "a newer version waits for it", pinned: "it is pinned to its version",
   trial: "it tries a version that not all have", refused: "it refused the newest version", left: "it left the newest version again",
 };
 let at = null;

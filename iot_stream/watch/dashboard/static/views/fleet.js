@@ -8,6 +8,8 @@ const STATES = {
   online: "online",
   offline: "offline",
   behind: "behind the release",
+  pinned: "pinned to its version",
+  silent: "silent sensors",
   held: "held out of learning",
   wrong: "with losses or quarantine",
   drifting: "drifting",
@@ -20,14 +22,18 @@ const words = (row) => [
   row.held && "held",
   row.online === false && "offline",
   row.behind && "behind",
+  row.pinned && "pinned",
   row.drift > DRIFTS && "drifts",
   row.unmet > 0 && "meets no window",
+  row.silent && "silent",
 ].filter(Boolean);
 
 const matches = {
   online: (row) => row.online,
   offline: (row) => row.online === false,
   behind: (row) => row.behind,
+  pinned: (row) => row.pinned,
+  silent: (row) => row.silent,
   held: (row) => row.held,
   wrong: (row) => row.lost > 0 || row.quarantined > 0,
   drifting: (row) => row.drift > DRIFTS,
@@ -39,7 +45,7 @@ const columns = (ctx) => [
     cell: (row) => {
       const found = words(row);
       return found.length
-        ? found.map((word) => h("span", { class: `badge ${word === "offline" ? "bad" : "warn"}`, title: { held: row.held, "meets no window": `${count(row.unmet)} predictions, none at a window's end: see the device's page` }[word] }, word))
+        ? found.map((word) => h("span", { class: `badge ${word === "offline" ? "bad" : "warn"}`, title: { held: row.held, silent: row.silent && `online, and no window since ${moment(row.silent)}`, "meets no window": `${count(row.unmet)} predictions, none at a window's end: see the device's page` }[word] }, word))
         : h("span", { class: row.online ? "good" : "soft" }, row.online ? "online" : "unknown");
     } },
   { key: "version", title: "version", number: true, cell: (row) => row.version || "–", order: (row) => row.version },
@@ -101,6 +107,7 @@ const take = (ctx, root, found) => {
   const facts = [
     `${count(all.length)} devices`, `${count(number(matches.online))} online`,
     number(matches.behind) && `${count(number(matches.behind))} behind the release`,
+    number(matches.silent) && `${count(number(matches.silent))} silent`,
     number(matches.held) && `${count(number(matches.held))} held`,
     number(matches.drifting) && `${count(number(matches.drifting))} drifting`,
   ];

@@ -17,6 +17,7 @@ const stand = ({ version, stable, update }, events) => {
   const last = (event, test) => events.find((each) => each.event === event && test(each.report))?.report;
   if (update === "none") return { from: 0, to: stable, at: "from", words: stable ? `It has no model yet; version ${stable} waits for it.` : "It has no model yet, and none is released." };
   if (update === "behind") return { from: version, to: stable, at: "from", words: `Version ${stable} waits for it, or is on its way: it says so when it runs.` };
+  if (update === "pinned") return { from: version, to: stable, at: "from", words: version ? `It is pinned to version ${version}: no release is taken.` : "It is pinned, to the first version that it gets." };
   if (update === "refused") {
     const report = last("rejected", () => true) ?? {};
     return { from: version, to: report.offered, at: "from", stopped: STOPPED[report.reason] ?? "VERIFY", words: `It refused version ${report.offered} (${report.reason}) and is where it was.` };
