@@ -14,8 +14,8 @@ RUN := $(VENV)/installed-run
 DEV := $(VENV)/installed-dev
 
 # A test file stays in one process, for what its tests share is made once; files in the order of tests/conftest.py.
-# One process more than there are processors: many tests wait for others' processes.
-WORKERS ?= $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 )))
+# More processes than processors: many tests wait for others' processes.
+WORKERS ?= $(shell echo $$(( $$(nproc) < 6 ? $$(nproc) + 2 : 8 )))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-office demo-rollback test test-long results bench docs check-style check clean
@@ -108,7 +108,8 @@ $(BIN)/python:
 
 $(RUN): EXTRAS := train,demo,dashboard,monitor
 $(DEV): EXTRAS := train,demo,dashboard,monitor,dev
+# --no-compile: a third of the time; Python compiles what it imports, when it does.
 $(RUN) $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "==> iot-stream with [$(EXTRAS)] into $(VENV); PyTorch alone is some GB, see PIP_ARGS in 'make help'"
-	$(BIN)/python -m pip install --constraint constraints.txt $(PIP_ARGS) --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --no-compile --constraint constraints.txt $(PIP_ARGS) --editable ".[$(EXTRAS)]"
 	@touch $(RUN) $(if $(findstring dev,$(EXTRAS)),$(DEV))
