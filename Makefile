@@ -7,6 +7,9 @@ PIP_ARGS ?=
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+# Images of Python set it; every process that a test or a demo starts would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 # Stamps: `run` has what the demos need, `dev` has that and the tools of tests and checks.
@@ -14,8 +17,8 @@ RUN := $(VENV)/installed-run
 DEV := $(VENV)/installed-dev
 
 # A test file stays in one process, for what its tests share is made once; files in the order of tests/conftest.py.
-# More processes than processors: many tests wait for others' processes.
-WORKERS ?= $(shell echo $$(( $$(nproc) < 6 ? $$(nproc) + 2 : 8 )))
+# One process more than there are processors: many tests wait for others' processes.
+WORKERS ?= $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 )))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo demo-office demo-rollback test test-long results bench docs check-style check clean
@@ -108,8 +111,7 @@ $(BIN)/python:
 
 $(RUN): EXTRAS := train,demo,dashboard,monitor
 $(DEV): EXTRAS := train,demo,dashboard,monitor,dev
-# --no-compile: a third of the time; Python compiles what it imports, when it does.
 $(RUN) $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "==> iot-stream with [$(EXTRAS)] into $(VENV); PyTorch alone is some GB, see PIP_ARGS in 'make help'"
-	$(BIN)/python -m pip install --no-compile --constraint constraints.txt $(PIP_ARGS) --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --constraint constraints.txt $(PIP_ARGS) --editable ".[$(EXTRAS)]"
 	@touch $(RUN) $(if $(findstring dev,$(EXTRAS)),$(DEV))

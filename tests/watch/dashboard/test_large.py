@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "store")
     with store.write() as tx:
         tx.executemany(
-            "INSERT INTO devices VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO devices VALUES (?,?,?,?,?,?,?,0)",
             [
                 (NAME, f"machine-{number:05d}", "all", number % 100 > 0, number % 3, START, "{}")
                 for number in range(DEVICES)

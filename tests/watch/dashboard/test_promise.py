@@ -208,9 +208,11 @@ def test_another_teacher_begins_a_new_curve(store: Store, config: Config) -> Non
     assert found.newest["student"].windows == 1
 
 
+@pytest.mark.parametrize(("looks", "begun_anew"), [(2, True), (8, False)])
 def test_who_looks_first_sees_the_newest_and_then_all(
-    store: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+    store: Store, config: Config, monkeypatch: pytest.MonkeyPatch, looks: int, begun_anew: bool
 ) -> None:
+    monkeypatch.setattr(promise, "LOOKS", looks)
     monkeypatch.setattr(curves, "AT_ONCE", 20)
     monkeypatch.setattr(promise, "AT_FIRST", 10)
     release(store, 1)
@@ -223,7 +225,8 @@ def test_who_looks_first_sees_the_newest_and_then_all(
     assert looked.view({}).since == START / SECOND
     for number in range(70, 170):  # more than a look reads, while nobody looked
         tell(store, config, "a", START + number * SECOND, 1, student=0)
-    looked.view({})
+    newest = looked.view({})
+    assert (newest.since != first.since and newest.since != START / SECOND) == begun_anew
     wait_until(lambda: not looked.behind, "the past")
     found = looked.view({})
     assert sum(found.curves["student"].windows) == 170

@@ -30,6 +30,7 @@ RECENT = 1000  # windows that the figures are about
 LOOKED = 4 * RECENT  # that are looked through for those; who is silent on all of them has left
 WINDOWS = 100_000  # that are known, once the past has been read
 AT_FIRST = 4_000  # fewer than one look reads
+LOOKS = 8  # one after the other, before what came meanwhile is too much, and the newest are read anew
 FRESH_S = 1.0
 DEVICES = 1000  # readings of a fleet so many times as large are counted so many times less often
 LABELS = "labels"
@@ -148,8 +149,10 @@ class Promises:
             self.readings = self._store.journal.received(self._name)
             self.numbered = self._store.journal.numbered(self._name, self._by_message)
             self._count_again = now + FRESH_S * max(1, len(self.readings) / DEVICES)
-        if not first:
+        for _ in range(0 if first else LOOKS):  # of a large fleet much comes from one look to the next
             self._curves.look()
+            if not self._curves.behind:
+                break
         if first or self._curves.behind:  # or so much has come since somebody last looked
             self._curves = Curves(self._store, self._name, self._cut.id, AT_FIRST)
             self._curves.look()

@@ -69,7 +69,9 @@ export const view = {
     take(found);
   },
   async update(ctx) {
-    if (!parts.paused) take(await ctx.api(`topics?after=${parts.newest}`));
+    if (parts.paused) return;
+    const found = await ctx.api(`topics?after=${parts.newest}`);
+    if (parts && !parts.paused) take(found); // it may have been paused, or left, meanwhile
   },
   stop() {
     parts = null;
