@@ -17,7 +17,7 @@ def lines(settings: DeviceSettings) -> Iterator[str]:
     running = Slots(Path(settings.state)).running()
     broker = settings.broker if isinstance(settings.broker, str) else settings.broker.url
     yield f"device     {settings.device} of {settings.pipeline}, broker {without_password(broker)}"
-    yield f"version    {_told(running)}"
+    yield f"version    {_told(running)}{', pinned' if state.pinned else ''}"
     yield f"before     {_told(None if state.previous == running else state.previous)}"
     for scope, trusted in sorted(state.scopes.items()):
         if trusted.metadata:

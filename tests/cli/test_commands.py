@@ -52,6 +52,20 @@ def served(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator
 
 
 @pytest.mark.slow
+def test_a_device_is_pinned_and_let_go(served: Path) -> None:
+    with opened(served) as (_, store):
+        name = store.registry.devices(NAME)[0].device
+    at = ("--config", str(served))
+    assert f"{name} stays at version" in run("device", "pin", name, "--reason", "certified", *at).stdout
+    listed = {line.split()[0]: line for line in run("device", "list", *at).stdout.splitlines()}
+    assert [device for device, line in listed.items() if ", pinned, " in line] == [name]
+    decided = run("rollout", *at).stdout
+    assert re.search(rf"version \d+ {name} pinned +by \S+: certified", decided)
+    again = run("device", "unpin", name, "--reason", "certified anew", *at).stdout
+    assert again == f"{name} follows the releases of its cohort again\n"
+
+
+@pytest.mark.slow
 def test_models_list_and_show_tell_where_a_version_came_from(served: Path) -> None:
     lines = run("models", "list", "--config", str(served)).stdout.splitlines()
     assert lines[0].split()[:2] == ["version", "made"]

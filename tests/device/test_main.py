@@ -42,6 +42,9 @@ def test_status_says_what_is_on_disk_and_asks_nobody(fleet: Fleet) -> None:
     assert "before     none" in said
     assert "version 2 and older, nan" in said
     assert "outbox     118 B" in said
+    slots = Slots(fleet.directory)
+    slots.commit(msgspec.structs.replace(slots.state(), pinned=True))
+    assert "version    1 of office/all/stable, pinned" in "\n".join(status.lines(settings))
 
 
 def test_status_of_a_new_device(tmp_path: Path) -> None:
