@@ -136,7 +136,7 @@ DASHBOARD_INTRO = """\
 `iot-stream bench dashboard`: of each device a reading a second and a window every ten seconds come into the
 store, with what student, static and teacher said of it; each viewer is on another page, and asks for it
 again when it has changed. The share is of one core, by the dashboard's process alone; with nobody looking
-is the reference. For {seconds:g} s each, on {cpu}, {cores} cores{busy}.
+is the reference. For {seconds:g} s each, on {cpu}, {cores} cores.
 
 {rows}
 The page with all its files is {page_bytes:,} bytes; Chromium paints it first after {first_paint_ms} ms, and
@@ -158,8 +158,7 @@ def page() -> str:
 
 def _dashboard() -> str:
     found = json.loads((INGEST.parent / "dashboard.json").read_text())
-    busy = ", busy with other work meanwhile" if found.get("busy") else ""
-    facts = found | found["machine"] | {"rows": _table(found["rows"], DASHBOARD_COLUMNS), "busy": busy}
+    facts = found | found["machine"] | {"rows": _table(found["rows"], DASHBOARD_COLUMNS)}
     return DASHBOARD_INTRO.format(**facts)
 
 

@@ -1,16 +1,23 @@
 """Benchmarks run as they are; how fast they find us is not for a test."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from iot_stream.cli.bench import bench
-from iot_stream.evaluate.bench import dashboard, device, ingest, release, weights
+from iot_stream.clock import SECOND
+from iot_stream.config import load
+from iot_stream.evaluate.bench import dashboard, device, fleet, ingest, release, weights
 from iot_stream.evaluate.bench.ingest import COLUMNS, latencies
 from iot_stream.service.broker import find_mosquitto
+from iot_stream.store import Store
+from iot_stream.watch.dashboard.views.curves import MODELS
+from iot_stream.watch.dashboard.views.promise import Promises
 from tests.service.running import write_config
+from tests.streams import START
 
 
 @pytest.mark.slow
@@ -122,6 +129,18 @@ def test_bench_device_runs_what_is_installed(tmp_path: Path) -> None:
         assert row["missed"] == 0
         assert 20 < row["rss_mb"] < 200
         assert row["install_mb"] > 50
+
+
+def test_the_fleet_that_a_dashboard_looks_at_is_judged(tmp_path: Path) -> None:
+    config = load(fleet.configuration(tmp_path, "mqtt://localhost"))
+    with closing(Store(config.store_place)) as store:
+        writer = fleet.Writer(config, store, 20)
+        writer.begin()
+        for second in range(30):
+            writer.second(START + second * SECOND)
+        found = Promises(store, fleet.PIPELINE, config.pipelines[fleet.PIPELINE]).view({})
+    assert (found.devices, found.by) == (20, "labels")
+    assert all(found.newest[model].windows > 0 for model in MODELS)
 
 
 @pytest.mark.slow

@@ -58,6 +58,7 @@ class Writer:
                 tx,
                 Version(PIPELINE, "all", 1, "r0", wall(), "g", "s", "w", "int8", "f", {"teacher": TEACHER}),
             )
+        self._store.registry.set_teacher(PIPELINE, TEACHER)
         for device in range(self._devices):
             self._store.registry.save_device(PIPELINE, Device(name(device), "all", True, 1, wall()), "{}")
 
