@@ -196,10 +196,10 @@ def dashboard(
     from iot_stream.evaluate.bench import dashboard as measured
 
     result: dict[str, Any] = {"machine": machine("starlette", "uvicorn"), "seconds": seconds, "rows": []}
-    for count in devices:
-        for row in measured.rows(count, viewers, seconds, folder):
-            result["rows"].append(row)
-            click.echo(", ".join(f"{name} {row[name]}" for name in measured.COLUMNS))
+    found = (row for count in devices for row in measured.rows(count, viewers, seconds, folder))
+    for row in counted(found, 2 * len(devices), "rows"):
+        result["rows"].append(row)
+        click.echo(", ".join(f"{name} {row[name]}" for name in measured.COLUMNS))
     result |= measured.page(folder)
     click.echo(
         f"page {result['page_bytes']} bytes, painted after {result['first_paint_ms']} ms, "
