@@ -1,8 +1,9 @@
 """One process may be several devices: a gateway for all sensors of a house, each with a file of its own."""
 
+import fcntl
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -52,7 +53,8 @@ def run(devices: Sequence[DeviceSettings], channels: tuple[str, ...] = ()) -> No
     _check_apart(devices)
     running = [Running(each, channels or channels_of(each)) for each in devices]
     with ExitStack() as started:
-        for each in running:
+        for settings, each in zip(devices, running, strict=True):
+            started.enter_context(_alone_in(Path(settings.state)))
             started.callback(each.stop)
             each.start()
         if len(running) == 1:  # on the main thread: one that waits for standard input could not be ended
@@ -76,6 +78,20 @@ def _feed_all(running: Sequence[Running]) -> None:
         threading.Thread(target=partial(feed, each), name=f"{each.name}-input", daemon=True).start()
     if error := ended.get():
         raise error
+
+
+@contextmanager
+def _alone_in(state: Path) -> Iterator[None]:
+    """A second process would throw this one off the broker, and write its disk; raises ConfigError."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"state: {state} is another process's; is this device running already?"
+            ) from None
+        yield
 
 
 def _check_apart(devices: Sequence[DeviceSettings]) -> None:

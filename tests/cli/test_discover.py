@@ -355,6 +355,32 @@ def test_the_one_that_teaches_teaches_all_sensors(broker: Broker, prefix: str, t
     assert "occupancy" not in pipeline.cut(pipeline.student).inputs
 
 
+def test_who_tells_the_same_in_another_room_is_no_channel(
+    broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    path, base = tmp_path / "iot-stream.yml", f"{prefix}/zigbee2mqtt"
+    common = {"battery": 88, "linkquality": 120, "last_seen": 1_772_438_400_000}
+    said = {}
+    for room in ("desk", "bed"):
+        climate, presence = {"temperature": 21.3, **common}, {"presence": True, "illuminance": 12, **common}
+        said[f"{base}/{room}/climate"] = json.dumps(climate).encode()
+        said[f"{base}/{room}/presence"] = json.dumps(presence).encode()
+    heard = ["--broker", broker.url, "--listen", "--seconds", "1", "--filter", f"{base}/#"]
+    with saying(broker, prefix, said):
+        init = ("init", "--yes", "--force", "--config", str(path), *heard, "--teacher")
+        one = run(*init, f"{base}/desk/presence").stdout
+        alone = load(path).pipelines["main"]
+        run(*init, f"{base}/+/presence")
+        both = load(path).pipelines["main"]
+        refused = run(*init, f"{base}/#", code=2).stderr
+    assert f"{base}/bed/presence says so too" in one
+    assert "presence" not in alone.cut(alone.student).inputs
+    assert "presence" not in both.cut(both.student).inputs
+    assert both.teacher.topic is not None
+    assert both.teacher.topic.topic == f"{base}/{{device}}/presence"
+    assert "write + for each level" in refused
+
+
 def test_a_teacher_of_zigbee2mqtt_is_written_in_its_dialect(
     broker: Broker, prefix: str, tmp_path: Path
 ) -> None:

@@ -66,6 +66,27 @@ def test_a_house_of_sensors_is_one_process(
     assert each <= EACH_MB
 
 
+def test_a_second_process_of_a_device_is_refused(site: Site, tmp_path: Path) -> None:
+    site.publisher.release(1)
+    (tmp_path / "s0.json").write_text(gateway(site, "s0").dump())
+    command = [sys.executable, "-m", "iot_stream.device", "run", "--config", "s0.json"]
+    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: (tmp_path / "s0-state" / "blobs").exists(), "that it runs")
+        second = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=60)
+        assert second.returncode == 2
+        assert b"is this device running already?" in second.stderr
+    finally:
+        first.kill()  # whose lock goes with it
+        first.wait(10)
+    third = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    assert third.stderr is not None
+    assert b"runs version 1" in third.stderr.readline()
+    third.terminate()
+    assert third.wait(20) == 0
+    third.stderr.close()
+
+
 def test_what_ends_one_ends_all(site: Site, tmp_path: Path) -> None:
     site.publisher.release(1)
     (tmp_path / "few.py").write_text("def read():\n    raise SystemExit(7)\n")

@@ -24,7 +24,7 @@ from iot_stream.ingest.discover import (
 )
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.printing import NAMED, scalar, told
-from iot_stream.ingest.discover.verdicts import between_changes
+from iot_stream.ingest.discover.verdicts import between_changes, taught
 from iot_stream.readings import spoken_name
 
 _GENERAL = ("", "value", "val", "state", "status", "payload", "data")  # says not what is told
@@ -69,7 +69,16 @@ def tellers(findings: Findings, heard: Sequence[Topic], teacher: str, labels: st
                 "--seconds says for how long; or write its topic with {device} where the device's name stands"
             )
     sensors = _without((teaching, labelling), findings, heard)
-    return Tellers(teaching, labelling, _without_metric(teacher, sensors) if of_metric else sensors)
+    if of_metric:
+        sensors = _without_place(teacher, sensors, ("sparkplug",))
+    elif teaching and (alike := _alike(teaching, sensors)):
+        place = next(iter(teaching.source.channels.values()))
+        click.echo(
+            f"  {', '.join(alike[:NAMED])} says so too; as a channel it is left out. "
+            "That all of them teach, their topic says with a + in place of what differs"
+        )
+        sensors = _without_place(place, sensors)
+    return Tellers(teaching, labelling, sensors)
 
 
 def names_level(topic: str) -> bool:
@@ -78,7 +87,9 @@ def names_level(topic: str) -> bool:
 
 
 def _check_words_alone(option: str, topic: str) -> None:
-    """Raises ConfigError for a topic of Sparkplug, where a metric says what is meant."""
+    """Raises ConfigError for all topics, and for one of Sparkplug, where a metric says what is meant."""
+    if "#" in topic:
+        raise ConfigError(f"{option}: {topic}: write + for each level that differs, or {{device}}")
     if set(topic.split("/")[2:3]) & {*TYPES, "{type}"}:
         raise ConfigError(
             f"{option}: {topic}: Sparkplug tells all metrics there; name the one that tells classes alone, "
@@ -127,25 +138,39 @@ def _without(speakers: Sequence[Speaker | None], findings: Findings, heard: Sequ
     left = recognise([topic for topic in heard if topic.name not in apart])
     if findings.sources and not left.sources:
         raise ConfigError(
-            "the topic that teaches or labels is that of all sensors too; name the one that does"
+            "the topic that teaches or labels is that of all sensors too; name the one that does, in which + "
+            "may stand for a level, as zigbee2mqtt/+/presence"
         )
     return left
 
 
-def _without_metric(metric: str, findings: Findings) -> Findings:
-    """The same of a metric of Sparkplug; raises ConfigError."""
+def _alike(teaching: Speaker, sensors: Findings) -> list[str]:
+    """Topics of sensors that tell classes at the place where the teacher does, as of other rooms."""
+    place = _bare(next(iter(teaching.source.channels.values())))
+    heard = (topic for finding in sensors.sources for topic in finding.guess.topics)
+    told = {topic.name: next(taught([topic]), None) for topic in heard}
+    return [
+        name for name, guess in told.items() if guess and place in map(_bare, guess.source.channels.values())
+    ]
+
+
+def _bare(place: str) -> str:
+    return place.removeprefix("$.")
+
+
+def _without_place(place: str, findings: Findings, formats: Sequence[str] = ()) -> Findings:
+    """Without the channel that is there, or a metric of Sparkplug, as a student that saw it would repeat it;
+    raises ConfigError."""
     found = []
     for finding in findings.found:
         source = finding.source
-        if source.format == "sparkplug":
-            channels = {name: place for name, place in source.channels.items() if place != metric}
+        if not formats or source.format in formats:
+            channels = {name: at for name, at in source.channels.items() if _bare(at) != _bare(place)}
             finding = replace(finding, source=msgspec.structs.replace(source, channels=channels))
         if finding.source.channels:
             found.append(finding)
     if not found:
-        raise ConfigError(
-            f"{metric} teaches, and sensors tell nothing else; listen for longer with --seconds"
-        )
+        raise ConfigError(f"{place} teaches, and sensors tell nothing else; listen for longer with --seconds")
     return replace(findings, found=found)
 
 

@@ -147,6 +147,8 @@ def _wrong(row: Row) -> Iterator[str]:
         yield "meets no window"
     if row.silent:
         yield "silent"
+    if row.pinned:
+        yield "pinned"
 
 
 def _fleet(rows: list[Row], by: str, most: int) -> RenderableType:
