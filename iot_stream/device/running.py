@@ -83,8 +83,12 @@ def _feed_all(running: Sequence[Running]) -> None:
 @contextmanager
 def _alone_in(state: Path) -> Iterator[None]:
     """A second process would throw this one off the broker, and write its disk; raises ConfigError."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as lock:
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / "lock").open("w")
+    except OSError as error:
+        raise ConfigError(f"state: {state}: {error.strerror}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -87,6 +87,13 @@ def test_a_second_process_of_a_device_is_refused(site: Site, tmp_path: Path) -> 
     third.stderr.close()
 
 
+def test_a_state_that_cannot_be_is_told(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    nowhere = msgspec.structs.replace(gateway(site, "s0"), state=str(tmp_path / "file/in"))
+    with pytest.raises(ConfigError, match=r"state: \S+/file/in: Not a directory"):
+        run([nowhere])
+
+
 def test_what_ends_one_ends_all(site: Site, tmp_path: Path) -> None:
     site.publisher.release(1)
     (tmp_path / "few.py").write_text("def read():\n    raise SystemExit(7)\n")
