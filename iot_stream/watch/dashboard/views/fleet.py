@@ -184,13 +184,15 @@ class Fleets:
             last, windows = judged.devices.get(device, NOT_JUDGED)[:2]
             if windows or last is None:
                 continue
-            known = self._expected.get(device)
-            if (known is None or known[0] != last) and asked < ASKED:
+            before, expected = self._expected.get(device, (None, None))
+            if before != last:
+                if asked == ASKED:  # others at the next look
+                    continue
                 asked += 1
-                known = last, self._store.inspection.expected(self._name, self._promises.cut, device)
-                self._expected[device] = known
-            if known and known[1] and now > known[1][1]:
-                found[device] = known[1][0] // SECOND
+                expected = self._store.inspection.expected(self._name, self._promises.cut, device)
+                self._expected[device] = last, expected
+            if expected and now > expected[1]:
+                found[device] = expected[0] // SECOND
         return found
 
 
