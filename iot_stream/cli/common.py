@@ -111,11 +111,11 @@ def _bar(done: int, total: int, what: str, elapsed: float) -> str:
     if not total:
         return f"{done:,} {what}"
     full = min(BAR, BAR * done // total)
-    left = f", about {_lasting((total - done) * elapsed / done)} left" if 0 < done < total else ""
+    left = f", about {lasting((total - done) * elapsed / done)} left" if 0 < done < total else ""
     return f"[{'#' * full}{'-' * (BAR - full)}] {done:,} of {total:,} {what}{left}"
 
 
-def _lasting(seconds: float) -> str:
+def lasting(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 

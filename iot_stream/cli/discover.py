@@ -10,7 +10,7 @@ import click
 from iot_stream.address import Address, Broker
 from iot_stream.cli.common import many
 from iot_stream.errors import DataError
-from iot_stream.ingest.discover import at_work, recognise
+from iot_stream.ingest.discover import at_work, beside, recognise
 from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.listening import listen
 from iot_stream.ingest.discover.printing import block, comment
@@ -68,7 +68,11 @@ def discover(
         )
     if taken := at_work(ear.topics):
         click.echo(f"    # iot-stream is at work there, with prefix {', '.join(map(comment, taken))}")
-    click.echo(block(recognise(ear.topics)), nl=False)
+    findings = recognise(ear.topics)
+    click.echo(block(findings), nl=False)
+    for topic, words in beside(findings).items():
+        told = comment(f"{topic} tells classes beside what it measures ({', '.join(words)}): it may teach")
+        click.echo(f"    # {told}: iot-stream init --teacher")
 
 
 def listened(

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from iot_stream.address import PEM, Broker
-from iot_stream.cli.common import config_option, many
+from iot_stream.cli.common import config_option, lasting, many
 from iot_stream.cli.discover import listened, login_options, rebirth_option
 from iot_stream.cli.first.asking import Ask, listed, whole
 from iot_stream.cli.first.sources import by_hand, chosen, usual_length, usual_rate, within
@@ -23,6 +23,7 @@ from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.printing import block, not_tried
 from iot_stream.ingest.discover.sparkplug import unborn
 from iot_stream.stopping import until_stopped
+from iot_stream.units import Rate
 
 NEXT = """\
 {path} is written. Next:
@@ -37,7 +38,7 @@ The teacher learns from `recordings`: fill that part in. Is there a topic that t
 late? Then no recordings are needed: `teacher: {topic: …}` and `labels:`, as the file says."""
 NO_RECORDINGS = """\
 No recordings are needed: the first student comes once {topic} has told two classes,
-and {n_min} windows have a word of it (`gate.n_min`)."""
+and {n_min} windows have a word of it (`gate.n_min`){soon}."""
 SHORT = (
     "  Its word changes every {stay:.3g} s or so: windows are proposed that are no longer than half of that."
 )
@@ -168,8 +169,20 @@ def init(
     )
     save(path, text)
     click.echo(NEXT.format(path=path))
-    how = NO_RECORDINGS.format(topic=teaching.source.topic, n_min=Gate().n_min) if teaching else FILL_IN
-    click.echo(how)
+    if teaching:
+        soon = _soon(size, grid if grid != "none" else usual)
+        click.echo(NO_RECORDINGS.format(topic=teaching.source.topic, n_min=Gate().n_min, soon=soon))
+    else:
+        click.echo(FILL_IN)
+
+
+def _soon(length: int, rate: str) -> str:
+    """When the first student may be expected, where the pace of readings is known."""
+    if rate == "none":
+        return ""
+    return (
+        f":\n{lasting(Gate().n_min * length * Rate.parse(rate) / SECOND)} with one device, less with several"
+    )
 
 
 def _prefix(taken: Sequence[str], given: str, ask: Ask) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -316,6 +317,7 @@ def test_a_window_ends_before_its_class_does(broker: Broker, prefix: str, tmp_pa
         said = run("init", "--yes", "--config", str(path), *heard).stdout
     assert "Its word changes every 0." in said
     assert f"once {prefix}/{{device}}/verdict has told two classes,\nand 60 windows have a word of it" in said
+    assert re.search(r"\n\d+ (s|min) with one device, less with several", said)
     assert "device add NAME" in said
     assert "iot-stream dashboard" in said
     pipeline = load(path).pipelines["main"]
@@ -436,6 +438,8 @@ def test_a_metric_of_sparkplug_teaches_and_is_not_seen(broker: Broker, press: st
     init += ["--seconds", "1", "--filter", f"{press}/#"]
     said = run(*init, "--teacher", "Quality/Worn", "--classes", "good,worn").stdout
     assert "Quality/Worn tells classes beside what it measures: false, true" in said
+    told = run("discover", *init[4:]).stdout
+    assert "# Quality/Worn tells classes beside what it measures (false, true): it may teach: " in told
     pipeline = load(path).pipelines["main"]
     teacher = pipeline.teacher.topic
     assert teacher is not None
