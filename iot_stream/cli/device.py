@@ -25,7 +25,7 @@ from iot_stream.config import Broker, Config, Pipeline, device_upload, load
 from iot_stream.device.inputs.kinds import Mqtt, Stdin
 from iot_stream.device.settings import DeviceSettings
 from iot_stream.errors import ConfigError, DataError, StoreError
-from iot_stream.readings import device_name
+from iot_stream.readings import device_name, spoken_name
 from iot_stream.release.keys import Keys
 from iot_stream.store import Store
 from iot_stream.store.sqlite import FILE
@@ -74,6 +74,7 @@ def add(
     chosen, settings = pick(config, pipeline)
     if not name:
         raise ConfigError("NAME: a device is needed")
+    _check_not_teacher(settings, name)
     root = Keys.load(config.keys_folder).newest_root.decode()
     reads = _input(settings)
     out = out or _in_a_terminal(name)
@@ -110,6 +111,20 @@ def add(
     else:
         write_private(out, made.dump().encode())
         click.echo(f"{out} is what {name} starts with: `iot-device run --config {out}`", err=True)
+
+
+def _check_not_teacher(pipeline: Pipeline, name: str) -> None:
+    """What only teaches runs no student; raises ConfigError."""
+    taught = {
+        device_name(teacher): [meant] if isinstance(meant, str) else list(meant)
+        for teacher, meant in (pipeline.teacher.topic.devices if pipeline.teacher.topic else {}).items()
+    }
+    of_others = {device_name(each) for meant in taught.values() for each in meant}
+    if name in taught and name not in of_others:
+        raise ConfigError(
+            f"{spoken_name(name)} teaches {', '.join(taught[name])} (`devices` under `teacher`), and runs no "
+            "student; name one of those"
+        )
 
 
 def _say_if_unheard(config: Config, pipeline: str, name: str) -> None:

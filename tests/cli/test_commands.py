@@ -261,6 +261,23 @@ def test_device_add_says_of_a_gateway_whom_nobody_has_heard_of(tmp_path: Path) -
     assert run("device", "add", "m1", "--config", str(path)).stderr == ""
 
 
+def test_device_add_refuses_what_only_teaches(tmp_path: Path) -> None:
+    source = {"format": "zigbee2mqtt", "channels": {f"f{i}": f"$.f{i}" for i in range(10)}}
+    devices = {"bed/presence": ["bed/climate"], "hall": "hall"}
+    teacher = {
+        "topic": "zigbee2mqtt/{device...}",
+        "format": "zigbee2mqtt",
+        "value": "presence",
+        "devices": devices,
+    }
+    path = write_config(tmp_path, "mqtt://localhost", "p", sources=[source], teacher=teacher)
+    run("keys", "init", "--config", str(path))
+    refused = run("device", "add", "bed/presence", "--config", str(path), code=2).stderr
+    assert "bed/presence teaches bed/climate (`devices` under `teacher`), and runs no student" in refused
+    for name in ("bed/climate", "hall"):
+        run("device", "add", name, "--config", str(path))
+
+
 def test_a_round_that_nobody_is_there_to_run_is_said_at_once(
     tmp_path: Path, broker: Broker, prefix: str
 ) -> None:

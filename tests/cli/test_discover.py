@@ -437,7 +437,13 @@ def test_a_metric_of_sparkplug_teaches_and_is_not_seen(broker: Broker, press: st
     init = ["init", "--yes", "--config", str(path), "--broker", broker.url]
     init += ["--seconds", "1", "--filter", f"{press}/#"]
     said = run(*init, "--teacher", "Quality/Worn", "--classes", "good,worn").stdout
-    assert "Quality/Worn tells classes beside what it measures: false, true" in said
+    assert "1. Quality/Worn tells classes beside what it measures: false, true" in said
+    written = path.read_text()
+    by_number = ["--force", "--teacher", "1", "--classes", "good,worn"]
+    run(*init, *by_number)
+    assert path.read_text() == written
+    refused = run(*init, "--force", "--teacher", "2", code=2).stderr
+    assert "2 is none of the 1 that tell classes" in refused
     told = run("discover", *init[4:]).stdout
     assert "# Quality/Worn tells classes beside what it measures (false, true): it may teach: " in told
     pipeline = load(path).pipelines["main"]

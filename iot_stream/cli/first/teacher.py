@@ -98,17 +98,24 @@ def _check_words_alone(option: str, topic: str) -> None:
 
 
 def _named_teacher(findings: Findings, given: str, ask: Ask) -> str:
-    """The topic that teaches, or nothing."""
+    """The topic that teaches, or nothing; raises ConfigError."""
     if not findings.found:
         return given
-    for finding in findings.teachers:
-        click.echo(f"  {finding.source.topic} tells classes: {told(finding)}")
+    heard = {each.source.topic: f"tells classes: {told(each)}" for each in findings.teachers}
     for topic, words in itertools.islice(beside(findings).items(), NAMED):
-        click.echo(f"  {topic} tells classes beside what it measures: {', '.join(words)}")
+        heard.setdefault(topic, f"tells classes beside what it measures: {', '.join(words)}")
+    for number, (topic, what) in enumerate(heard.items(), 1):
+        click.echo(f"  {number}. {topic} {what}")
     # What is on and off may as well be one more thing that a model shall see: for the person to say.
     naming = [each.source.topic for each in findings.teachers if class_names(each.guess.classes)]
     usual = naming[0] if len(naming) == 1 else "none"
-    named = ask("Topic, or metric of Sparkplug, that tells the classes, and teaches, or none", given, usual)
+    number = "number, " if heard else ""
+    question = f"What tells the classes, and teaches ({number}topic, or metric of Sparkplug), or none"
+    named = ask(question, given, usual)
+    if named.isdecimal():
+        if not 1 <= int(named) <= len(heard):
+            raise ConfigError(f"{named} is none of the {len(heard)} that tell classes")
+        return list(heard)[int(named) - 1]
     return "" if named == "none" else named
 
 
