@@ -134,8 +134,8 @@ class Following:
             return
         self._join_cohort(cohort)
         if told.pinned != self._pinned:
+            self._pinned = told.pinned  # also where the disk takes nothing
             self._slots.commit(msgspec.structs.replace(self._slots.state(), pinned=told.pinned))
-            self._pinned = told.pinned
             what = "stays at its version" if told.pinned else "follows releases again"
             log.info("%s: %s", self._settings.device, what)
             if self._staying:

@@ -1,6 +1,7 @@
 """One process may be several devices: a gateway for all sensors of a house, each with a file of its own."""
 
 import fcntl
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -82,20 +83,26 @@ def _feed_all(running: Sequence[Running]) -> None:
 
 @contextmanager
 def _alone_in(state: Path) -> Iterator[None]:
-    """A second process would throw this one off the broker, and write its disk; raises ConfigError."""
+    """A second process would throw this one off the broker, and write its disk; raises ConfigError.
+
+    The folder itself is locked, which takes no room and no right to write: a card that has become read-only
+    keeps nobody from starting.
+    """
     try:
         state.mkdir(parents=True, exist_ok=True)
-        lock = (state / "lock").open("w")
+        folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise ConfigError(f"state: {state}: {error.strerror}") from error
-    with lock:
+    try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(
                 f"state: {state} is another process's; is this device running already?"
             ) from None
         yield
+    finally:
+        os.close(folder)
 
 
 def _check_apart(devices: Sequence[DeviceSettings]) -> None:

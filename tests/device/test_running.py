@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -85,6 +86,33 @@ def test_a_second_process_of_a_device_is_refused(site: Site, tmp_path: Path) -> 
     third.terminate()
     assert third.wait(20) == 0
     third.stderr.close()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    folder = tmp_path / "s0-state"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False).returncode:
+        pytest.skip("mounting a file system takes rights")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_card_that_has_become_read_only_keeps_nobody_from_starting(
+    site: Site, tmp_path: Path, card: Path
+) -> None:
+    site.publisher.release(1)
+    (tmp_path / "s0.json").write_text(gateway(site, "s0").dump())
+    command = [sys.executable, "-m", "iot_stream.device", "run", "--config", "s0.json"]
+    for mount in ("rw", "ro"):
+        subprocess.run(["mount", "-o", f"remount,{mount}", card], check=True)
+        log = tmp_path / f"{mount}.log"
+        with log.open("wb") as errors:
+            process = subprocess.Popen(command, cwd=tmp_path, stderr=errors)
+        wait_until(lambda log=log: "runs version 1" in log.read_text(), "its version")
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 def test_a_state_that_cannot_be_is_told(site: Site, tmp_path: Path) -> None:
