@@ -109,8 +109,8 @@ def _named_teacher(findings: Findings, given: str, ask: Ask) -> str:
     # What is on and off may as well be one more thing that a model shall see: for the person to say.
     naming = [each.source.topic for each in findings.teachers if class_names(each.guess.classes)]
     usual = naming[0] if len(naming) == 1 else "none"
-    number = "number, " if heard else ""
-    question = f"What tells the classes, and teaches ({number}topic, or metric of Sparkplug), or none"
+    ways = ("number, " if heard else "") + "topic, or metric of Sparkplug"
+    question = f"What tells the classes, and teaches ({ways}), or none"
     named = ask(question, given, usual)
     if named.isdecimal():
         if not 1 <= int(named) <= len(heard):
