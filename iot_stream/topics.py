@@ -59,7 +59,7 @@ class Status(msgspec.Struct, omit_defaults=True):
 
     `runtime`: what runs its models. `boot` names this run of its process. `max_packet`: bytes of the largest
     message that it takes, 0 for any. `signed`: slot → the highest count of signings that it has seen there;
-    it takes no bundle that counts less.
+    it takes no bundle that counts less. `pinned`: it stays at its version, as it was told.
     """
 
     online: bool
@@ -69,6 +69,7 @@ class Status(msgspec.Struct, omit_defaults=True):
     boot: str = ""
     max_packet: Count = 0
     signed: dict[str, Count] = {}
+    pinned: bool = False
 
 
 class Report(msgspec.Struct, omit_defaults=True):

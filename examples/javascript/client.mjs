@@ -55,7 +55,8 @@ const client = mqtt.connect(url, {
 function say(online = true) {
   const { version, cohort } = state;
   const [stable, canary] = SLOTS.map((slot) => offers[bundleOf(slot)]?.signings);
-  const status = { online, version, cohort, runtime: "javascript", max_packet, signed: { stable, canary } };
+  const signed = { stable, canary };
+  const status = { online, version, cohort, runtime: "javascript", max_packet, signed, pinned: state.pinned };
   client.publish(`${own}/status`, JSON.stringify(status), { qos: 1, retain: true });
 }
 
@@ -140,6 +141,7 @@ function follow(topic, payload) {
   const { cohort, pinned = false } = JSON.parse(payload);
   if (pinned !== state.pinned) {
     keep({ pinned });
+    say();
     settle();
   }
   if (cohort === state.cohort || !/^[^/+#\p{Cc}]+$/u.test(cohort) || Buffer.byteLength(cohort) > 128) return;

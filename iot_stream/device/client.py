@@ -63,7 +63,7 @@ class DeviceClient:
             f"{settings.prefix}-{settings.pipeline}-{settings.device}",
             self._hear,
             will=Will(topics.STATUS.of(**self._levels), topics.encode(topics.Status(online=False))),
-            on_connect=self._say_status,
+            on_connect=self.say_status,
             max_packet=settings.max_packet,
         )
         self._following = Following(settings, self._slots, self.connection, self)
@@ -178,7 +178,7 @@ class DeviceClient:
         took = self._predictor.exchange(model)
         log.info("%s: runs version %d", self.settings.device, model.version)
         self._report(topics.Report("applied", wall(), model.version, previous, swap_us=took))
-        self._say_status()
+        self.say_status()
 
     def refused(self, refused: Refused) -> None:
         self._warn(refused.version, "%s", refused)
@@ -220,7 +220,7 @@ class DeviceClient:
             return
         self._leave(version, reason, detail)
         self._predictor.exchange(self._installed())
-        self._say_status()
+        self.say_status()
 
     def _warn(self, version: int, what: str, *values: object) -> None:
         settings = self.settings
@@ -229,7 +229,7 @@ class DeviceClient:
 
     # --- what it says of itself -------------------------------------------------------------
 
-    def _say_status(self) -> None:
+    def say_status(self) -> None:
         status = topics.Status(
             True,
             self.version,
@@ -238,6 +238,7 @@ class DeviceClient:
             self.boot,
             self.settings.max_packet,
             self._following.signings,
+            self._following.pinned,
         )
         self.connection.publish(topics.STATUS.of(**self._levels), topics.encode(status), retain=True)
 

@@ -41,6 +41,8 @@ class Follower(Protocol):
 
     def refused(self, refused: Refused) -> None: ...
 
+    def say_status(self) -> None: ...
+
 
 class Following:
     """Nothing happens before `start`; messages come by `hear`, from any thread."""
@@ -57,7 +59,7 @@ class Following:
         self._blobs: dict[str, bytes] = {}
         self._bundles: dict[str, bytes] = {}  # the newest of each slot
         self._applying = trust.STABLE  # the slot whose blobs are being fetched
-        self._pinned = slots.state().pinned
+        self.pinned = slots.state().pinned
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._stopping = threading.Event()
         self._worker = threading.Thread(target=self._work, name=f"{settings.device}-updates", daemon=True)
@@ -133,8 +135,9 @@ class Following:
             log.warning("%s: cohort message not understood: %s", self._settings.device, error)
             return
         self._join_cohort(cohort)
-        if told.pinned != self._pinned:
-            self._pinned = told.pinned  # also where the disk takes nothing
+        if told.pinned != self.pinned:
+            self.pinned = told.pinned  # also where the disk takes nothing
+            self._follower.say_status()
             self._slots.commit(msgspec.structs.replace(self._slots.state(), pinned=told.pinned))
             what = "stays at its version" if told.pinned else "follows releases again"
             log.info("%s: %s", self._settings.device, what)
@@ -146,7 +149,7 @@ class Following:
     @property
     def _staying(self) -> bool:
         """Pinned, and not waiting for a first version."""
-        return self._pinned and self._slots.running() is not None
+        return self.pinned and self._slots.running() is not None
 
     def _join_cohort(self, cohort: str) -> None:
         if cohort != self.cohort:

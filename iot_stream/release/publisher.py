@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.2
 LOOK_S = 2.0  # between two looks at how rollouts do, and whether anything must be signed again
 SYNC_S = 10.0
+WHO = "publisher"  # that decided
 
 
 class Publisher:
@@ -263,15 +264,26 @@ class Publisher:
         version = status.version or (known.version if known else 0)
         device = Device(levels["device"], cohort, status.online, version, wall())
         self._registry.save_device(levels["pipeline"], device, payload.decode())
-        if known is None:
+        if status.online and status.pinned and (known is None or known.pinned is None):
+            self._believe_pinned(levels["pipeline"], device)
+        if known is None or (status.online and known.pinned is not None and known.pinned != status.pinned):
             self._tell_cohort(levels["pipeline"], device.device, self._cohort_of(levels, cohort))
+
+    def _believe_pinned(self, pipeline: str, device: Device) -> None:
+        """Of a device that was pinned after the backup was made from which the registry came back."""
+        log.warning("%s: %s says that it is pinned; it stays so", pipeline, device.device)
+        why = "it says so itself, and nothing here says otherwise"
+        with self._store.write() as tx:
+            self._registry.pin(tx, pipeline, device.device, pinned=True)
+            what = f"{device.device} pinned"
+            self._rollouts.decide(tx, pipeline, device.cohort, device.version, WHO, what, why)
 
     def _pin(self, pipeline: str, device: str, pinned: bool, person: str, why: str) -> str:
         """A device stays at its version, or follows releases again."""
         known = self._registry.device(pipeline, device)
         if known is None:
             raise ModelError(f"no device {device} of {pipeline} has connected yet")
-        if known.pinned == pinned:
+        if bool(known.pinned) == pinned:
             raise ModelError(f"{device} is {'' if pinned else 'not '}pinned{' already' if pinned else ''}")
         what = f"{device} {'pinned' if pinned else 'unpinned'}"
         with self._store.write() as tx:
@@ -322,5 +334,5 @@ class Publisher:
     def _tell_cohort(self, pipeline: str, device: str, cohort: str) -> None:
         topic = topics.COHORT.of(prefix=self._config.prefix, pipeline=pipeline, device=device)
         known = self._registry.device(pipeline, device)
-        message = topics.Cohort(cohort, known is not None and known.pinned)
+        message = topics.Cohort(cohort, bool(known and known.pinned))
         self._connection.publish(topic, topics.encode(message), retain=True)

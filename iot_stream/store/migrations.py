@@ -206,7 +206,7 @@ STEPS = [
     """,
     """
     -- publisher: stays at its version
-    ALTER TABLE devices ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0
+    ALTER TABLE devices ADD COLUMN pinned INTEGER
     """,
 ]
 

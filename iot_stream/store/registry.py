@@ -50,14 +50,14 @@ class Command(NamedTuple):
 
 
 class Device(NamedTuple):
-    """`pinned`: it stays at its version, whatever is released."""
+    """`pinned`: it stays at its version, whatever is released; None: nobody has decided."""
 
     device: str
     cohort: str
     online: bool
     version: int
     seen: int
-    pinned: bool = False
+    pinned: bool | None = None
 
 
 class Checkpoint:
@@ -302,7 +302,7 @@ class Registry:
     def _devices(self, which: str, *values: str) -> list[Device]:
         query = f"SELECT device, cohort, online, version, seen, pinned FROM devices WHERE {which}"  # noqa: S608  ours
         rows = self._store.read(query, *values)
-        return [Device(d, c, bool(o), v, s, bool(pinned)) for d, c, o, v, s, pinned in rows]
+        return [Device(d, c, bool(o), v, s, None if p is None else bool(p)) for d, c, o, v, s, p in rows]
 
     def add_event(
         self, pipeline: str, device: str, event: str, version: int, stream: int, report: str

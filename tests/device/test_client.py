@@ -171,6 +171,7 @@ def test_a_device_that_is_pinned_takes_its_first_version_and_no_other(site: Site
     client = site.device()
     site.publisher.release(1)
     runs(client, 1)
+    wait_until(lambda: site.listener.of(topics.STATUS)[-1].pinned, "it says so")
     site.publisher.release(2)
     site.publisher.assign("d", "north", pinned=True)
     wait_until(lambda: client._following.cohort == "north", "another cohort")
@@ -184,6 +185,7 @@ def test_a_device_that_is_pinned_takes_its_first_version_and_no_other(site: Site
     assert again.version == 1
     site.publisher.assign("d", "all")
     runs(again, 3)
+    wait_until(lambda: not site.listener.of(topics.STATUS)[-1].pinned, "it says so")
     wait_until(lambda: len(site.listener.reports("applied")) == 2, "both reports")
     assert [report.version for report in site.listener.reports("applied")] == [1, 3]
 

@@ -289,6 +289,25 @@ def test_a_device_is_pinned_and_a_broker_that_forgot_is_told_again(
     ]
 
 
+def test_a_device_that_is_pinned_stays_so_when_the_registry_has_lost_it(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path
+) -> None:
+    topic = topics.COHORT.of(prefix=prefix, pipeline="p", device="d")
+    with listening(broker.url, prefix) as listener:
+        say(listener, prefix, "d", topics.Status(True, 12, pinned=True))
+        with publishing(config(broker.url, prefix, tmp_path), store, tmp_path):
+            wait_until(lambda: topic in listener.retained, "its cohort, told to it")
+            assert topics.decode(topics.Cohort, listener.retained[topic]).pinned
+            with store.write() as tx:  # and a person who decides is believed
+                store.registry.pin(tx, "p", "d", pinned=False)
+            say(listener, prefix, "d", topics.Status(True, 12, pinned=True))
+            wait_until(
+                lambda: not topics.decode(topics.Cohort, listener.retained[topic]).pinned, "it is told again"
+            )
+    decided = [(each.version, each.what, each.why) for each in store.rollouts.decisions("p")]
+    assert decided == [(12, "d pinned", "it says so itself, and nothing here says otherwise")]
+
+
 def test_a_release_leaves_the_blobs_of_other_cohorts(
     broker: Broker, prefix: str, store: Store, tmp_path: Path
 ) -> None:

@@ -143,7 +143,7 @@ class Fleets:
                 cohort=known.cohort if known else "",
                 online=known.online if known else None,
                 version=known.version if known else 0,
-                pinned=known is not None and known.pinned,
+                pinned=bool(known and known.pinned),
                 behind=known is not None and _is_behind(known, released),
                 seen=known.seen // SECOND if known else None,
                 last=last,
