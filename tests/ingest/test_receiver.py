@@ -68,9 +68,16 @@ def way(request: pytest.FixtureRequest, ports: tuple[int, int]) -> tuple[int, Ad
 
 @contextmanager
 def listening(address: Address, prefix: str) -> Iterator[Receiver]:
+    """Which has subscribed: it says that it is online behind that."""
     opened = receiver(address, f"{prefix}-collector", [f"{prefix}/data/#"], Presence(prefix, "collector"))
+    heard: list[Message] = []
+    watching = Connection(address, f"{prefix}-watching", heard.append)
+    watching.subscribe(SERVICE.of(prefix=prefix, part="collector"))
+    watching.start()
     opened.start()
     try:
+        wait_until(lambda: bool(heard) and decode(Service, heard[-1].payload).online, "it is online")
+        watching.stop()
         yield opened
     finally:
         opened.stop()
@@ -209,8 +216,10 @@ def answering(*answers: bytes) -> Iterator[int]:
 
 @pytest.mark.parametrize("refusal", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00"])
 def test_a_broker_that_refuses_version_5_is_spoken_to_in_3_1_1(refusal: bytes, prefix: str) -> None:
-    with answering(refusal, b"\x20\x02\x00\x00") as port, listening(Address("127.0.0.1", port), prefix):
-        pass
+    with answering(refusal, b"\x20\x02\x00\x00") as port:
+        opened = receiver(Address("127.0.0.1", port), "c", ["#"], Presence(prefix, "collector"))
+        opened.start()
+        opened.stop()
 
 
 @pytest.mark.parametrize(
