@@ -66,8 +66,13 @@ def distil(store: Store, who: str, wait: float, pipeline: str) -> str:
     )
 
 
-def roll_back(store: Store, who: str, wait: float, pipeline: str, cohort: str, version: int) -> str:
-    return ask(store, who, DISTILLER, wait, "rollback", pipeline, version=version, cohort=cohort)
+def roll_back(
+    store: Store, who: str, person: str, wait: float, pipeline: str, cohort: str, version: int, reason: str
+) -> str:
+    return ask(
+        store, who, DISTILLER, wait, "rollback", pipeline,
+        version=version, cohort=cohort, person=person, why=reason,
+    )  # fmt: skip
 
 
 def steer(

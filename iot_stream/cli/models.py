@@ -1,5 +1,6 @@
 """Versions of the student: what there is, where it came from, and back again."""
 
+import getpass
 import json
 from pathlib import Path
 
@@ -62,9 +63,13 @@ def show(version: int, path: Path, pipeline: str | None, cohort: str) -> None:
 @config_option
 @pipeline_option
 @cohort_option
+@click.option("--reason", default="", help="Why, for those who read `iot-stream rollout`.")
 @click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the distiller.")
-def rollback(version: int, path: Path, pipeline: str | None, cohort: str, wait: float) -> None:
-    """Release the weights of VERSION again, as a new version (the running distiller does it)."""
+def rollback(version: int, path: Path, pipeline: str | None, cohort: str, reason: str, wait: float) -> None:
+    """Release the weights of VERSION again, as a new version (the running distiller does it).
+
+    It goes to all devices at once. A rollout that is under way is called off.
+    """
     config, store = opened(path)
     name, _ = pick(config, pipeline)
-    click.echo(operate.roll_back(store, "cli", wait, name, cohort, version))
+    click.echo(operate.roll_back(store, "cli", getpass.getuser(), wait, name, cohort, version, reason))

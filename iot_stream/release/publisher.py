@@ -136,9 +136,12 @@ class Publisher:
             carried = self._registry.released(name, cohort, trust.STABLE, 1)
             rollout = self._rollouts.last(name, cohort)
             waits = rollout is not None and rollout.under_way  # its turn comes when that is over
-            if newest is not None and newest.version > max(carried, default=0) and not waits:
+            if newest is None or newest.version <= max(carried, default=0):
+                continue
+            back = self._registry.brought_back(name, cohort, max(carried, default=0))
+            if back is not None or not waits:
                 with self._taking_over(name, cohort):
-                    self._steering[name].bring(newest)
+                    self._steering[name].bring(back or newest)
 
     def _look_after(self) -> None:
         """What is out already: rollouts go on or are called off, bundles are signed again in time."""

@@ -40,11 +40,34 @@ class Steering:
 
     def bring(self, version: Version) -> None:
         """A version that is newer than what devices have: to all at once, or to the first stage."""
+        if "rollback_of" in version.provenance:
+            self._bring_back(version)
+            return
         carried = self._store.registry.release(self._name, version.cohort, trust.STABLE)
-        if carried is None or len(self._settings.stages) == 1 or "rollback_of" in version.provenance:
+        if carried is None or len(self._settings.stages) == 1:
             self._to_all(version)
             return
         self._enter(Rollout(version.cohort, version.version, RUNNING, 0, 0, 0), BY_ITSELF, "a new version")
+
+    def _bring_back(self, version: Version) -> None:
+        """What was rolled back to: to all, and at once. What is on its way is over before, so that a crash
+        does not leave it going on above this one."""
+        made = version.provenance
+        who = str(made.get("rollback_by", BY_ITSELF))
+        why = ": ".join(
+            filter(None, [f"back to version {made['rollback_of']}", made.get("rollback_because")])
+        )
+        rollout = self._store.rollouts.last(self._name, version.cohort)
+        if rollout is not None and rollout.under_way:
+            rollout = rollout._replace(state=ABORTED)
+            self._decide(rollout, who, "called off", why)
+        self._to_all(version)
+        if rollout is not None and not self.published(rollout):
+            self.publish(rollout)
+        with self._store.write() as tx:
+            self._store.rollouts.decide(
+                tx, self._name, version.cohort, version.version, who, "to all devices", why
+            )
 
     def steer(self, rollout: Rollout) -> None:
         """What is to be done by itself, if anything."""

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 LOG_S = 10.0  # between two steps of a training in the log
 STEP = "step "
+NOT_KEPT = ("delta", "rollback_by", "rollback_because")  # of a version whose weights come again
 
 
 class Listeners(Protocol):
@@ -107,9 +108,9 @@ class Chronicle:
         with self.store.write() as tx:
             self.store.registry.interrupt_rounds(tx, self._name, wall())
 
-    def roll_back(self, number: int, learner: Learner, above: int = 0) -> str:
-        """A new version with an old one's weights, of a number above `above`; raises ModelError where rounds
-        could not go on from it."""
+    def roll_back(self, number: int, learner: Learner, asked: dict[str, str], above: int = 0) -> str:
+        """A new version with an old one's weights, of a number above `above`; `asked`: by whom and why, for
+        its provenance. Raises ModelError where rounds could not go on from it."""
         known = self.store.registry.versions(self._name, self.cohort)
         old = next((v for v in known if v.version == number), None)
         if old is None:
@@ -122,11 +123,9 @@ class Chronicle:
             )
         with self.store.write() as tx:
             packed = versions.packed_version(self.store, old)
-            kept = {name: part for name, part in old.provenance.items() if name != "delta"}
-            provenance = kept | {
-                "rollback_of": number,
-                "gate": {"reason": f"rolled back to version {number}"},
-            }
+            kept = {name: part for name, part in old.provenance.items() if name not in NOT_KEPT}
+            back = {"rollback_of": number, "gate": {"reason": f"rolled back to version {number}"}}
+            provenance = kept | back | asked
             version = versions.add_version(
                 self.store, tx, self._name, self.cohort, old.round, packed, provenance, above
             )

@@ -166,10 +166,10 @@ class Rounds:
         if cohort not in self._cohorts:
             raise ModelError(f"{self._name} has no cohort {cohort}; there are {', '.join(self._cohorts)}")
         assert self._prepared is not None
+        told = command.arguments
+        back = {"rollback_by": told["person"], "rollback_because": told["why"]} if "person" in told else {}
         return self._cohorts[cohort].chronicle.roll_back(
-            int(command.arguments["version"]),
-            self._prepared.learner,
-            int(command.arguments.get("above", 0)),
+            int(told["version"]), self._prepared.learner, back, int(told.get("above", 0))
         )
 
     def _clear_teacher(self, command: Command) -> str:

@@ -182,6 +182,15 @@ class Registry:
         )  # fmt: skip
         return Version._make([*rows[0][:-1], json.loads(rows[0][-1])]) if rows else None
 
+    def brought_back(self, pipeline: str, cohort: str, after: int) -> Version | None:
+        """The newest above a number that carries a former one's weights again."""
+        rows = self._store.read(
+            "SELECT * FROM versions WHERE pipeline = ? AND cohort = ? AND version > ? AND provenance LIKE ?"
+            " ORDER BY version DESC LIMIT 1",
+            pipeline, cohort, after, '%"rollback_of":%',
+        )  # fmt: skip
+        return Version._make([*rows[0][:-1], json.loads(rows[0][-1])]) if rows else None
+
     def highest(self, pipeline: str, cohort: str) -> int:
         """The highest number given to a version; 0 before the first."""
         query = "SELECT max(version) FROM versions WHERE pipeline = ? AND cohort = ?"

@@ -184,7 +184,7 @@ def test_devices_are_announced_with_what_there_is_for_them(
     broker: Broker, prefix: str, store: Store, tmp_path: Path, home: Home
 ) -> None:
     join(store, "d-1", 0)
-    add_version(store, 1, provenance={"gate": {"reason": "better, " + 300 * "x"}})
+    add_version(store, 1, gate={"reason": "better, " + 300 * "x"})
     with publishing(at_home(broker.url, prefix, tmp_path), store, tmp_path):
         wait_until(lambda: home.update(prefix, "d-1").get("latest_version") == "1", "the newest version")
         wait_until(lambda: bool(home.device(prefix, "d-1")), "the device")  # on another connection

@@ -59,21 +59,23 @@ def config(url: str, prefix: str, folder: Path) -> Config:
     return Config(broker=url, store=f"sqlite:{folder}", prefix=prefix, pipelines={"p": pipeline})
 
 
-def add_version(
-    store: Store,
-    number: int,
-    seed: int | None = None,
-    size: int = 3,
-    provenance: dict[str, Any] | None = None,
-) -> None:
+def make_version(
+    store: Store, number: int, seed: int | None = None, size: int = 3, **provenance: Any
+) -> Version:
+    """Its artifacts are in the store, and it is not."""
     weights = np.random.default_rng(seed or number).normal(size=(size, size)).astype(np.float32)
     content = encodings.encode("int8", {"w": weights})
     put = store.registry.put_artifact
     with store.write() as tx:
-        version = Version(
+        return Version(
             "p", "all", number, f"r{number}", wall(), put(tx, GRAPH), put(tx, SPEC), put(tx, content), "int8",
-            put(tx, content), provenance or {},
+            put(tx, content), provenance,
         )  # fmt: skip
+
+
+def add_version(store: Store, number: int, seed: int | None = None, size: int = 3, **provenance: Any) -> None:
+    version = make_version(store, number, seed, size, **provenance)
+    with store.write() as tx:
         store.registry.add_version(tx, version)
 
 

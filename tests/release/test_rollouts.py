@@ -22,7 +22,15 @@ from iot_stream.store import Store
 from iot_stream.store.journal import Prediction
 from iot_stream.store.rollouts import ABORTED, DONE, PAUSED, RUNNING, Rollout
 from iot_stream.units import Duration, Percent
-from tests.release.test_publisher import Listener, add_version, listening, publishing, say, store
+from tests.release.test_publisher import (
+    Listener,
+    add_version,
+    listening,
+    make_version,
+    publishing,
+    say,
+    store,
+)
 from tests.waiting import wait_until
 
 __all__ = ["store"]  # a fixture
@@ -108,9 +116,8 @@ def rolling(
 ) -> Iterator[Field]:
     """Version 1 everywhere, version 2 at its first stage."""
     chosen = release or Release(stages=STAGES, soak=Duration.parse(soak))
-    provenance = {"teacher": TEACHER}
     store.registry.set_teacher("p", TEACHER)
-    add_version(store, 1, provenance=provenance)
+    add_version(store, 1, teacher=TEACHER)
     config = settings(broker, prefix, folder, chosen)
     with listening(broker.url, prefix) as listener, publishing(config, store, folder):
         field = Field(store, listener, prefix)
@@ -118,7 +125,7 @@ def rolling(
         field.connect()
         field.speak(1, [], RIGHT)
         field.tick()
-        add_version(store, 2, provenance=provenance)
+        add_version(store, 2, teacher=TEACHER)
         field.reaches(RUNNING, 0)
         yield field
 
@@ -154,7 +161,7 @@ def test_a_version_that_collapses_in_the_field_is_called_off_and_reaches_nobody_
         assert newest is not None
         assert newest.version == 1  # what the next round starts from
         assert "against the control group's" in store.rollouts.decisions("p")[-1].why
-        add_version(store, 3, provenance={"teacher": TEACHER})
+        add_version(store, 3, teacher=TEACHER)
         wait_until(lambda: field.carried("canary") == (3, Audience(25)), "the next is tried again")
 
 
@@ -165,7 +172,7 @@ def test_a_stage_is_watched_for_its_time_however_well_it_does(
         wait_until(lambda: field.carried("canary") == (2, Audience(25)), "the first stage")
         field.speak(2, field.stage(25), RIGHT)
         # A newer version waits for its turn.
-        add_version(store, 3, provenance={"teacher": TEACHER})
+        add_version(store, 3, teacher=TEACHER)
         goes_round(store)
         assert field.carried("canary") == (2, Audience(25))
         field.speak(2, field.stage(25), WRONG, windows=200)
@@ -224,6 +231,33 @@ def test_a_person_decides_and_the_log_says_who_and_why(
         assert "no rollout is under way" in shown
         for reason in ("public holiday", "looks fine to me", "it is not"):
             assert reason in shown
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_a_person_rolls_back_to_waits_for_no_rollout(
+    broker: Broker, prefix: str, store: Store, tmp_path: Path, paused: bool
+) -> None:
+    """Nor is it passed over for what a round has made meanwhile."""
+    with rolling(broker, prefix, store, tmp_path, soak="1 day") as field:
+        wait_until(lambda: field.carried("canary") == (2, Audience(25)), "the first stage")
+        if paused:
+            steer = {"action": "pause", "cohort": "all", "person": "ann", "why": "lunch"}
+            store.registry.command("test", "rollout", "p", **steer)
+            field.reaches(PAUSED, 0)
+        why = {"rollback_by": "ann", "rollback_because": "smoke in hall 3"}
+        back = make_version(store, 3, seed=1, teacher=TEACHER, rollback_of=1, **why)
+        newer = make_version(store, 4, teacher=TEACHER)
+        with store.write() as tx:  # both at once
+            store.registry.add_version(tx, back)
+            store.registry.add_version(tx, newer)
+        wait_until(lambda: field.carried("stable") == (3, Audience()), "it is everywhere")
+        wait_until(lambda: field.carried("canary") == (4, Audience(25)), "the next is tried from there")
+    decided = [(each.version, each.who, each.what, each.why) for each in store.rollouts.decisions("p")]
+    assert decided[-3:] == [
+        (2, "ann", "called off", "back to version 1: smoke in hall 3"),
+        (3, "ann", "to all devices", "back to version 1: smoke in hall 3"),
+        (4, "rollout controller", "to 25 %", "a new version"),
+    ]
 
 
 def test_a_plan_says_who_would_come_when_and_changes_nothing(

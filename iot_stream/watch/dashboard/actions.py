@@ -46,9 +46,12 @@ class RollBack(Action):
 
     version: int
     cohort: str = ALL
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
     def do(self, store: Store, settings: Pipeline) -> str:  # noqa: ARG002
-        return operate.roll_back(store, WHO, WAIT_S, self.pipeline, self.cohort, self.version)
+        return operate.roll_back(
+            store, WHO, WHO, WAIT_S, self.pipeline, self.cohort, self.version, self.reason
+        )
 
 
 class Steer(Action):

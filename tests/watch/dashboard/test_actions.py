@@ -97,7 +97,7 @@ def test_a_replaced_sensor_is_another_one_from_now_on(store: Store, do: Callable
 def test_the_distiller_is_asked_for_a_version_of_before(store: Store, do: Callable[..., str]) -> None:
     with answering(store, "rollback", "done", "version 5 carries the weights of version 3") as asked:
         assert do("rollback", version=3, cohort="north") == "version 5 carries the weights of version 3"
-    assert asked[0].arguments == {"version": 3, "cohort": "north"}
+    assert asked[0].arguments == {"version": 3, "cohort": "north", "person": "dashboard", "why": ""}
     with (
         answering(store, "rollback", "failed", "there is no version 9"),
         pytest.raises(ModelError, match="no version 9"),
