@@ -6,10 +6,25 @@ waits until every source has got past its time, but at most `wait` (a light sens
 once a day, say). What comes after its time has gone on is late: counted, not used.
 """
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from iot_stream.readings import Block, Packed, Times, Values, in_time_order
+
+
+class Rows(NamedTuple):
+    """In order of time: `times` (n,) ns, `values` (n, channels); `missed` (n,): how many readings, by their
+    numbers, never came right before each."""
+
+    times: Times
+    values: Values
+    missed: NDArray[np.int64]
+
+    def part(self, which: slice) -> "Rows":
+        return Rows(self.times[which], self.values[which], self.missed[which])
 
 
 class _Source(msgspec.Struct, array_like=True):
@@ -31,6 +46,14 @@ class _Snapshot(msgspec.Struct, array_like=True):
     late: int
     lost: int
     begins: list[int] = []
+    missed: int = 0
+
+
+class _Ready(NamedTuple):
+    """`missed`: how many readings of before it never came."""
+
+    block: Block
+    missed: int
 
 
 class Sorter:
@@ -49,9 +72,10 @@ class Sorter:
         self._rows: dict[int, list[float]] = {}  # rows that wait for another source
         self._released = -1
         self.begins: list[int] = []
+        self._missed = 0  # before the next row
 
-    def push(self, block: Block, arrived: int) -> tuple[Times, Values]:
-        """Rows (n,), (n, channels) now complete, in order of time; `arrived` on the pipeline's clock."""
+    def push(self, block: Block, arrived: int) -> Rows:
+        """Rows that are now complete; `arrived` on the pipeline's clock."""
         source = self._sources.get(block.source)
         if source is None or not len(block):
             return self._emit([])
@@ -65,16 +89,16 @@ class Sorter:
         self.begins = self.begins[len(passed) :]
         return passed
 
-    def idle(self, now: int) -> tuple[Times, Values]:
+    def idle(self, now: int) -> Rows:
         """Rows that have waited long enough, though nothing new came; `now` on the pipeline's clock."""
-        ready = []
+        ready: list[_Ready] = []
         for source in self._sources.values():
             if source.held and now - source.arrived >= self.lateness:
                 ready += self._release(source, int(max(p.block().times[-1] for p in source.held)))
         return self._emit(ready)
 
-    def _take(self, source: _Source, block: Block) -> list[Block]:
-        ready: list[Block] = []
+    def _take(self, source: _Source, block: Block) -> list[_Ready]:
+        ready: list[_Ready] = []
         if block.numbered and block.boot != source.boot:
             if block.boot == source.former or block.times[-1] <= source.reached:
                 self.late += len(block)
@@ -87,14 +111,14 @@ class Sorter:
         source.held.append(block.packed())
         return ready + self._release(source, source.newest - self.lateness)
 
-    def _release(self, source: _Source, bound: int) -> list[Block]:
+    def _release(self, source: _Source, bound: int) -> list[_Ready]:
         """What is next by number, or not newer than `bound` so that waiting for what is missing ends."""
-        ready: list[Block] = []
+        ready: list[_Ready] = []
         waiting: list[Block] = []
         for block in sorted((p.block() for p in source.held), key=lambda b: b.seq):
             if not block.numbered:
                 split = int(np.searchsorted(block.times, bound, side="right"))
-                ready += [block.rows(slice(0, split))] if split else []
+                ready += [_Ready(block.rows(slice(0, split)), 0)] if split else []
                 waiting += [block.rows(slice(split, None))] if split < len(block) else []
                 source.reached = max(source.reached, bound)
             elif block.seq < source.expected:
@@ -102,39 +126,53 @@ class Sorter:
             elif block.seq > source.expected and (block.times[0] > bound or any(b.numbered for b in waiting)):
                 waiting.append(block)
             else:
-                self.lost += block.seq - source.expected
+                missed = block.seq - source.expected
+                self.lost += missed
                 source.expected = block.seq + len(block)
                 source.reached = max(source.reached, int(block.times[-1]))
-                ready.append(block)
+                ready.append(_Ready(block, missed))
         source.held = [block.packed() for block in waiting]
         return ready
 
-    def _emit(self, blocks: list[Block]) -> tuple[Times, Values]:
+    def _emit(self, ready: list[_Ready]) -> Rows:
         if len(self._sources) == 1:
-            return self._stack(blocks)
-        for block in blocks:
+            return self._stack(ready)
+        for block, _ in ready:
             self._join(block)
         reached = [source.reached for source in self._sources.values()]
         bound = max(min(reached), max(reached) - self.wait)
         for source in self._sources.values():  # a row that goes takes along what has come for it
             if source.held and source.reached < bound:
-                for block in self._release(source, bound):
+                for block, _ in self._release(source, bound):
                     self._join(block)
         times = sorted(time for time in self._rows if time <= bound)
         rows = [self._rows.pop(time) for time in times]
         self._released = max(self._released, bound)
-        return np.array(times, np.int64), np.array(rows, np.float32).reshape(-1, len(self.channels))
+        values = np.array(rows, np.float32).reshape(-1, len(self.channels))
+        return Rows(np.array(times, np.int64), values, np.zeros(len(times), np.int64))
 
-    def _stack(self, blocks: list[Block]) -> tuple[Times, Values]:
-        if not blocks:
-            return np.zeros(0, np.int64), np.zeros((0, len(self.channels)), np.float32)
-        times = np.concatenate([b.times for b in blocks])
-        values = np.concatenate([self._columns(b) for b in blocks])
+    def _stack(self, ready: list[_Ready]) -> Rows:
+        if not ready:
+            nothing = np.zeros(0, np.int64)
+            return Rows(nothing, np.zeros((0, len(self.channels)), np.float32), nothing)
+        first, lost = ready[0]
+        if len(ready) == 1 and first.times[0] >= self._released:  # as most come
+            self._released = int(first.times[-1])
+            gone = np.zeros(len(first), np.int64)
+            gone[0], self._missed = self._missed + lost, 0
+            return Rows(first.times, self._columns(first), gone)
+        times = np.concatenate([block.times for block, _ in ready])
+        values = np.concatenate([self._columns(block) for block, _ in ready])
+        gone = np.zeros(len(times), np.int64)
+        gone[np.cumsum([0, *(len(block) for block, _ in ready[:-1])])] = [missed for _, missed in ready]
         order = np.argsort(times, kind="stable")
-        order = order[times[order] >= self._released]
-        self.late += len(times) - len(order)
+        before = self._missed + np.cumsum(gone[order])  # so many never came, up to each
+        kept = times[order] >= self._released
+        self.late += int((~kept).sum())
         self._released = max(self._released, int(times.max()))
-        return times[order], values[order]
+        missed = np.diff(before[kept], prepend=0)
+        self._missed = int(before[-1] - missed.sum())
+        return Rows(times[order][kept], values[order][kept], missed)
 
     def _columns(self, block: Block) -> Values:
         if block.channels == self.channels:
@@ -155,7 +193,9 @@ class Sorter:
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(
-            _Snapshot(self._sources, self._rows, self._released, self.late, self.lost, self.begins)
+            _Snapshot(
+                self._sources, self._rows, self._released, self.late, self.lost, self.begins, self._missed
+            )
         )
 
     def restore(self, payload: bytes) -> None:
@@ -164,3 +204,4 @@ class Sorter:
         self._sources.update({i: s for i, s in state.sources.items() if i in self._sources})
         self._rows, self._released = state.rows, state.released
         self.late, self.lost, self.begins = state.late, state.lost, state.begins
+        self._missed = state.missed

@@ -48,9 +48,11 @@ class _Snapshot(msgspec.Struct, array_like=True):
     last_row: list[float]
     grid: int
     broken: bool
-    phase: int
+    at: int
+    missed: int
     tail_times: bytes
     tail_rows: bytes
+    tail_begins: bytes
     memory: list[Memory]
     held_times: bytes
     held_rows: bytes
@@ -74,9 +76,11 @@ class Windower:
     _held_times: Times = field(init=False)  # readings between which points are still to come: `linear`
     _held_rows: NDArray[np.float64] = field(init=False)
     _broken: bool = True  # the next point of the grid begins a new segment
-    _phase: int = 0  # rows since the segment began, at the head of the tail
+    _at: int = -1  # place of the last row since the segment began, by the device's count
+    _missed: int = 0  # readings that never came since then
     _tail_times: Times = field(init=False)
     _tail_rows: Values = field(init=False)
+    _tail_begins: NDArray[np.bool_] = field(init=False)  # where a window begins
     _memory: list[Memory] = field(init=False)
     _channels: tuple[str, ...] = field(init=False)  # of a row
     _states: States = field(init=False)
@@ -91,8 +95,13 @@ class Windower:
         self._let_go()
         self._restart()
 
-    def push(self, times: Times, values: Values) -> Windows:
-        """`values` (n, channels) in the cut's order of channels; returns the windows now complete."""
+    def push(self, times: Times, values: Values, missed: NDArray[np.int64] | None = None) -> Windows:
+        """`values` (n, channels) in the cut's order of channels; returns the windows now complete.
+
+        `missed` (n,): how many readings were lost right before each. The device has counted them, and its
+        windows begin at every `hop`-th reading of its own: so do these.
+        """
+        came = times
         if self.cut.error_values or self.cut.limits:
             values = self.judge.judged(times, values)
         if self.cut.states:
@@ -100,11 +109,14 @@ class Windower:
         if self.cut.join:
             times, values = self._joined(times, values)
         times, rows = self._countable(times, values)
+        if missed is not None:
+            missed = self._before(times, came, missed) if self._missed or missed.any() else None
         if self.cut.period:
             resampled = self._between if self.cut.fill == "linear" else self._held
             times, rows, breaks = resampled(times, rows)
+            begins = times // self.cut.period % self.cut.hop == 0  # since 1970
         else:
-            breaks = self._gaps(times)
+            breaks, begins = self._counted(times, missed)
         if not len(times):
             return self._none()
         columns = self._inputs(times, rows)
@@ -114,7 +126,7 @@ class Windower:
             if breaks[begin:end].any():
                 self._restart()
             if end > begin:
-                parts.append(self._cut(times[begin:end], columns[begin:end]))
+                parts.append(self._cut(times[begin:end], columns[begin:end], begins[begin:end]))
         return Windows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def _without_states(self, times: Times, values: Values) -> tuple[Times, Values]:
@@ -158,6 +170,31 @@ class Windower:
         rows = np.where(known, values, np.nan).astype(np.float64)[usable][newer] + 0.0  # no zero below zero
         self.dropped += len(times) - len(rows)
         return moments[newer], rows
+
+    def _before(self, times: Times, came: Times, missed: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many readings were lost before each row of `times`, and after the row before it; `missed`: the
+        same of each reading that `came`."""
+        until = np.concatenate([[self._missed], self._missed + np.cumsum(missed)])
+        lost = np.diff(until[np.searchsorted(came, times, side="right")], prepend=0)
+        self._missed = int(until[-1] - lost.sum())
+        return lost
+
+    def _counted(
+        self, times: Times, missed: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """True where a row begins a new segment, and where it begins a window: at every `hop`-th of a segment
+        by the device's count. To the device it is none where readings that were lost fill the gap."""
+        last, breaks = self._last, self._gaps(times)
+        steps = np.ones(len(times), np.int64) if missed is None else missed + 1
+        at = self._at + np.cumsum(steps)
+        if breaks.any():
+            silent = breaks & (np.diff(times, prepend=last) > steps * self.cut.gap)
+            if last < 0:
+                silent[0] = False
+            at -= np.maximum.accumulate(np.where(silent, at, 0))
+        if len(at):
+            self._at = int(at[-1])
+        return breaks, at % self.cut.hop == 0
 
     def _gaps(self, times: Times) -> NDArray[np.bool_]:
         """True where a reading begins a new segment; remembers the last reading."""
@@ -246,24 +283,23 @@ class Windower:
         # One NaN, one zero: a window's bytes must not tell by which way a missing value came.
         return np.where(np.isfinite(inputs), inputs + np.float32(0), np.float32(np.nan))
 
-    def _cut(self, times: Times, rows: Values) -> Windows:
+    def _cut(self, times: Times, rows: Values, begins: NDArray[np.bool_]) -> Windows:
         """Windows of one unbroken piece, which goes on from the tail."""
         times = np.concatenate([self._tail_times, times])
         rows = np.concatenate([self._tail_rows, rows])
-        length, hop = self.cut.length, self.cut.hop
-        # On a grid windows begin at multiples of the hop since 1970, else since the segment began.
-        first = int(-(times[0] // self.cut.period) % hop) if self.cut.period else -self._phase % hop
-        begins = np.arange(first, len(times) - length + 1, hop)
-        keep_from = min(len(times), int(begins[-1]) + hop if len(begins) else first)
-        self._phase += keep_from
+        begins = np.concatenate([self._tail_begins, begins])
+        length, starts = self.cut.length, np.flatnonzero(begins)
+        whole = starts[starts <= len(times) - length]
+        keep_from = len(times) if len(whole) == len(starts) else int(starts[len(whole)])
         self._tail_times, self._tail_rows = times[keep_from:], rows[keep_from:]
-        index = begins[:, None] + np.arange(length)
-        return Windows(times[begins], times[begins + length - 1], rows[index])
+        self._tail_begins = begins[keep_from:]
+        index = whole[:, None] + np.arange(length)
+        return Windows(times[whole], times[whole + length - 1], rows[index])
 
     def _restart(self) -> None:
-        self._phase = 0
         self._tail_times = np.zeros(0, np.int64)
         self._tail_rows = np.zeros((0, len(self.cut.inputs)), np.float32)
+        self._tail_begins = np.zeros(0, bool)
 
     def _none(self) -> Windows:
         shape = (0, self.cut.length, len(self.cut.inputs))
@@ -282,9 +318,11 @@ class Windower:
                 self._last_row.tolist(),
                 self._grid,
                 self._broken,
-                self._phase,
+                self._at,
+                self._missed,
                 self._tail_times.tobytes(),
                 self._tail_rows.tobytes(),
+                self._tail_begins.tobytes(),
                 self._memory,
                 self._held_times.tobytes(),
                 self._held_rows.tobytes(),
@@ -303,11 +341,12 @@ class Windower:
         windower.judge.memory = state.judge
         windower._open, windower._open_row = state.open, np.array(state.open_row, np.float64)
         windower._seen = np.array(state.seen, np.int64)
-        windower._last, windower._grid, windower._phase = state.last, state.grid, state.phase
-        windower._broken = state.broken
+        windower._last, windower._grid, windower._broken = state.last, state.grid, state.broken
+        windower._at, windower._missed = state.at, state.missed
         windower._last_row = np.array(state.last_row, np.float64)
         windower._tail_times = np.frombuffer(state.tail_times, np.int64)
         windower._tail_rows = np.frombuffer(state.tail_rows, np.float32).reshape(-1, len(cut.inputs))
+        windower._tail_begins = np.frombuffer(state.tail_begins, bool)
         windower._memory = state.memory
         windower._held_times = np.frombuffer(state.held_times, np.int64)
         windower._held_rows = np.frombuffer(state.held_rows, np.float64).reshape(-1, len(cut.measured))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iot_stream.order import Sorter
-from iot_stream.readings import Block, Times, Values
+from iot_stream.order import Rows, Sorter
+from iot_stream.readings import Block
 
 START = 1_424_357_000_000_000_000
 LATENESS = 1000
@@ -30,7 +30,7 @@ def push(target: Sorter, *blocks: Block) -> list[int]:
     """Times that come out, from START."""
     out: list[int] = []
     for each in blocks:
-        times, values = target.push(each, int(each.times[-1]))
+        times, values, _ = target.push(each, int(each.times[-1]))
         np.testing.assert_array_equal(values[:, 0], (times - START).astype(np.float32))
         out += (times - START).tolist()
     return out
@@ -65,7 +65,7 @@ def test_numbered_blocks_come_out_in_order_once_and_what_is_lost_is_counted(
             target = sorter()
             target.restore(snapshot)
             assert target.snapshot() == snapshot
-    times, _ = target.idle(FOREVER + START)
+    times = target.idle(FOREVER + START).times
     out += (times - START).tolist()
     expected = sorted({time for each in arrived for time in (each.times - START).tolist()})
     assert out == expected
@@ -73,6 +73,19 @@ def test_numbered_blocks_come_out_in_order_once_and_what_is_lost_is_counted(
     last = max(came, default=-1)
     assert target.lost == sum(len(each) for each in sent if each.seq < last and each.seq not in came)
     assert target.late == sum(len(each) for each in arrived) - len(expected)  # the copies
+
+
+@given(deliveries(numbered=True))
+def test_a_row_says_how_many_never_came_before_it(delivery: tuple[list[Block], list[Block]]) -> None:
+    sent, arrived = delivery
+    target = sorter()
+    found = [target.push(each, int(each.times[-1])) for each in arrived] + [target.idle(FOREVER + START)]
+    number = {time: i for i, time in enumerate(time for each in sent for time in each.times.tolist())}
+    place = -1
+    for rows in found:
+        for time, missed in zip(rows.times.tolist(), rows.missed.tolist(), strict=True):
+            place += 1 + missed
+            assert place == number[time]
 
 
 @given(deliveries(numbered=False), st.data())
@@ -88,7 +101,7 @@ def test_readings_without_numbers_come_out_in_order(
             snapshot = target.snapshot()
             target = sorter()
             target.restore(snapshot)
-    times, _ = target.idle(FOREVER + START)
+    times = target.idle(FOREVER + START).times
     out += (times - START).tolist()
     assert out == sorted(out)
     assert set(out) == {time for each in arrived for time in (each.times - START).tolist()}
@@ -107,7 +120,7 @@ def test_interleaved_readings_without_numbers_come_out_in_order(data: st.DataObj
     for batch in sorted(batches, key=lambda b: b[-1]):
         times = START + np.array(batch)
         out += push(target, Block("d", ("a",), times, np.array(batch, np.float32)[:, None]))
-    times, _ = target.idle(FOREVER + START)
+    times = target.idle(FOREVER + START).times
     assert out + (times - START).tolist() == sorted(m for batch in batches for m in batch)
     assert target.late == 0
 
@@ -179,8 +192,8 @@ def channel(name: str, source: int, *readings: tuple[int, float]) -> Block:
     return Block("d", (name,), times, values, source=source, boot=name, seq=0)
 
 
-def rows(result: tuple[Times, Values]) -> list[tuple[int, list[float]]]:
-    return list(zip((result[0] - START).tolist(), result[1].tolist(), strict=True))
+def rows(result: Rows) -> list[tuple[int, list[float]]]:
+    return list(zip((result.times - START).tolist(), result.values.tolist(), strict=True))
 
 
 def test_a_row_waits_for_its_late_channel_and_joins_it() -> None:

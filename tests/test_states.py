@@ -101,8 +101,8 @@ def test_a_row_that_goes_takes_along_what_has_come_for_it() -> None:
     sorter = Sorter(("t", "on"), (0, 1), lateness=5 * SECOND, wait=60 * SECOND)
     found = [sorter.push(_block("on", 10, 1), 10 * SECOND)]
     found += [sorter.push(_block("t", at, 0), at * SECOND) for at in range(5, 605, 60)]
-    times = np.concatenate([times for times, _ in found]) // SECOND
-    values = np.concatenate([values for _, values in found])
+    times = np.concatenate([times for times, *_ in found]) // SECOND
+    values = np.concatenate([values for _, values, _ in found])
     assert times.tolist() == [5, 10, 65, 125, 185, 245, 305, 365, 425]
     np.testing.assert_array_equal(np.isnan(values[:, 1]), times != 10)
     assert sorter.late == 0

@@ -121,6 +121,49 @@ def test_push_gives_windows_of_the_cuts_shape_in_order(cut: Cut, data: st.DataOb
     assert not np.isinf(windows.x).any()
 
 
+@settings(max_examples=300)
+@given(data=st.data())
+def test_windows_of_which_nothing_was_lost_are_the_devices_own(data: st.DataObject) -> None:
+    """Whatever was lost before them: the service's begin where the device's begin."""
+    cut = Cut(("a",), ("a",), data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6)), gap=15 * MS)
+    count = data.draw(st.integers(1, 60))
+    times = START + 10 * MS * np.arange(count)
+    values = data.draw(st.lists(st.integers(0, 99), min_size=count, max_size=count))
+    x = np.array(values, np.float32)[:, None]
+    came = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), bool)
+    missed = np.diff(np.flatnonzero(came), prepend=-1) - 1
+    own = Windower(cut).push(times, x)
+    service, found = Windower(cut), []
+    for part in data.draw(st.composite(pieces)(int(came.sum()))):
+        found.append(service.push(times[came][part], x[came][part], missed[part]))
+        service = Windower.restore(cut, service.snapshot())
+    there = {(int(w.starts[0]), int(w.ends[0])): w.x.tobytes() for each in found for w in single(each)}
+    for window in single(own):
+        rows = slice(*np.searchsorted(times, [window.starts[0], window.ends[0] + 1]))
+        if came[rows].all():
+            assert there[int(window.starts[0]), int(window.ends[0])] == window.x.tobytes()
+
+
+def test_a_silence_of_the_device_begins_its_windows_anew_and_a_loss_does_not() -> None:
+    cut = Cut(("a",), ("a",), 2, 2, gap=15 * MS)
+    at = np.array([0, 10, 20, 90, 100, 110, 140, 150, 160])
+    missed = np.array([0, 0, 0, 0, 0, 0, 2, 0, 0])  # 120 and 130: the device's windows begin at 110, 130, 150
+    windows = Windower(cut).push(START + at * MS, np.zeros((len(at), 1), np.float32), missed)
+    assert ((windows.starts - START) // MS).tolist() == [0, 90, 150]
+    assert ((windows.ends - START) // MS).tolist() == [10, 100, 160]
+
+
+def test_what_was_lost_before_readings_that_do_not_count_is_remembered() -> None:
+    cut = Cut(("a", "b"), ("a", "b"), 2, 2, required=("a",))
+    windower, found = Windower(cut), []
+    values = np.array([[1, 1], [NAN, 1], [1, 1], [1, 1], [1, 1]], np.float32)
+    missed = np.array([0, 1, 0, 0, 0])  # counts: 0, and after one that was lost 2, 3, 4
+    for i in range(5):
+        windows = windower.push(START + MS * np.array([i]), values[i : i + 1], missed[i : i + 1])
+        found += ((windows.ends - START) // MS).tolist()
+    assert found == [2, 3]
+
+
 def test_restore_refuses_the_snapshot_of_another_cut() -> None:
     snapshot = Windower(CUTS["as they come"]).snapshot()
     with pytest.raises(DataError, match="foreign_snapshot"):

@@ -18,8 +18,8 @@ from iot_stream.config import Pipeline, sampled_source
 from iot_stream.cut import Cut
 from iot_stream.hygiene import Counts
 from iot_stream.ingest.loss import LossAlarm
-from iot_stream.order import Sorter
-from iot_stream.readings import SAMPLED, Block, Times, Values, joined
+from iot_stream.order import Rows, Sorter
+from iot_stream.readings import SAMPLED, Block, joined
 from iot_stream.store import Store, Transaction
 from iot_stream.store.totals import WINDOWS
 from iot_stream.windows import Windower, Windows
@@ -126,7 +126,7 @@ class Cutter:
         """Go on with what has waited long enough."""
         for name, device in self._devices.items():
             rows = device.sorter.idle(now)
-            if len(rows[0]):
+            if len(rows.times):
                 self._push(name, device, rows, now)
         self._keep(tx)
 
@@ -136,26 +136,25 @@ class Cutter:
             self._totals.add(tx, self._name, WINDOWS + self._cut.id, made)
             self._found = []
 
-    def _push(self, name: str, device: _Device, rows: tuple[Times, Values], arrived: int) -> None:
+    def _push(self, name: str, device: _Device, rows: Rows, arrived: int) -> None:
         self._changed.add(name)
-        times, values = rows
-        if not len(times):
+        if not len(rows.times):
             return
         borders: list[tuple[int, Callable[[], None]]] = [
             (since, partial(device.replaced, since))
             for since in self._replacements.get(name, ())
-            if device.since < since <= times[-1]
+            if device.since < since <= rows.times[-1]
         ]
-        borders += [(since, device.rebooted) for since in device.sorter.reached(int(times[-1]))]
+        borders += [(since, device.rebooted) for since in device.sorter.reached(int(rows.times[-1]))]
         for since, begin in sorted(borders, key=lambda border: border[0]):
-            before = int(np.searchsorted(times, since))
-            self._cut_rows(name, device, times[:before], values[:before], arrived)
-            times, values = times[before:], values[before:]
+            before = int(np.searchsorted(rows.times, since))
+            self._cut_rows(name, device, rows.part(slice(0, before)), arrived)
+            rows = rows.part(slice(before, None))
             begin()
-        self._cut_rows(name, device, times, values, arrived)
+        self._cut_rows(name, device, rows, arrived)
 
-    def _cut_rows(self, name: str, device: _Device, times: Times, values: Values, arrived: int) -> None:
-        windows = device.windower.push(times, values)
+    def _cut_rows(self, name: str, device: _Device, rows: Rows, arrived: int) -> None:
+        windows = device.windower.push(rows.times, rows.values, rows.missed)
         if len(windows):
             self._found.append((name, windows, arrived))
 

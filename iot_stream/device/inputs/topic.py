@@ -74,7 +74,7 @@ class Gateway:
                 try:
                     message, arrived = inbox.get(timeout=self._wait)
                 except Empty:
-                    found = [self._sorter.idle(wall())]
+                    found = [self._sorter.idle(wall())[:2]]
                 else:
                     found = self.read(message.topic, message.payload, arrived)
                     self._answer(connection)
@@ -103,7 +103,7 @@ class Gateway:
         except DataError as error:
             self._left_out.add(error.reason, error.detail)
             return []
-        return [self._sorter.push(block, arrived) for block in own]
+        return [self._sorter.push(block, arrived)[:2] for block in own]
 
     def _answer(self, connection: Connection) -> None:
         """A dialect may ask for what it lacks, such as a birth."""

@@ -149,7 +149,7 @@ class _Table:
             self._devices[block.device] = (sorter, Windower(self._cut))
         sorter, windower = self._devices[block.device]
         rows = sorter.push(block, arrived)
-        if len(rows[0]):
+        if len(rows.times):
             windows = windower.push(*rows)
             if len(windows):
                 self._found.append((block.device, windows, arrived))
