@@ -127,7 +127,8 @@ class Sorter:
                 waiting.append(block)
             else:
                 missed = block.seq - source.expected
-                self.lost += missed
+                if source.former or source.reached >= 0:  # else they came before anybody listened
+                    self.lost += missed
                 source.expected = block.seq + len(block)
                 source.reached = max(source.reached, int(block.times[-1]))
                 ready.append(_Ready(block, missed))

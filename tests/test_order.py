@@ -70,8 +70,9 @@ def test_numbered_blocks_come_out_in_order_once_and_what_is_lost_is_counted(
     expected = sorted({time for each in arrived for time in (each.times - START).tolist()})
     assert out == expected
     came = {each.seq for each in arrived}
-    last = max(came, default=-1)
-    assert target.lost == sum(len(each) for each in sent if each.seq < last and each.seq not in came)
+    first, last = min(came, default=0), max(came, default=-1)
+    gone = [each for each in sent if first < each.seq < last and each.seq not in came]
+    assert target.lost == sum(map(len, gone))
     assert target.late == sum(len(each) for each in arrived) - len(expected)  # the copies
 
 
