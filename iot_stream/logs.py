@@ -56,6 +56,7 @@ def configure(level: int, text: str, kind: str = "") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines() if kind == JSON else logging.Formatter(text))
     logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("tuf").setLevel(logging.WARNING)  # it tells of each key that has not signed
     if kind == JSON:
         sys.excepthook = lambda *error: _died(error)
         threading.excepthook = lambda died: _died((died.exc_type, died.exc_value, died.exc_traceback))

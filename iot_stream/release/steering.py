@@ -59,8 +59,9 @@ class Steering:
         )
         rollout = self._store.rollouts.last(self._name, version.cohort)
         if rollout is not None and rollout.under_way:
-            rollout = rollout._replace(state=ABORTED)
-            self._decide(rollout, who, "called off", why)
+            asked = "rollback_by" in made  # else its number was taken
+            rollout = rollout._replace(state=ABORTED if asked else SUPERSEDED)
+            self._decide(rollout, who, "called off" if asked else "superseded", why)
         self._to_all(version)
         if rollout is not None and not self.published(rollout):
             self.publish(rollout)
