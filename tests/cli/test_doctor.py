@@ -522,6 +522,19 @@ def test_pitfalls_are_found(tmp_path: Path) -> None:
     assert "secret" not in text
 
 
+@pytest.mark.parametrize(
+    ("window", "counted"),
+    [({"length": 5}, True), ({"length": 5, "hop": 1}, False), ({"length": 5, "rate": "1/s"}, False)],
+)
+def test_windows_that_a_gateway_would_count_otherwise_are_found(
+    tmp_path: Path, window: dict[str, object], counted: bool
+) -> None:
+    source = {"topic": "shop/{device}", "format": "json", "channels": {"x": "$.x"}}
+    path = written(tmp_path, pipeline=PIPELINE | {"sources": [source], "window": window})
+    found = [each.found for each in pitfalls.check(load(path), path)]
+    assert any("a gateway counts its windows" in each for each in found) == counted
+
+
 def test_a_password_from_elsewhere_is_no_pitfall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "s")
     path = written(tmp_path, "mqtt://ann:${SECRET}@host")

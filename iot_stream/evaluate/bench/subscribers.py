@@ -7,6 +7,7 @@ Says when the last one had all of it, on the machine's monotonic clock.
 
 import selectors
 import socket
+import struct
 import time
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from iot_stream.ingest.packets import MQTT311
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_S = 60.0
+RESET = struct.pack("ii", 1, 0)
 CONNACK, SUBACK = 4, 5  # bytes, in MQTT 3.1.1
 
 
@@ -26,9 +28,12 @@ class _Client:
 
 
 def connected(port: int, name: str) -> socket.socket:
+    """And answered: of many at once a broker's backlog is full, and each then waits a second."""
     to = socket.create_connection((LOOPBACK, port))
+    to.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)  # else its port is not free again for a minute
     hello = packets.connect(name, MQTT311, keep_alive=0, session_s=0, receive_maximum=10, max_packet=1 << 24)
     to.sendall(hello)
+    read(to, CONNACK)
     return to
 
 
@@ -83,8 +88,6 @@ def _has_it(client: _Client, size: int) -> bool:
 def work(task: Task) -> None:
     names = [f"holder-{task['run']}-{i}" for i in range(task["subscribers"])]
     clients = [_Client(connected(task["port"], name)) for name in names]
-    for client in clients:
-        read(client.to, CONNACK)
     if task["kind"] == "live":
         for client in clients:
             asks(client.to, task["topic"])

@@ -47,6 +47,10 @@ def _pipeline(name: str, pipeline: Pipeline) -> Iterator[Finding]:
         )
     if pipeline.clock == "stream" and pipeline.recordings is None:
         yield warn(name, "clock: stream without recordings", "live sensors need `clock: wall`, the default")
+    window = pipeline.window
+    if pipeline.spoken_by_others and not window.rate and (window.hop or window.length) > 1:
+        told = "a gateway counts its windows from the first reading that it hears: few are the service's"
+        yield warn(name, told, "where gateways run the student, `window: {rate: …}`, a grid for both")
     taught = pipeline.teacher.topic or pipeline.teacher.own or pipeline.teacher.arch == "onnx"
     if not taught and pipeline.recordings is None:
         told = "nothing teaches: the teacher learns from recordings, and there are none"
