@@ -94,7 +94,7 @@ class Broker:
         name: which broker this is, such as "mosquitto 2.0.11".
         limits: one line for the screen on what this broker cannot do; empty for mosquitto.
         durable: whether sessions, queues and retained messages survive a restart.
-        restarts: how often it was started again because it had died or no longer answered.
+        restarts: how often it was started again because it had died or, if embedded, no longer answered.
         log_file: what it says of itself.
     """
 
@@ -178,8 +178,8 @@ class Broker:
     def _watch(self) -> None:
         while not self._ended.wait(WATCH_INTERVAL):
             with self._lock:
-                if self.answers() or (not self._process_ended and self.answers()):
-                    continue  # a live process gets a second chance: it may only be busy
+                if self._well():
+                    continue
                 self._end(hung=True)
                 lost = "" if self.durable else "; it keeps nothing on disk, so what it held is lost"
                 log.warning("%s no longer answered and is started again%s", self.name, lost)
@@ -188,6 +188,11 @@ class Broker:
                     self._launch()
                 except BrokerError as error:
                     log.warning("%s", error)  # tried again at the next turn
+
+    def _well(self) -> bool:
+        """A mosquitto that does not answer is busy: thousands who come at once take it seconds. The embedded
+        one may hang; it gets a second chance."""
+        return not self._process_ended and (self.durable or self.answers() or self.answers())
 
     @property
     def _process_ended(self) -> bool:
