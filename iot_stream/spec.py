@@ -82,11 +82,15 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def decode(cls, payload: bytes) -> "Spec":
         """Raises Refused("malformed") if the payload is no spec."""
         try:
-            spec = msgspec.json.decode(payload, type=cls)
+            spec = _DECODER.decode(payload)
             spec.golden_windows()
         except (ValueError, RecursionError) as error:
             raise Refused("malformed", f"spec.json: {error}") from error
         return spec
+
+
+# Made here, and not by the threads that decode: what msgspec knows of a type is not whole while it is built.
+_DECODER = msgspec.json.Decoder(Spec)
 
 
 def normalisation(windows: Values) -> tuple[tuple[float, ...], tuple[float, ...]]:

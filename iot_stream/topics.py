@@ -247,6 +247,10 @@ SERVICE = Topic("{prefix}/service/{part}", Service, "each part", True, "which pa
 TABLE = {name: value for name, value in sorted(globals().items()) if isinstance(value, Topic)}
 
 
+# Made here, and not by the threads that decode: what msgspec knows of a type is not whole while it is built.
+_DECODERS = {topic.payload: msgspec.json.Decoder(topic.payload) for topic in TABLE.values()}
+
+
 def encode(payload: msgspec.Struct) -> bytes:
     return msgspec.json.encode(payload)
 
@@ -254,6 +258,6 @@ def encode(payload: msgspec.Struct) -> bytes:
 def decode(kind: type[Any], payload: bytes) -> Any:
     """The typed payload; raises msgspec.DecodeError (of which ValidationError is one)."""
     try:
-        return msgspec.json.decode(payload, type=kind)
+        return _DECODERS[kind].decode(payload)
     except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets these two through
         raise msgspec.DecodeError(str(error)) from error

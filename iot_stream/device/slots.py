@@ -85,6 +85,9 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(self, scopes={**self.scopes, str(scope): trusted})
 
 
+_STATES = msgspec.json.Decoder(State)  # made once, before there are threads that decode
+
+
 class Slots:
     """The current and the previous version in `directory`, which one process at a time may use.
 
@@ -245,7 +248,7 @@ def _read_state(path: Path) -> State | None:
         expected, _, payload = path.read_bytes().partition(b"\n")
         if blobs.address(payload).encode() != expected:
             return None
-        return msgspec.json.decode(payload, type=State)
+        return _STATES.decode(payload)
     except (OSError, ValueError):
         return None
 
