@@ -49,6 +49,9 @@ class _Report(msgspec.Struct, frozen=True):
         return self.gate.lower > 0
 
 
+_REPORTS = msgspec.json.Decoder(_Report)  # made once: threads that do so at the same time crash msgspec
+
+
 class Reports:
     """What rounds say of what they came to; a report, which may be long, is read once."""
 
@@ -70,7 +73,7 @@ class Reports:
             return _Report()
         if each.id not in self._known:
             row = self._store.inspection.round(self._name, each.id)
-            self._known[each.id] = msgspec.json.decode(row.report, type=_Report) if row else _Report()
+            self._known[each.id] = _REPORTS.decode(row.report) if row else _Report()
         return self._known[each.id]
 
 

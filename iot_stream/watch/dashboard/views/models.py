@@ -51,6 +51,9 @@ class Origin(msgspec.Struct, frozen=True):
     delta: Delta | None = None
 
 
+_ORIGINS = msgspec.json.Decoder(Origin)  # made once: threads that do so at the same time crash msgspec
+
+
 class Line(msgspec.Struct):
     """A version of the list; `sizes`: artifact → bytes, of `delta` too where there is one. `devices` run it;
     `state`: of its rollout; or "stable" where the stable slot carries it, "done" where it did, "waiting" for
@@ -173,7 +176,7 @@ class View:
 
     def _lines(self, rows: Iterable[VersionRow]) -> list[Line]:
         rows = list(rows)
-        origins = [msgspec.json.decode(row.provenance, type=Origin) for row in rows]
+        origins = [_ORIGINS.decode(row.provenance) for row in rows]
         digests = [_digests(row, origin) for row, origin in zip(rows, origins, strict=True)]
         sizes = self._store.inspection.sizes(chain.from_iterable(each.values() for each in digests))
         running = self._store.inspection.running(self._name)

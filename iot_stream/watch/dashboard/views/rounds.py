@@ -47,11 +47,17 @@ class Outline(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+_OUTLINES = msgspec.json.Decoder(Outline)  # made once: threads that do so at the same time crash msgspec
+
+
 class Trained(msgspec.Struct, frozen=True):
     """What stands in the report of a version that no round made: what its training took before."""
 
     teacher: Cost = Cost()
     first_student: Cost = Cost()
+
+
+_TRAINED = msgspec.json.Decoder(Trained)  # made once: threads that do so at the same time crash msgspec
 
 
 class Line(msgspec.Struct):
@@ -165,12 +171,12 @@ def _took(row: RoundRow) -> float | None:
     took = (row.ended - row.started) / SECOND
     if row.trigger != "bootstrap":
         return took
-    trained = msgspec.json.decode(row.report, type=Trained)
+    trained = _TRAINED.decode(row.report)
     return took + trained.teacher.seconds + trained.first_student.seconds
 
 
 def outline(report: str) -> Outline:
-    return msgspec.json.decode(report, type=Outline)
+    return _OUTLINES.decode(report)
 
 
 def _usual(rows: Sequence[RoundRow]) -> float | None:
