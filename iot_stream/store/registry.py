@@ -79,6 +79,10 @@ class Checkpoint:
             )
 
 
+def _version(row: tuple[Any, ...]) -> Version:
+    return Version._make([*row[:-1], json.loads(row[-1])])
+
+
 class Registry:
     def __init__(self, store: Database) -> None:
         self._store = store
@@ -171,7 +175,7 @@ class Registry:
             pipeline,
             cohort,
         )
-        return [Version._make([*row[:-1], json.loads(row[-1])]) for row in rows]
+        return [_version(row) for row in rows]
 
     def newest(self, pipeline: str, cohort: str) -> Version | None:
         """The newest that has not been called off."""
@@ -180,7 +184,7 @@ class Registry:
             " FROM rollouts WHERE pipeline = ? AND cohort = ? AND state = ?) ORDER BY version DESC LIMIT 1",
             pipeline, cohort, pipeline, cohort, ABORTED,
         )  # fmt: skip
-        return Version._make([*rows[0][:-1], json.loads(rows[0][-1])]) if rows else None
+        return _version(rows[0]) if rows else None
 
     def brought_back(self, pipeline: str, cohort: str, after: int) -> Version | None:
         """The newest above a number that carries a former one's weights again."""
@@ -189,7 +193,7 @@ class Registry:
             " ORDER BY version DESC LIMIT 1",
             pipeline, cohort, after, '%"rollback_of":%',
         )  # fmt: skip
-        return Version._make([*rows[0][:-1], json.loads(rows[0][-1])]) if rows else None
+        return _version(rows[0]) if rows else None
 
     def highest(self, pipeline: str, cohort: str) -> int:
         """The highest number given to a version; 0 before the first."""
@@ -199,7 +203,7 @@ class Registry:
     def version(self, pipeline: str, cohort: str, number: int) -> Version | None:
         query = "SELECT * FROM versions WHERE pipeline = ? AND cohort = ? AND version = ?"
         rows = self._store.read(query, pipeline, cohort, number)
-        return Version._make([*rows[0][:-1], json.loads(rows[0][-1])]) if rows else None
+        return _version(rows[0]) if rows else None
 
     def cohorts(self, pipeline: str) -> list[str]:
         return [

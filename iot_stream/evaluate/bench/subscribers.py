@@ -42,9 +42,12 @@ def asks(to: socket.socket, topic: str) -> None:
 
 
 def read(to: socket.socket, size: int) -> None:
-    """An answer of so many bytes has come."""
+    """An answer of so many bytes has come; raises ConnectionError where the broker has hung up."""
     while size:
-        size -= len(to.recv(size))
+        came = len(to.recv(size))
+        if not came:
+            raise ConnectionError("the broker has hung up")
+        size -= came
 
 
 def wait_for_all(clients: list[_Client], size: int) -> int:
