@@ -99,6 +99,8 @@ class Columns:
     @property
     def firsts(self) -> NDArray[np.int64]:
         """Time of the first reading of each."""
+        if max(self.counts) == 1:
+            return self.times
         counts = np.array(self.counts)
         return np.asarray(self.times[np.cumsum(counts) - counts])
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_PACKET = 64 * 1024 * 1024
 SESSION_S = 7 * 86_400
-RECEIVE_MAXIMUM = 1000
+RECEIVE_MAXIMUM = 4000
 SHORT_S = 5  # connections that last no longer, one after the other, have a reason
 AROUND = 12  # bytes of a packet beside topic and payload
 UNSUPPORTED_VERSION, TAKEN_OVER = 132, 142

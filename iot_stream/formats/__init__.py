@@ -57,7 +57,8 @@ class Together(Decoder, Protocol):
     def decode_together(
         self, payloads: Sequence[bytes], places: Sequence[Mapping[str, str]]
     ) -> Columns | None:
-        """A block of each; None where one of them must be looked at by itself, with `decode`."""
+        """A block of each, of the device that its topic names; None where one of them must be looked at by
+        itself, with `decode`."""
 
 
 @runtime_checkable

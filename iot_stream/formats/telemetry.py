@@ -6,17 +6,15 @@ from itertools import chain
 import msgspec
 import numpy as np
 
-from iot_stream.columns import Columns, floats
+from iot_stream.columns import Columns
 from iot_stream.errors import DataError
 from iot_stream.formats import Heard, format_named
 from iot_stream.formats.json_paths import fault
 from iot_stream.formats.source import Source
+from iot_stream.formats.telemetry_together import MAX_TIME, Column, TelemetryTogether
 from iot_stream.readings import Block, Times, Values
 from iot_stream.topics import Telemetry
 
-MAX_TIME = 2**63 - 1
-SETS = 1000
-Column = list[float | None]
 WHOLE = 2**24  # whole numbers below it are exact in float32
 
 
@@ -27,7 +25,7 @@ class TelemetryDecoder:
     def __init__(self, source: Source, index: int) -> None:
         self._index = index
         self._wanted = frozenset(source.channels)
-        self._whole: set[tuple[str, ...]] = set()  # names that came together before, all of them wanted
+        self._together = TelemetryTogether(index)
         self._decoder = msgspec.json.Decoder(Telemetry)
 
     def decode(self, heard: Heard) -> list[Block]:
@@ -38,9 +36,7 @@ class TelemetryDecoder:
             raise DataError("wrong_type", f"telemetry of {device}: {error}") from error
         except ValueError as error:
             raise DataError("malformed", f"telemetry of {device}: {fault(heard.payload, error)}") from error
-        names, columns = tuple(message.channels), list(message.channels.values())
-        if names not in self._whole:
-            names, columns = self._taken(message.channels)
+        names, columns = self._taken(message.channels)
         if not columns:
             raise DataError("unknown_channel", f"telemetry of {device} has none of {sorted(self._wanted)}")
         seq = message.seq if message.boot else -1  # numbers that may start anew unnoticed say nothing
@@ -59,48 +55,16 @@ class TelemetryDecoder:
     def decode_together(
         self, payloads: Sequence[bytes], places: Sequence[Mapping[str, str]]
     ) -> Columns | None:
-        lines = b"\n".join(payloads)
-        try:
-            messages = self._decoder.decode_lines(lines)
-        except ValueError:
-            return None
-        # A message that spans lines is one less, and with no more line ends than joints none is one more.
-        if len(messages) != len(payloads) or lines.count(b"\n") != len(payloads) - 1:
-            return None
-        channels = [message.channels for message in messages]
-        names = [tuple(each) for each in channels]
-        first = [message.time for message in messages]
-        if not self._whole.issuperset(names) or min(first) < 0 or any(message.times for message in messages):
-            return None
-        counts = [len(next(iter(each.values()))) for each in channels]
-        try:
-            if max(counts) == min(counts) == 1:
-                values = [value for each in channels for (value,) in each.values()]
-                times = np.array(first, np.int64)
-            else:
-                values = [v for each in channels for row in zip(*each.values(), strict=True) for v in row]
-                times = _evenly(first, [message.step for message in messages], counts)
-        except ValueError:
-            return None
-        return Columns(
-            [levels.get("device", "") for levels in places],
-            names,
-            [message.boot for message in messages],
-            [message.seq if message.boot else -1 for message in messages],
-            [self._index] * len(messages),
-            [False] * len(messages),
-            counts,
-            times,
-            floats(values),
-        )
+        return self._together.read(payloads, [levels.get("device", "") for levels in places])
 
     def _taken(self, channels: dict[str, Column]) -> tuple[tuple[str, ...], list[Column]]:
-        """Names and columns of those that are wanted."""
+        """Names and columns of those that are wanted, by name: a redelivery is known by them."""
         if self._wanted and not channels.keys() <= self._wanted:
             channels = {name: column for name, column in channels.items() if name in self._wanted}
-        elif channels and len(self._whole) < SETS:
-            self._whole.add(tuple(channels))
-        return tuple(channels), list(channels.values())
+        else:
+            self._together.learn(channels)
+        names = tuple(sorted(channels))
+        return names, [channels[name] for name in names]
 
     def _times(self, device: str, message: Telemetry, count: int, arrived: int) -> list[int]:
         first = message.time if message.time >= 0 else arrived
@@ -116,16 +80,6 @@ class TelemetryDecoder:
         if message.times:
             return message.times
         return [first + message.step * row for row in range(count)]
-
-
-def _evenly(firsts: list[int], steps: list[int], counts: list[int]) -> Times:
-    """`counts` times each, one after the other; raises ValueError where that cannot be."""
-    lasts = [first + step * (count - 1) for first, step, count in zip(firsts, steps, counts, strict=True)]
-    if min(counts) < 1 or min(steps) < 0 or max(lasts) > MAX_TIME:
-        raise ValueError
-    before = np.cumsum(counts) - counts
-    place = np.arange(sum(counts)) - np.repeat(before, counts)
-    return np.asarray(np.repeat(np.array(firsts, np.int64), counts) + place * np.repeat(steps, counts))
 
 
 def encode(channels: tuple[str, ...], times: Times, values: Values, boot: str, seq: int) -> bytes:

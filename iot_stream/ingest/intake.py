@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import msgspec
 
@@ -79,6 +80,7 @@ class Intake:
         self._pending: dict[str, list[Block | Columns]] = {name: [] for name in config.pipelines}
         self._values = 0  # that are pending
         self._known: dict[str, list[tuple[_Route, Places]]] = {}
+        self._ways: dict[str, tuple[_Route | None, Places]] = {}
         self._routes = [
             route
             for name, pipeline in config.pipelines.items()
@@ -119,33 +121,39 @@ class Intake:
             self._take_chunk(tx, messages[begin : begin + CHUNK])
 
     def _take_chunk(self, tx: Transaction, messages: Sequence[Received]) -> None:
-        waiting: dict[_Route, tuple[list[Received], list[bytes], list[Places]]] = {}
-        for message in messages:
-            found = self._known.get(message.topic) or self._matching(message.topic)
-            if len(found) == 1 and found[0][0].handle_many:
-                route, places = found[0]
-                queue = waiting.get(route)
-                if queue is None:
-                    queue = waiting[route] = ([], [], [])
-                queue[0].append(message)
-                queue[1].append(message.payload)
-                queue[2].append(places)
-            else:
-                for pipeline in {route.pipeline for route, _ in found}:
+        ways = [self._ways.get(message.topic) or self._way(message.topic) for message in messages]
+        routes = dict.fromkeys([route for route, _ in ways])
+        for route in routes:
+            own, places = messages, [levels for _, levels in ways]
+            if len(routes) > 1:
+                kept = [each is route for each, _ in ways]
+                own, places = list(compress(own, kept)), list(compress(places, kept))
+            if route and route.handle_many and len(own) > 1:
+                payloads = [message.payload for message in own]
+                if route.handle_many(tx, payloads, places):
+                    self._bytes[route.pipeline] += sum(map(len, payloads))
+                    continue
+            for message in own:
+                for pipeline in {each.pipeline for each, _ in self._matching(message.topic)}:
                     self._bytes[pipeline] += len(message.payload)
                 self.take(tx, message.topic, message.payload)
-        for route, (own, payloads, levels) in waiting.items():
-            self._bytes[route.pipeline] += sum(map(len, payloads))
-            if len(own) == 1 or not route.handle_many or not route.handle_many(tx, payloads, levels):
-                for message in own:
-                    self.take(tx, message.topic, message.payload)
+
+    def _way(self, topic: str) -> tuple[_Route | None, Places]:
+        """The route of a topic, if it is the only one and reads many messages together."""
+        if len(self._ways) >= TOPICS:
+            self._ways.clear()
+        found = self._matching(topic)
+        together = len(found) == 1 and found[0][0].handle_many and _is_name(_spoken_of(found[0][1]))
+        way = found[0] if together else (None, {})
+        self._ways[topic] = way
+        return way
 
     def take(self, tx: Transaction, topic: str, payload: bytes, pipeline: str = "") -> int:
         """Take what the message says, within a transaction that ends with `conclude`, for one pipeline or
         all; returns how often it was refused: once for what several sources of a pipeline say of a device.
         Never raises for what the message holds."""
         refused = set[tuple[str, str, str]]()
-        for route, places in self._known.get(topic) or self._matching(topic):
+        for route, places in self._matching(topic):
             if pipeline and pipeline != route.pipeline:
                 continue
             try:
@@ -163,6 +171,8 @@ class Intake:
 
     def _matching(self, topic: str) -> list[tuple[_Route, Places]]:
         """Routes that a topic takes; remembered, for devices speak on the same topics for ever."""
+        if topic in self._known:
+            return self._known[topic]
         if len(self._known) >= TOPICS:
             self._known.clear()
         matches = ((route, topics.match(route.template, topic)) for route in self._routes)
@@ -280,7 +290,7 @@ class Intake:
             if sum(map(len, payloads)) > MOST_BYTES:
                 return False
             blocks = decode.decode_together(payloads, places)
-            if blocks is None or not all(map(_is_name, set(blocks.devices))):
+            if blocks is None:
                 return False
             newest = int(blocks.times.max())
             if blocks.times.min() < EARLIEST or newest > wall():

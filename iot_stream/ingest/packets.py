@@ -6,13 +6,13 @@ MQTT 5.0 (OASIS, 2019) and, with `version` 4, MQTT 3.1.1; section numbers are th
 from collections.abc import Iterable, Sequence
 
 import msgspec
-import numpy as np
 
 MQTT5, MQTT311 = 5, 4
 
 CONNACK, PUBLISH, SUBACK, PINGRESP, DISCONNECT = 0x20, 0x30, 0x90, 0xD0, 0xE0
 PINGREQ = b"\xc0\x00"
 GOODBYE = b"\xe0\x00"
+PUBACK = b"\x40\x02"  # and the number of the message
 
 # 2.2.2.2: what follows the identifier of a property, of those that CONNACK may carry.
 _BYTES = {0x11: 4, 0x13: 2, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1}
@@ -49,11 +49,12 @@ class ProtocolError(Exception):
 
 
 class Received(msgspec.Struct, frozen=True, gc=False):
-    """A message; `mid` is 0 at QoS 0, `connection` counts the connections of a client."""
+    """A message; `mid` is its number as it came, two bytes, none at QoS 0; `connection` counts the
+    connections of a client."""
 
     topic: str
     payload: bytes
-    mid: int
+    mid: bytes
     connection: int
 
 
@@ -112,12 +113,9 @@ def publish(topic: str, payload: bytes, version: int, *, retain: bool = False, m
     return bytes([PUBLISH | (2 if mid else 0) | retain]) + _sized(head + payload)
 
 
-def pubacks(mids: Sequence[int]) -> bytes:
+def pubacks(mids: Sequence[bytes | bytearray]) -> bytes:
     """PUBACK of each, with success (3.4)."""
-    packets = np.empty((len(mids), 4), np.uint8)
-    packets[:, :2] = (0x40, 2)
-    packets[:, 2:] = np.array(mids, ">u2").view(np.uint8).reshape(-1, 2)
-    return packets.tobytes()
+    return PUBACK.join((b"", *mids))
 
 
 def connack(body: bytes, version: int) -> Connack:

@@ -67,7 +67,7 @@ class WebsocketReceiver:
         self._connection.start()
 
     def _put(self, message: Message) -> None:
-        mid = message.mid if message.qos else 0
+        mid = message.mid.to_bytes(2) if message.qos else b""
         with self._room:
             if not self._inbox.put([Received(message.topic, message.payload, mid, message.connection)]):
                 self._room.wait_for(lambda: self._stopping or self._inbox.has_room)
@@ -82,7 +82,7 @@ class WebsocketReceiver:
     def acknowledge(self, messages: Sequence[Received]) -> None:
         for message in messages:
             if message.mid:
-                self._connection.acknowledge(message.mid, message.connection)
+                self._connection.acknowledge(int.from_bytes(message.mid), message.connection)
 
     def publish(self, topic: str, payload: bytes) -> None:
         self._connection.publish(topic, payload, qos=0)

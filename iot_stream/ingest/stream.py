@@ -8,6 +8,12 @@ from iot_stream.ingest.packets import MQTT5, PUBLISH, ProtocolError, Received, l
 BUFFER = 1 << 20
 LEAST = 1 << 16  # of room for the next read
 TOPICS = 100_000  # whose names are remembered
+START = 7  # bytes of a packet in which its size, and that of a PUBLISH's topic, stand
+STARTS = 10_000  # that are remembered
+
+Start = tuple[int, int, int, bool]
+"""The size of a packet, where what follows its length begins, where its topic ends (0: it has none), and
+whether it has a number."""
 
 
 class Stream(asyncio.BufferedProtocol):
@@ -29,6 +35,7 @@ class Stream(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(BUFFER))
         self._end = self._wanted = 0
         self._topics: dict[bytes, str] = {}
+        self._starts: dict[bytes, Start] = {}
         self._fault = ""
         self.transport: asyncio.Transport | None = None
 
@@ -73,40 +80,60 @@ class Stream(asyncio.BufferedProtocol):
 
     def _parse(self, data: bytes, messages: list[Received]) -> int:
         """Where the first incomplete packet begins; `_wanted` is its size, as far as that is known."""
-        end, place, topics = len(data), 0, self._topics
+        end, place, topics, starts = len(data), 0, self._topics, self._starts
+        five, connection, take = self._five, self._connection, messages.append
         self._wanted = 0
         while end - place >= 2:
-            first, size, head = data[place], data[place + 1], place + 2
-            if size > 127:
-                size, head = length_at(data, place + 1, end)
-                if size < 0:
-                    break
-            stop = head + size
+            first_bytes = data[place : place + START]
+            start = starts.get(first_bytes) or self._look(first_bytes)
+            if start is None:
+                break
+            size, head, name_end, numbered = start
+            stop = place + size
             if stop > end:
                 if size > self._max_packet:
                     raise ProtocolError(f"a packet of {size} bytes, at most {self._max_packet} were agreed")
-                self._wanted = stop - place
+                self._wanted = size
                 break
-            place = stop
-            if first & 0xF0 != PUBLISH:
-                self._told(first, data[head:stop])
+            if not name_end:
+                self._told(data[place], data[place + head : stop])
+                place = stop
                 continue
-            body = head + 2 + (data[head] << 8 | data[head + 1]) if size > 1 else stop + 1
-            name = data[head + 2 : body]
-            mid = 0
-            if first & 6 and body + 2 <= stop:
-                mid = data[body] << 8 | data[body + 1]
+            body = place + name_end
+            topic = topics.get(name := data[place + head + 2 : body]) or self._remember(name)
+            mid = b""
+            if numbered:
+                mid = data[body : body + 2]
                 body += 2
-            if self._five and body < stop:
-                properties, body = length_at(data, body, stop) if data[body] else (0, body + 1)
-                body += properties if properties >= 0 else stop
-            elif self._five:
-                body = stop + 1
+            if five:
+                if body < stop and data[body]:
+                    properties, body = length_at(data, body, stop)
+                    body += properties if properties >= 0 else stop
+                else:
+                    body += 1
             if body > stop:
                 raise ProtocolError("a PUBLISH that ends before its payload")
-            topic = topics.get(name) or self._remember(name)
-            messages.append(Received(topic, data[body:stop], mid, self._connection))
+            take(Received(topic, data[body:stop], mid, connection))
+            place = stop
         return place
+
+    def _look(self, first_bytes: bytes) -> Start | None:
+        """Remembered, for packets that follow each other begin alike; None where the length is not all there
+        yet."""
+        size, head = length_at(first_bytes, 1, len(first_bytes))
+        if size < 0:
+            return None
+        name_end = 0
+        if first_bytes[0] & 0xF0 == PUBLISH:
+            # A topic's length that is not there, in a packet that is, ends behind it.
+            known = size > 1 and len(first_bytes) >= head + 2
+            name_end = head + 2 + (int.from_bytes(first_bytes[head : head + 2]) if known else size)
+        start = head + size, head, name_end, bool(first_bytes[0] & 6)
+        if len(first_bytes) == START:
+            if len(self._starts) >= STARTS:
+                self._starts.clear()
+            self._starts[first_bytes] = start
+        return start
 
     def _remember(self, name: bytes) -> str:
         if len(self._topics) >= TOPICS:

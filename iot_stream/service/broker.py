@@ -65,7 +65,7 @@ max_outgoing_packet_count = 200
 max_segment_size = 16777216
 max_segment_count = 10
 """
-# Keep in step with mosquitto.conf: max_packet_size and max_inflight_messages.
+# Keep its max_payload_size in step with mosquitto.conf's max_packet_size.
 _RUMQTTD_LISTENER = """\
 [v{version}.1]
 name = "v{version}"

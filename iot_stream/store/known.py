@@ -37,9 +37,6 @@ class Device(msgspec.Struct, array_like=True):
             if len(self.boots) > BOOTS:
                 del self.boots[next(iter(self.boots))]
             return True
-        if ranges[-1] == seq:
-            ranges[-1] = seq + readings
-            return True
         return _insert(ranges, seq, seq + readings)
 
 
@@ -74,6 +71,9 @@ class Known:
                 known = devices[key] = Device()
             if seq < 0:
                 fresh = self._unheard(device, source, channels, first, readings)
+            elif (ranges := known.boots.get(boot)) and ranges[-1] == seq:  # the next, as nearly all are
+                ranges[-1] = seq + readings
+                fresh = True
             else:
                 fresh = known.news(boot, seq, readings)
             if fresh:

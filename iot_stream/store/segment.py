@@ -71,7 +71,13 @@ def pack(blocks: Columns) -> tuple[bytes, bytes]:
     devices, device = _numbered(blocks.devices)
     channels, names = _numbered(blocks.channels)
     boots, boot = _numbered(blocks.boots)
-    table = np.array([device, names, boot, blocks.sources, blocks.stamped, blocks.counts], np.int32).T
+    table = np.empty((len(blocks), 6), np.int32)
+    columns: tuple[Sequence[int], ...] = (
+        device, names, boot, blocks.sources, blocks.stamped, blocks.counts,
+    )  # fmt: skip
+    for place, column in enumerate(columns):
+        same = column.count(column[0]) == len(column)  # mostly: a list is made an array number by number
+        table[:, place] = column[0] if same else column
     seqs = np.array(blocks.seqs, np.int64)
     heads = Heads(devices, channels, boots, table.tobytes(), seqs.tobytes(), blocks.firsts.tobytes())
     return msgspec.msgpack.encode(heads), blocks.times.tobytes() + finite(blocks.values).tobytes()
@@ -79,8 +85,11 @@ def pack(blocks: Columns) -> tuple[bytes, bytes]:
 
 def _numbered(names: list[Name]) -> tuple[list[Name], list[int]]:
     """The different names, and of each the place among them."""
-    places = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return list(places), [places[name] for name in names]
+    different = list(dict.fromkeys(names))
+    if len(different) == 1:
+        return different, [0] * len(names)
+    places = {name: i for i, name in enumerate(different)}
+    return different, [places[name] for name in names]
 
 
 def heads_of(packed: bytes) -> Heads:

@@ -247,7 +247,7 @@ def break_store(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) ->
 def test_a_store_that_fails_is_not_acknowledged_and_tried_again(
     config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    acknowledged: list[int] = []
+    acknowledged: list[bytes] = []
     acknowledge = WireReceiver.acknowledge
     monkeypatch.setattr(
         WireReceiver,

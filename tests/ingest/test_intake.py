@@ -274,12 +274,14 @@ def test_no_message_stops_the_flow(desk: Desk, topic: str, payload: bytes) -> No
 
 
 def test_many_messages_are_taken_as_each_by_itself(tmp_path: Path) -> None:
-    """Readings of several devices, some twice, among labels, bad ones, an unfit name and one from 1970."""
+    """Readings of several devices, some twice, among labels, bad ones, an unfit name, one from 1970 and
+    one from 2262."""
     good = [(f"iot/office/device/d{i % 3}/telemetry", telemetry(i // 3, float(i))) for i in range(600)]
     odd = [
         (TELEMETRY, b"{"),
         (TELEMETRY, telemetry(600, 7, time=7)),
         (LABEL, json.dumps({"time": START, "value": "occupied"}).encode()),
+        (TELEMETRY, telemetry(601, 8).replace(str(START).encode(), str(2**63).encode())),
         ("zigbee/lamp", json.dumps({"co2": 7, "ts": START}).encode()),
         (f"iot/office/device/{'x' * 200}/telemetry", telemetry(0, 1)),
         ("nobody/asked", b"?"),
@@ -293,7 +295,7 @@ def test_many_messages_are_taken_as_each_by_itself(tmp_path: Path) -> None:
         desk = Desk(tmp_path / name)
         with desk.store.write() as tx:
             if name == "together":
-                desk.intake.take_all(tx, [Received(*message, 0, 1) for message in messages])
+                desk.intake.take_all(tx, [Received(*message, b"", 1) for message in messages])
             else:
                 for message in messages:
                     desk.intake.take(tx, *message)
@@ -318,7 +320,7 @@ def test_bytes_are_counted_with_what_they_brought(desk: Desk) -> None:
 
     def take_all(*messages: tuple[str, bytes]) -> None:
         with desk.store.write() as tx:
-            desk.intake.take_all(tx, [Received(topic, payload, 0, 1) for topic, payload in messages])
+            desk.intake.take_all(tx, [Received(topic, payload, b"", 1) for topic, payload in messages])
             desk.intake.conclude(tx)
 
     take_all((TELEMETRY, good), (TELEMETRY, more), (LABEL, bad), ("zigbee/z", both))
@@ -326,7 +328,7 @@ def test_bytes_are_counted_with_what_they_brought(desk: Desk) -> None:
     assert desk.store.totals.of("office") == {"bytes": office}
     assert desk.store.totals.of("rig") == {"bytes": len(both)}
     with suppress(ZeroDivisionError), desk.store.write() as tx:
-        desk.intake.take_all(tx, [Received(TELEMETRY, telemetry(2, 3.0), 0, 1)])
+        desk.intake.take_all(tx, [Received(TELEMETRY, telemetry(2, 3.0), b"", 1)])
         raise ZeroDivisionError
     desk.intake.take_back()
     take_all((TELEMETRY, more))
@@ -337,7 +339,7 @@ def test_a_message_that_several_sources_read_is_counted_once(tmp_path: Path) -> 
     desk = Desk(tmp_path, NESTED.format(device="a", camera="a").replace("cam/", "zigbee/"))
     payload = json.dumps({"co2": 4, "v": "empty"}).encode()
     with desk.store.write() as tx:
-        desk.intake.take_all(tx, [Received("zigbee/a", payload, 0, 1)])
+        desk.intake.take_all(tx, [Received("zigbee/a", payload, b"", 1)])
         desk.intake.conclude(tx)
     assert desk.store.totals.of("home") == {"bytes": len(payload)}
     assert desk.store.journal.readings("home") == {"a": 2}  # what is measured, and the teacher's word

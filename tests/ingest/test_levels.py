@@ -31,7 +31,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def take_all(desk: Desk, *topics: str, seq: int = 0) -> None:
     with desk.store.write() as tx:
-        desk.intake.take_all(tx, [Received(topic, telemetry(seq, 1.0), 0, 1) for topic in topics])
+        desk.intake.take_all(tx, [Received(topic, telemetry(seq, 1.0), b"", 1) for topic in topics])
         desk.intake.conclude(tx)
 
 

@@ -261,13 +261,13 @@ def test_two_with_one_name_are_told(tmp_path: Path, prefix: str, caplog: pytest.
 def test_an_inbox_is_full_at_its_bounds_and_says_when_there_is_room() -> None:
     said: list[str] = []
     inbox = Inbox(4, 100, lambda: said.append("room"))
-    message = Received("t", b"x" * 10, 0, 1)
+    message = Received("t", b"x" * 10, b"", 1)
     assert inbox.put([message] * 3)
     assert not inbox.put([message])
     assert len(inbox.take(1, 0)) == 1
     assert said == []
     assert len(inbox.take(9, 0)) == 3
     assert said == ["room"]
-    assert not inbox.put([Received("t", b"x" * 100, 0, 1)])
+    assert not inbox.put([Received("t", b"x" * 100, b"", 1)])
     assert len(inbox.take(9, 60)) == 1  # full: there is no more to wait for
     assert said == ["room"] * 2

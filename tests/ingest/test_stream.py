@@ -63,7 +63,9 @@ def test_what_was_published_is_received(
         for topic, payload, mid, retain in sent
     )
     heard.feed(data, sizes)
-    assert heard.messages == [Received(topic, payload, mid, 7) for topic, payload, mid, _ in sent]
+    assert heard.messages == [
+        Received(topic, payload, mid.to_bytes(2) if mid else b"", 7) for topic, payload, mid, _ in sent
+    ]
     assert heard.others == [(packets.PINGRESP, b"")] * len(sent)
 
 
@@ -82,7 +84,7 @@ def test_properties_of_a_message_are_passed_over() -> None:
     properties = b"\x26\0\1a\0\1b" * 30  # 210 bytes: a length of two bytes
     body = b"\0\1t\0\5" + bytes([0xD2, 1]) + properties + b"payload"
     heard.feed(b"\x32" + bytes([len(body) & 127 | 128, len(body) >> 7]) + body, [])
-    assert heard.messages == [Received("t", b"payload", 5, 7)]
+    assert heard.messages == [Received("t", b"payload", b"\0\5", 7)]
 
 
 @pytest.mark.parametrize(
@@ -139,4 +141,4 @@ def test_acknowledgements_are_as_paho_writes_them(mids: list[int]) -> None:
     client._packet_queue = lambda _, packet, *__: written.append(bytes(packet))
     for mid in mids:
         client._send_puback(mid)
-    assert packets.pubacks(mids) == b"".join(written)
+    assert packets.pubacks([mid.to_bytes(2) for mid in mids]) == b"".join(written)

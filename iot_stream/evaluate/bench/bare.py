@@ -9,6 +9,7 @@ import time
 from iot_stream.evaluate.bench.process import Task, main, say
 from iot_stream.ingest import packets
 from iot_stream.ingest.packets import MQTT5
+from iot_stream.mqtt import RECEIVE_MAXIMUM
 
 BUFFER = 1 << 20
 
@@ -18,7 +19,7 @@ def work(task: Task) -> None:
         broker.sendall(
             packets.connect(
                 f"{task['prefix']}-bare", MQTT5,
-                keep_alive=0, session_s=3600, receive_maximum=1000, max_packet=1 << 24,
+                keep_alive=0, session_s=3600, receive_maximum=RECEIVE_MAXIMUM, max_packet=1 << 24,
             )
         )  # fmt: skip
         broker.recv(BUFFER)
@@ -49,7 +50,7 @@ def count(broker: socket.socket, wanted: int) -> None:
                 heard += 1
                 if first & 6:
                     at = head + 2 + (buffer[head] << 8 | buffer[head + 1])
-                    mids.append(buffer[at] << 8 | buffer[at + 1])
+                    mids.append(buffer[at : at + 2])
             place = head + size
         if mids:
             broker.sendall(packets.pubacks(mids))

@@ -14,8 +14,9 @@ from iot_stream.clock import wall
 from iot_stream.evaluate.bench.process import Task, main, say, wait_for_go
 from iot_stream.ingest import packets
 from iot_stream.ingest.packets import MQTT5, MQTT311
+from iot_stream.mqtt import RECEIVE_MAXIMUM
 
-WINDOW = 1000  # messages at QoS 1 on their way
+WINDOW = RECEIVE_MAXIMUM  # messages at QoS 1 on their way
 CHUNK = 50  # messages written at once
 STEP_NS = 10_000_000
 PIPELINE = "bench"
