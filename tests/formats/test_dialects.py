@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from iot_stream.clock import SECOND
 from iot_stream.config import Source
 from iot_stream.errors import ConfigError, DataError
-from iot_stream.formats import FORMATS, Decoder, Heard, arrays, decoder, format_of, frames, senml
+from iot_stream.formats import FORMATS, Decoder, Heard, Together, arrays, decoder, format_of, frames, senml
 from iot_stream.formats.sparkplug_payload import Datatype, Metric, ndata
 from iot_stream.formats.telemetry import encode
 from iot_stream.readings import Block
@@ -165,6 +165,9 @@ def check(block: Block) -> None:
 
 
 def try_out(each: Sample, payload: bytes) -> bool:
+    together = None
+    if isinstance(each.decode, Together):
+        together = each.decode.decode_together([each.payload, payload], [each.places] * 2)
     try:
         for block in each.decode.decode(each.heard(payload)):
             check(block)
@@ -173,6 +176,7 @@ def try_out(each: Sample, payload: bytes) -> bool:
     else:
         return True
     assert len(message) < 2000
+    assert together is None  # what is refused alone is not taken among others
     return False
 
 
