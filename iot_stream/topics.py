@@ -77,8 +77,8 @@ class Report(msgspec.Struct, omit_defaults=True):
 
     `version` runs, `previous` ran before, `offered` is what it refused, for a `reason`, with a `detail` for
     people. `swap_us`: how long readings waited while models changed. `readings` and `windows`: how many
-    there were since its process began. `infer_us`: the median time of an inference, `mean_p` the mean
-    certainty, both of its last windows.
+    there were since its process began. In `health`, `infer_us` is the median time of an inference and
+    `mean_p` the mean certainty, both of its last windows.
     """
 
     event: str

@@ -38,8 +38,7 @@ def check(path: Path) -> None:
         for source in pipeline.sources:
             channels = _in_short(source.channels, " ") or "all channels"
             click.echo(f"  reads    {source.topic} ({source.format}) {channels}")
-        labels = pipeline.labels.topic if pipeline.labels else _own_labels(settings.prefix, name)
-        click.echo(f"  labels   {labels}")
+        click.echo(f"  labels   {_labels(settings.prefix, name, pipeline)}")
         for role, network in (("teacher", pipeline.teacher), ("student", pipeline.student)):
             click.echo(f"  {role}  {_model(pipeline, network)}")
         triggers = pipeline.triggers
@@ -72,8 +71,12 @@ def check(path: Path) -> None:
             )
 
 
-def _own_labels(prefix: str, pipeline: str) -> str:
-    return topics.LABEL.of(prefix=prefix, pipeline=pipeline, device="{device}")
+def _labels(prefix: str, name: str, pipeline: Pipeline) -> str:
+    told = pipeline.labels
+    if told is None:
+        return topics.LABEL.of(prefix=prefix, pipeline=name, device="{device}")
+    otherwise = f"or for {told.hold.written()}" if told.hold else "if told"
+    return f"{told.topic}: {told.value} from {told.time} until {told.until} {otherwise}"
 
 
 def _url(page: Dashboard | Metrics) -> str:
@@ -94,7 +97,9 @@ def _taught_by(told: TopicTeacher) -> str:
     places = [told.value or told.probability, *told.probabilities.values()]
     whom = {each: (own,) if isinstance(own, str) else own for each, own in told.devices.items()}
     taught = [f"; {each} teaches {_in_short(own, ', ')}" for each, own in whom.items()]
-    return f": {_in_short([each for each in places if each], ', ')}{''.join(taught)}"
+    when = f" from {told.time}" if told.time else " from when it came" if told.format == "json" else ""
+    held = f" for {told.hold.written()} at most" if told.hold else ""
+    return f": {_in_short([each for each in places if each], ', ')}{when}{held}{''.join(taught)}"
 
 
 def _in_short(channels: Collection[str], apart: str) -> str:

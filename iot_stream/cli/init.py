@@ -31,7 +31,9 @@ NEXT = """\
   iot-stream keys init --config {path}       keys that sign models
   iot-stream serve --config {path}           collector, distiller, publisher
   iot-stream windows stats --config {path}   what became of the readings
-  iot-stream device add NAME --config {path} a device that runs the student; each needs its own
+  iot-stream device add NAME --config {path} > NAME.json
+                                             a device that runs the student; each needs its own file
+  iot-device run --config NAME.json          that device, or a gateway in its place
   iot-stream dashboard --config {path}       all of it in a browser"""
 FILL_IN = """\
 The teacher learns from `recordings`: fill that part in. Is there a topic that tells what is true, at once or
@@ -39,6 +41,7 @@ late? Then no recordings are needed: `teacher: {topic: …}` and `labels:`, as t
 NO_RECORDINGS = """\
 No recordings are needed: the first student comes once {topic} has told two classes,
 and {n_min} windows have a word of it (`gate.n_min`){soon}."""
+STAND_IN = "Nothing was listened to, which --listen does: topic and channels under `sources` are stand-ins"
 SHORT = (
     "  Its word changes every {stay:.3g} s or so: windows are proposed that are no longer than half of that."
 )
@@ -154,6 +157,8 @@ def init(
         spoken, usual = block(findings), usual_rate(findings)
     else:
         spoken, usual = by_hand(dialect, topic, channels, ask), "none"
+        if yes and not listen and not (topic and channels):
+            click.echo(STAND_IN, err=True)
     usual_classes = ",".join(told.classes) or "none"
     named = listed(ask("What is to be told apart (classes), or none yet", classes, usual_classes))
     grid = ask("Resampled to a rate, as 1/min, or none", rate, usual)

@@ -7,6 +7,11 @@ from msgspec import Meta
 from iot_stream.address import Settings
 from iot_stream.units import Duration, Spending
 
+DRIFT = "drift"
+"""How it begins why a round started, where that was a drift."""
+GOES_ON = "is still"
+"""Stands in it where the drift is not new, but the round before was no answer to it."""
+
 
 class Triggers(Settings, frozen=True):
     every: Annotated[Duration | None, Meta(description="A round a period, on the pipeline's clock")] = None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_stream.config import Sample
+from iot_stream.config.triggers import DRIFT, GOES_ON
 from iot_stream.device.model import softmax
 from iot_stream.distill.material import Material
 from iot_stream.distill.traits import Scale, Traits, traits
@@ -144,7 +145,7 @@ class Alarm(NamedTuple):
     @property
     def reason(self) -> str:
         rose = f"rose from {self.before:.2f} to {self.since:.2f} over {self.windows} windows"
-        return f"drift: {_WORDS[self.signal]} {rose}"
+        return f"{DRIFT}: {_WORDS[self.signal]} {rose}"
 
 
 class _Usual:
@@ -225,7 +226,8 @@ class Watch:
         if mean <= (self.alarm.before + self.alarm.since) / 2:
             self.alarm = None
             return None
-        return f"drift: {_WORDS[self.alarm.signal]} is still {mean:.2f}, from {self.alarm.before:.2f} before"
+        signal = _WORDS[self.alarm.signal]
+        return f"{DRIFT}: {signal} {GOES_ON} {mean:.2f}, from {self.alarm.before:.2f} before"
 
     def started(self) -> bool:
         """A round starts: what comes from now on shows whether it was an answer. Says whether there was an

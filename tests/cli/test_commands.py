@@ -297,7 +297,7 @@ def test_config_check_says_where_labels_come_from_and_where_the_pages_are(tmp_pa
     path = write_config(tmp_path, "mqtt://localhost", "p", labels=labels)
     path.write_text(path.read_text() + "\ndashboard: {port: 0}\nmetrics: {host: '::1'}\n")
     said = run("config", "check", "--config", str(path)).stdout
-    assert "  labels   truth/{device}\n" in said
+    assert "  labels   truth/{device}: $.value from $.time until $.until if told\n" in said
     assert "page     http://127.0.0.1:(any that is free)\nmetrics  http://[::1]:9464/metrics\n" in said
 
 
@@ -328,11 +328,11 @@ def test_config_check_says_who_teaches(tmp_path: Path) -> None:
         "    teacher: {topic: 'camera/{device}', value: $.person}\n    student: {arch: mlp, hidden: [4]}\n"
     )
     out = run("config", "check", "--config", str(path)).stdout
-    assert "  teacher  what camera/{device} says (json): $.person\n" in out
+    assert "  teacher  what camera/{device} says (json): $.person from when it came\n" in out
     whom = "value: $.person, devices: {hall: [a, b], porch: c}}"
     path.write_text(path.read_text().replace("value: $.person}", whom))
     out = run("config", "check", "--config", str(path)).stdout
-    assert "says (json): $.person; hall teaches a, b; porch teaches c\n" in out
+    assert "says (json): $.person from when it came; hall teaches a, b; porch teaches c\n" in out
     assert "  student  mlp hidden=[4] on 3 × (t)\n" in out
 
 

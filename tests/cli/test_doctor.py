@@ -502,6 +502,19 @@ def test_a_sensor_that_fell_silent_while_its_device_is_online(tmp_path: Path) ->
     assert found.found == f"online, and no window any more: living/climate since {iso(now - 20 * minute)}"
 
 
+def test_what_was_refused_of_late_is_found(tmp_path: Path) -> None:
+    config, hour = stores.configured(tmp_path), 3600 * SECOND
+    with closing(Store(config.store_place)) as store:
+        for age, topic in ((2 * hour, "old"), (2 * SECOND, "truth/a"), (SECOND, "truth/b")):
+            with store.write() as tx:
+                said = ("absurd_time", "label of b: no value at $.time", b"{}")
+                store.faults.quarantine(tx, wall() - age, NAME, "b", topic, *said)
+        (found,) = fleet._refused(NAME, store)
+        assert list(fleet._refused("another", store)) == []
+    assert (found.name, found.state) == (f"refused.{NAME}", "warn")
+    assert found.found == "2 within an hour, the newest on truth/b: label of b: no value at $.time"
+
+
 # --- the configuration
 
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iot_stream.address import Broker
+from iot_stream.cli.first.text import written
 from iot_stream.clock import SECOND, wall
 from iot_stream.config import load
 from iot_stream.formats import sparkplug_payload as sparkplug
@@ -27,7 +29,7 @@ from iot_stream.ingest.discover import (
 from iot_stream.ingest.discover.heard import Ear
 from iot_stream.ingest.discover.printing import block, rounded_rate, written_rate
 from iot_stream.ingest.discover.sparkplug import unborn
-from iot_stream.ingest.discover.verdicts import between_changes
+from iot_stream.ingest.discover.verdicts import between_changes, lateness
 
 Said = Iterable[tuple[str, object]]
 
@@ -235,6 +237,43 @@ def test_how_long_a_word_stays_is_known_where_it_changed_twice() -> None:
 
     assert stay(*["ok"] * 3, *["worn"] * 8, *["ok"] * 8, "worn") == 8
     assert stay(*["ok"] * 3, *["worn"] * 8) == 0
+
+
+def test_what_was_so_told_when_it_is_over_has_a_beginning_and_an_end() -> None:
+    """Times are no channels, nor does a message that tells them measure anything."""
+    ear, now = Ear(), wall()
+    for i in range(8):
+        for m in ("m1", "m2"):
+            arrived = now - (8 - i) * SECOND
+            told: dict[str, object] = {"ts": arrived / SECOND, "m": {"vib": i / 4, "since": 4}}
+            ear.hear(f"hall/{m}/meas", json.dumps(told).encode(), arrived)
+            told = {
+                "from": arrived / SECOND - 40,
+                "to": arrived / SECOND - 39,
+                "state": ["idle", "jam"][i % 2],
+            }
+            ear.hear(f"hall/{m}/state", json.dumps(told).encode(), arrived)
+    findings = recognise(ear.topics)
+    (source,) = (finding.source for finding in findings.sources)
+    assert (source.topic, places(source)) == (
+        "hall/{device}/meas",
+        {"vib": "$.m.vib", "since": "$.m.since"},
+    )
+    (teacher,) = findings.teachers
+    assert teacher.guess.classes == ("idle", "jam")
+    speaker = speaker_on("hall/m1/state", findings, ear.topics)
+    assert (speaker.source.topic, speaker.source.time, speaker.until) == (
+        "hall/{device}/state",
+        "$.from",
+        "$.to",
+    )
+    assert lateness(speaker.source, speaker.topics) == pytest.approx(40 * SECOND, abs=SECOND / 1000)
+    printed = block(findings)
+    assert '{topic: "hall/{device}/state", value: $.state, time: $.from}  # idle, jam; 2 devices' in printed
+    assert "as `labels` until: $.to" in printed
+    text = written(Broker(), "iot", "main", printed, ["idle", "jam"], 8, "none", speaker, {}, None)
+    assert '    labels: {topic: "hall/{device}/state", value: $.state, time: $.from, until: $.to}\n' in text
+    assert "    teacher_wait: 2 min                # its words were up to 40 s late\n" in text
 
 
 def test_a_service_s_own_topics_are_no_sensors_and_no_teachers() -> None:

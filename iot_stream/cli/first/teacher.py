@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.printing import NAMED, scalar, told
 from iot_stream.ingest.discover.verdicts import between_changes, taught
 from iot_stream.readings import spoken_name
+from iot_stream.topics import match
 
 _GENERAL = ("", "value", "val", "state", "status", "payload", "data")  # says not what is told
 
@@ -75,7 +77,7 @@ def tellers(findings: Findings, heard: Sequence[Topic], teacher: str, labels: st
         place = next(iter(teaching.source.channels.values()))
         click.echo(
             f"  {', '.join(alike[:NAMED])} says so too; as a channel it is left out. "
-            "That all of them teach, their topic says with a + in place of what differs"
+            "That all of them teach, their topic says with a +, or {device}, in place of what differs"
         )
         sensors = _without_place(place, sensors)
     return Tellers(teaching, labelling, sensors)
@@ -102,8 +104,11 @@ def _named_teacher(findings: Findings, given: str, ask: Ask) -> str:
     if not findings.found:
         return given
     heard = {each.source.topic: f"tells classes: {told(each)}" for each in findings.teachers}
-    for topic, words in itertools.islice(beside(findings).items(), NAMED):
+    told_beside = beside(findings)
+    for topic, words in itertools.islice(told_beside.items(), NAMED):
         heard.setdefault(topic, f"tells classes beside what it measures: {', '.join(words)}")
+    for pattern, own in _of_places(told_beside, findings).items():
+        heard.setdefault(pattern, f"is all of {', '.join(own[:NAMED])}")
     for number, (topic, what) in enumerate(heard.items(), 1):
         click.echo(f"  {number}. {topic} {what}")
     # What is on and off may as well be one more thing that a model shall see: for the person to say.
@@ -117,6 +122,22 @@ def _named_teacher(findings: Findings, given: str, ask: Ask) -> str:
             raise ConfigError(f"{named} is none of the {len(heard)} that tell classes")
         return list(heard)[int(named) - 1]
     return "" if named == "none" else named
+
+
+def _of_places(told: Mapping[str, tuple[str, ...]], findings: Findings) -> dict[str, list[str]]:
+    """Of topics that tell the same classes and differ in one level: with a + there → those topics, where no
+    other sensor speaks so."""
+    sensors = [topic.name for finding in findings.sources for topic in finding.guess.topics]
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for topic in sensors:
+        levels = topic.split("/") if topic in told else []
+        for place in range(len(levels)):
+            groups["/".join([*levels[:place], "+", *levels[place + 1 :]]), told[topic]].append(topic)
+    return {
+        pattern: own
+        for (pattern, _), own in groups.items()
+        if len(own) > 1 and own == [topic for topic in sensors if match(pattern, topic) is not None]
+    }
 
 
 def class_names(words: tuple[str, ...]) -> tuple[str, ...]:

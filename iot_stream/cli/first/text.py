@@ -6,12 +6,14 @@ from pathlib import Path
 
 from iot_stream.address import Broker
 from iot_stream.cli.first.teacher import class_names
+from iot_stream.clock import SECOND
 from iot_stream.config import load
 from iot_stream.errors import ConfigError
 from iot_stream.formats.source import Source
 from iot_stream.ingest.discover import Speaker
 from iot_stream.ingest.discover.printing import scalar, speaker
-from iot_stream.units import Rate
+from iot_stream.ingest.discover.verdicts import lateness
+from iot_stream.units import Duration, Rate
 
 USUAL_PREFIX = "iot"
 TEMPLATE = """\
@@ -26,8 +28,7 @@ store: sqlite:store                  # a folder beside this file
 {rate}    task: {{classify: [{classes}]}}{unnamed}
     # What is true is told on {prefix}/{pipeline}/device/{{device}}/label, or on a topic of yours;
     # until: the end, where it was so for a while; hold: so long, or until the next, where nothing tells one:
-{labels}{teacher}    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
-    student: {{arch: {student}}}
+{labels}{teacher}{wait}    student: {{arch: {student}}}
     triggers: {{every: 1 h}}           # a round of learning; left out: by `iot-stream rounds start` only
 {recordings}"""
 LABELS = """\
@@ -50,6 +51,16 @@ RATE = """\
       rate: {rate}                    # resampled to an even grid
       fill: hold                     # between readings the last one holds; or linear
 """
+
+
+USUAL_WAIT = 60 * SECOND
+NO_WAIT = """\
+    # teacher_wait: 8 h                # as long as its words are late; left out: 1 min
+"""
+WAIT = """\
+    teacher_wait: {wait}                # its words were up to {late:.3g} s late
+"""
+WAITS = ("2 min", "5 min", "10 min", "30 min", "1 h", "2 h", "4 h", "8 h", "1 day", "2 days", "7 days")
 
 
 def written(
@@ -87,14 +98,26 @@ def written(
         teacher=_taught_by(teaching, whom, classes) or NETWORK.format(arch="mlp" if small else "resnet1d"),
         recordings="" if teaching else RECORDINGS,
         student="mlp" if small else "mobilenet1d",
+        wait=_wait(teaching),
     )
+
+
+def _wait(teaching: Speaker | None) -> str:
+    """Twice as long as its words were late while they were heard, where that is more than the usual."""
+    late = lateness(teaching.source, teaching.topics) if teaching else 0
+    if 2 * late <= USUAL_WAIT:
+        return NO_WAIT
+    longer = (each for each in WAITS if int(Duration.parse(each)) >= 2 * late)
+    return WAIT.format(wait=next(longer, WAITS[-1]), late=late / SECOND)
 
 
 def _labels(teaching: Speaker | None, labelling: Speaker | None) -> str:
     """As a comment where none were asked for: of the topic that teaches, if it can be one of labels."""
     if labelling:
-        return f"    labels: {speaker(labelling.source)}\n"
+        return f"    labels: {speaker(labelling.source, until=labelling.until)}\n"
     if teaching and _may_label(teaching.source):
+        if teaching.until:
+            return f"    labels: {speaker(teaching.source, until=teaching.until)}\n"
         return f"    # labels: {speaker(teaching.source).removesuffix('}')}, hold: 10 min}}\n"
     return LABELS
 

@@ -76,7 +76,8 @@ def moved(found: Moved | None, judging: int) -> list[str]:
     if found.basis == "teacher":
         told.append(f"By the teacher's word, {rights}.")
     elif found.known:
-        told.append(f"Of the {found.known} whose label is known, {rights}.")
+        known = "one" if found.known == 1 else f"{found.known:,}"
+        told.append(f"Of the {known} whose label is known, {rights}.")
     else:
         told.append("Whether that was right is not known: none of them has a label.")
     return told

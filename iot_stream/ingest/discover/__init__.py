@@ -132,13 +132,14 @@ def beside(findings: Findings) -> dict[str, tuple[str, ...]]:
 class Speaker(NamedTuple):
     """Who tells `classes`, as far as they were heard, of `devices`, on `topics`, which are no sensor's.
 
-    The first channel of `source` says where in a message.
+    The first channel of `source` says where in a message, `until` where the end of what it tells is.
     """
 
     source: Source
     topics: Sequence[Topic] = ()
     classes: tuple[str, ...] = ()
     devices: Sequence[str] = ()
+    until: str = ""
 
 
 def speaker_on(named: str, findings: Findings, heard: Sequence[Topic]) -> Speaker:
@@ -158,7 +159,7 @@ def speaker_on(named: str, findings: Findings, heard: Sequence[Topic]) -> Speake
         return Speaker(
             Source(topic=named, format="json", channels={"teacher": "$.value"}, time="$.time"), own
         )
-    return Speaker(found.source, own, found.guess.classes, found.devices)
+    return Speaker(found.source, own, found.guess.classes, found.devices, found.guess.until)
 
 
 def speaker_by(metric: str, findings: Findings) -> Speaker | None:

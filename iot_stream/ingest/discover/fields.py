@@ -20,6 +20,7 @@ from iot_stream.ingest.discover.heard import Kept, Topic
 from iot_stream.ingest.discover.libraries import can_read
 from iot_stream.ingest.discover.names import (
     DEVICES,
+    ENDS,
     LABELS,
     TIMES,
     channel_names,
@@ -110,10 +111,12 @@ def _shape(name: str, messages: list[Any]) -> tuple[Shape, Fields] | None:
     labels = [path for path in by_names(found, LABELS) if len(set(map(str, found[path]))) > 1]
     whose = [*by_names(found, DEVICES), *labels]
     device = next((path for path in whose if names_devices(found[path])), "")
+    times = moments(found)
     numbers = [
         path
         for path, values in found.items()
         if path not in (time, device)
+        and path not in times
         and path not in lists
         and all(map(_counts, values))
         and any(map(_known, values))
@@ -196,9 +199,19 @@ def by_names(found: Iterable[str], names: Sequence[str]) -> list[str]:
     return [path for _, path in sorted(named, key=lambda pair: (pair[0], len(pair[1])))]
 
 
+def end_of(found: Fields) -> str:
+    """Where the end of what a message tells is; empty where it tells none."""
+    return next((path for path in by_names(found, ENDS) if all(map(_moments, found[path]))), "")
+
+
+def moments(found: Fields) -> set[str]:
+    """Paths that by their names and values tell times: nothing is measured there."""
+    return {path for path in by_names(found, TIMES + ENDS) if all(map(_moments, found[path]))}
+
+
 def time_of(found: Fields) -> str:
     for path in by_names(found, TIMES):
-        if all(_moments(value) for value in found[path]):
+        if all(map(_moments, found[path])):
             return path
     texts = (path for path, values in found.items() if all(isinstance(v, str) and ":" in v for v in values))
     return next((path for path in texts if all(_moments(value) for value in found[path])), "")

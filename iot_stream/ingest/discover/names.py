@@ -33,8 +33,11 @@ WORDS = frozenset((
 
 TIMES = (
     "time", "ts", "timestamp", "datetime", "date", "last_seen", "at", "t", "time_stamp", "utc", "when",
-    "created_at", "tst", "received_at", "measured_at", "sampled_at", "event_time",
+    "created_at", "tst", "received_at", "measured_at", "sampled_at", "event_time", "from", "since", "start",
+    "begin", "start_time", "started_at",
 )  # fmt: skip
+ENDS = ("until", "to", "end", "till", "stop", "end_time", "stop_time", "ended_at")
+"""Fields with the end of what began at a time."""
 DEVICES = (
     "device", "device_id", "dev", "dev_eui", "deveui", "devid", "device_name", "deviceid", "sensor",
     "sensor_id", "node", "node_id", "host", "machine", "asset", "serial", "sn", "mac", "id",

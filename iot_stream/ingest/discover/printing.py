@@ -87,13 +87,14 @@ def _whose(finding: Finding) -> str:
     return f"{whose} ({named}), {rate(finding.rates)}"
 
 
-def speaker(source: Source, whom: Mapping[str, Sequence[str]] | None = None) -> str:
-    """What tells classes, as a pipeline's `teacher` or `labels`; `whom`: device → those that it teaches."""
+def speaker(source: Source, whom: Mapping[str, Sequence[str]] | None = None, *, until: str = "") -> str:
+    """What tells classes, as a pipeline's `teacher` or, where it says `until` when it was so, its `labels`;
+    `whom`: device → those that it teaches."""
     told = {"topic": source.topic, "format": source.format, "device": source.device}
-    told |= {"value": next(iter(source.channels.values()), "$.value"), "time": source.time}
+    told |= {"value": next(iter(source.channels.values()), "$.value"), "time": source.time, "until": until}
     usual = TopicTeacher(topic="")
     written = (
-        f"{name}: {scalar(each)}" for name, each in told.items() if each and each != getattr(usual, name)
+        f"{name}: {scalar(each)}" for name, each in told.items() if each and each != getattr(usual, name, "")
     )
     taught = [f"{_name(each)}: [{', '.join(map(_name, own))}]" for each, own in (whom or {}).items()]
     devices = [f"devices: {{{', '.join(taught)}}}"] if taught else []
@@ -155,7 +156,8 @@ def _rest(findings: Findings) -> Iterator[str]:
     if findings.teachers:
         yield "tells classes, which no model is to see; may teach (`teacher`) or label (`labels`):"
     for each in findings.teachers:
-        yield f"  {comment(f'{speaker(each.source)}  # {told(each)}')}"
+        end = f"; as `labels` until: {each.guess.until}" if each.guess.until else ""
+        yield f"  {comment(f'{speaker(each.source)}  # {told(each)}{end}')}"
     silent = findings.announced.silent(
         [topic for each in findings.found for topic in each.guess.topics] + findings.unknown
     )

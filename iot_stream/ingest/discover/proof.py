@@ -24,7 +24,8 @@ MOST_CHANNELS = 500
 class Guess(NamedTuple):
     """A source that may read `topics`. Without channels they are all that its decoder finds. `units` by where
     a value is; `part` is put before channels' names; what is not `sure` is printed as a comment.
-    `classes`: words of topics that measure nothing, and may teach."""
+    `classes`: words of topics that measure nothing, and may teach; `until`: where the end of what they tell
+    is, if they tell it."""
 
     source: Source
     topics: Sequence[Topic]
@@ -34,6 +35,7 @@ class Guess(NamedTuple):
     part: str = ""
     sure: bool = True
     classes: tuple[str, ...] = ()
+    until: str = ""
 
 
 @dataclass

@@ -15,7 +15,17 @@ from iot_stream.formats import Heard, decoder
 from iot_stream.formats.source import Source
 from iot_stream.formats.trees import if_number
 from iot_stream.formats.values import STATES, UNKNOWN
-from iot_stream.ingest.discover.fields import DEEPEST, FEW, Fields, by_names, leafs, names_devices, time_of
+from iot_stream.ingest.discover.fields import (
+    DEEPEST,
+    FEW,
+    Fields,
+    by_names,
+    end_of,
+    leafs,
+    moments,
+    names_devices,
+    time_of,
+)
 from iot_stream.ingest.discover.heard import Topic
 from iot_stream.ingest.discover.names import DEVICES, measures_nothing
 from iot_stream.ingest.discover.proof import Guess
@@ -32,6 +42,7 @@ class _Told(NamedTuple):
     value: str
     time: str = ""
     device: str = ""
+    until: str = ""
 
 
 def verdicts(topics: Sequence[Topic]) -> Iterator[Guess]:
@@ -69,7 +80,7 @@ def _guesses(topics: Sequence[Topic], *, beside_numbers: bool, template: str = "
             words = [word for topic in each.topics for word in said[topic.name]]
             source = _source(told, template or each.template, each.topics)
             if source and (beside_numbers or few(words)):
-                yield _guess(source, each.topics, words)
+                yield _guess(source, each.topics, words)._replace(until=told.until)
 
 
 def between_changes(source: Source, topics: Sequence[Topic]) -> int:
@@ -91,6 +102,20 @@ def between_changes(source: Source, topics: Sequence[Topic]) -> int:
             changes = [later for (word, _), (other, later) in pairwise(own) if word != other]
             stays += [later - earlier for earlier, later in pairwise(changes)]
     return int(np.median(stays)) if stays else 0
+
+
+def lateness(source: Source, topics: Sequence[Topic]) -> int:
+    """How long (ns) after its time a word of `source` came at most; 0 where that cannot be told."""
+    decode, late = decoder(source, 0), [0]
+    for topic in topics if source.time else ():
+        places = table.match(source.topic, topic.name)
+        for kept in topic.kept if places is not None else ():
+            if kept.retained:
+                continue
+            with suppress(DataError):
+                blocks = decode.decode(Heard(kept.payload, kept.arrived, places or {}))
+                late += [kept.arrived - int(block.times[-1]) for block in blocks]
+    return max(late)
 
 
 def few(words: Sequence[str]) -> bool:
@@ -141,13 +166,13 @@ def _classes(topic: Topic, beside_numbers: bool) -> tuple[_Told, list[str]] | No
     told = {
         path: [value for value in values if value is not None]
         for path, values in found.items()
-        if path not in (time, device) and not measures_nothing(path, found)
+        if path not in {time, device, *moments(found)} and not measures_nothing(path, found)
     }
     named = {path: values for path, values in told.items() if values and all(map(is_class, values))}
     if not named or (len(named) < len(told) and not beside_numbers):
         return None
     value = max(named, key=lambda path: len(set(named[path])) > 1)  # rather what changes
-    return _Told(value, time, device), [as_word(each) for each in named[value]]
+    return _Told(value, time, device, end_of(found)), [as_word(each) for each in named[value]]
 
 
 def is_class(value: Any) -> TypeGuard[str | bool]:

@@ -122,6 +122,7 @@ def _readings(config: Config) -> Iterator[Finding]:
     try:
         for name, pipeline in config.pipelines.items():
             yield from _heard(name, pipeline, store.inspection.arrived(name, len(pipeline.sources)))
+            yield from _refused(name, store)
             if pipeline.upload is None:  # else devices send few of the windows that they predict
                 yield from _unmet(name, pipeline, store)
                 yield from _silent(name, pipeline, store)
@@ -142,6 +143,18 @@ def _heard(name: str, pipeline: Pipeline, arrived: dict[int, int]) -> Iterator[F
             told = f"of late no reading has come on {topics.filter_of(source.topic)}"
             remedy = "is the topic right? see `iot-stream discover`, and `iot-stream quarantine list`"
             yield warn(f"readings.{name}.{place}", told, remedy)
+
+
+def _refused(name: str, store: Store) -> Iterator[Finding]:
+    """Messages of sensors, teachers and labels that could not be used of late."""
+    refused = [row for row in store.faults.quarantined(name) if row.at > wall() - STALE]
+    if refused:
+        newest = refused[-1]
+        told = f"{len(refused)} within an hour, the newest on {newest.topic}: {newest.detail}"
+        remedy = (
+            "`iot-stream quarantine list` shows each, `quarantine replay` tries them with mended settings"
+        )
+        yield warn(f"refused.{name}", told, remedy)
 
 
 def _newest(pipeline: str, newest: int, *, live: bool) -> Finding:

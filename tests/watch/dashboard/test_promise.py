@@ -11,6 +11,7 @@ import pytest
 from iot_stream.clock import wall
 from iot_stream.columns import Columns
 from iot_stream.config import Config, load
+from iot_stream.distill.drift import DISAGREEMENT, Fresh, Watch
 from iot_stream.readings import Block, Label
 from iot_stream.store import Store
 from iot_stream.units import Size
@@ -348,6 +349,41 @@ def test_of_a_drift_without_a_better_version_nothing_is_claimed(store: Store, co
     recovery = begin(store, config).view({}).recovery
     assert recovery is not None
     assert (recovery.seconds, recovery.words) == (None, "2 rounds since found nothing better")
+    with store.write() as tx:
+        tx.execute("UPDATE rounds SET outcome = 'held' WHERE id IN ('r2', 'r3')")
+    recovery = begin(store, config).view({}).recovery
+    assert recovery is not None
+    assert recovery.words == "2 rounds since could not judge what they learnt"
+
+
+def test_a_drift_that_goes_on_is_the_same_drift(store: Store, config: Config) -> None:
+    """A round that was no answer to it is followed by others; recovered is who has a better version since."""
+    now = wall() - 40 * SECOND
+    release(store, 1)
+    join(store, "a", 3)
+    end_round(store, 2, "rejected", now, now + SECOND)
+    release(store, 3)
+    end_round(store, 3, "released", now + 5 * SECOND, now + 6 * SECOND, gate={"reason": "", "lower": 0.2})
+    end_round(store, 4, "rejected", now + 30 * SECOND, now + 31 * SECOND)
+    store.registry.add_event(NAME, "a", "applied", 3, 0, "{}")
+    watch = Watch("adwin", (DISAGREEMENT,), 0.002, 0.05, np.zeros((9, 1, 1), np.float32))
+    triggers = []
+    for teacher in (0, 1, 1):  # the student says 0 of all
+        said = np.eye(2, dtype=np.float32)
+        watch.take(Fresh(np.zeros((300, 1, 1), np.float32), said[[teacher] * 300], said[[0] * 300]))
+        if trigger := watch.reason(5):
+            triggers.append(trigger)
+            watch.started()
+    triggers.append(triggers[-1])
+    with store.write() as tx:
+        for number, trigger in zip((2, 3, 4), triggers, strict=True):
+            tx.execute("UPDATE rounds SET trigger = ? WHERE id = ?", (trigger, f"r{number}"))
+        tx.execute("UPDATE versions SET round = 'r3' WHERE version = 3")
+    found = begin(store, config).view({})
+    assert found.recovery is not None
+    assert (found.recovery.round, found.recovery.version) == ("r2", 3)
+    assert found.recovery.seconds == pytest.approx(40, abs=2)
+    assert [mark.words for mark in found.marks if mark.kind == "drift"] == [triggers[0]]
 
 
 def test_on_a_recordings_clock_marks_stand_where_the_curves_are(store: Store, tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 
 from iot_stream.clock import SECOND
 from iot_stream.config import Pipeline
+from iot_stream.config.triggers import DRIFT, GOES_ON
 from iot_stream.store import Store
 from iot_stream.store.overview import Outline
 
-DRIFT = "drift"
 MOST = 300  # rounds that are marked: the newest
 
 
@@ -24,8 +24,9 @@ class Mark(msgspec.Struct):
 
 
 class Recovery(msgspec.Struct):
-    """Since the last drift, that `round` began with: `seconds` until all devices of its cohort ran a version
-    that was better than the one before, which is `version`; None: they do not, and `words` say what came."""
+    """Since the last drift was noticed, when `round` began: `seconds` until all devices of its cohort ran a
+    version that was better than the one before, which is `version`; None: they do not, and `words` say what
+    came."""
 
     round: str
     trigger: str
@@ -88,7 +89,7 @@ def of(
         words = f"{each.outcome or 'running'}: {f'{reason} ({each.trigger})' if reason else each.trigger}"
         if each.version:
             words = f"version {each.version} {words}"
-        if each.trigger.startswith(DRIFT):
+        if each.trigger.startswith(DRIFT) and GOES_ON not in each.trigger:
             marks.append(Mark(began / SECOND, DRIFT, each.trigger))
         if each.trigger != "bootstrap":
             moment = began if each.ended is None else _on_clock(each.ended, pipeline, newest)
@@ -101,17 +102,16 @@ def of(
 
 
 def recovery(store: Store, name: str, rounds: Sequence[Outline], reports: Reports) -> Recovery | None:
-    drifts = [place for place, each in enumerate(rounds) if each.trigger.startswith(DRIFT)]
-    if not drifts:
+    since = _since_drift(rounds)
+    if not since:
         return None
-    drift = rounds[drifts[-1]]
-    since = [each for each in rounds[drifts[-1] :] if each.cohort == drift.cohort]
+    drift = since[0]
     better = next((each.version for each in since if reports.bettered(each)), 0)
     if not better:
         return Recovery(drift.id, drift.trigger, None, 0, _in_vain(since))
     following = [each for each in store.registry.devices(name) if not each.pinned]
-    cohort = [each for each in following if each.cohort == drift.cohort]
-    there = [each for each in cohort if each.online or each.version >= better]
+    members = [each for each in following if each.cohort == drift.cohort]
+    there = [each for each in members if each.online or each.version >= better]
     on = sum(each.version >= better for each in there)
     taken = store.overview.first_taken(name, better, drift.started)
     times = [at for device, at in taken.items() if device in {each.device for each in there}]
@@ -123,14 +123,25 @@ def recovery(store: Store, name: str, rounds: Sequence[Outline], reports: Report
     return Recovery(drift.id, drift.trigger, None, better, words)
 
 
+def _since_drift(rounds: Sequence[Outline]) -> Sequence[Outline]:
+    """Those of the cohort that drifted last, from the round on that the drift began: not one that went on."""
+    drifts = [each for each in rounds if each.trigger.startswith(DRIFT)]
+    own = [each for each in rounds if drifts and each.cohort == drifts[-1].cohort]
+    began = [i for i, each in enumerate(own) if each.trigger.startswith(DRIFT)]
+    fresh = [i for i in began if GOES_ON not in own[i].trigger]
+    return own[(fresh or began)[-1] :] if drifts else []
+
+
 def _in_vain(since: Sequence[Outline]) -> str:
     """What rounds since a drift came to, where none came to a better version."""
     if released := [each.version for each in since if each.version]:
         return f"version {released[-1]} has come since, and was no better"
-    ended = sum(each.ended is not None for each in since)
+    ended = [each for each in since if each.ended is not None]
     if not ended:
         return "a round is under way"
-    return f"{'1 round' if ended == 1 else f'{ended} rounds'} since found nothing better"
+    rounds, they = ("1 round", "it") if len(ended) == 1 else (f"{len(ended)} rounds", "they")
+    judged = any(each.outcome != "held" for each in ended)
+    return f"{rounds} since {'found nothing better' if judged else f'could not judge what {they} learnt'}"
 
 
 def _on_clock(at: int, pipeline: Pipeline, rounds: Sequence[Outline]) -> float:
