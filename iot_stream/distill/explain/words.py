@@ -118,8 +118,9 @@ def disagreement(found: Disagreement | None, judging: int) -> list[str]:
     if where:
         told.append(f"Most often {_listed(where)}.")
     if found.apart >= 5:
+        unsure = found.unsure or "none"
         told.append(
-            f"In {found.unsure} of these {found.apart} the teacher itself is unsure (below {percent(SURE)})."
+            f"In {unsure} of these {found.apart} the teacher itself is unsure (below {percent(SURE)})."
         )
     if found.labelled:
         told.append(
