@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from iot_stream.columns import Columns, floats
-from iot_stream.readings import Times
+from iot_stream.readings import Times, Values
 from iot_stream.topics import Telemetry
 
 MAX_TIME = 2**63 - 1
@@ -61,11 +61,10 @@ class TelemetryTogether:
             return None
         counts = [len(table[0]) for table in tables]
         try:
+            values = _by_rows(tables)
             if max(counts) == 1:
-                values = [value for (value,) in chain.from_iterable(tables)]
                 times = np.array(firsts, np.int64)
             else:
-                values = [v for table in tables for row in zip(*table, strict=True) for v in row]
                 times = _evenly(firsts, [message.step for message in messages], counts)
         except ValueError:
             return None
@@ -78,7 +77,7 @@ class TelemetryTogether:
             [False] * len(messages),
             counts,
             times,
-            floats(values),
+            values,
         )
 
 
@@ -91,6 +90,17 @@ def _decoder(names: tuple[str, ...]) -> Callable[[bytes], Any]:
     channels = msgspec.defstruct("Channels", fields, forbid_unknown_fields=True, gc=False)
     message = msgspec.defstruct("Message", [("channels", channels)], bases=(Telemetry,), gc=False)
     return msgspec.json.Decoder(message).decode
+
+
+def _by_rows(tables: list[tuple[Column, ...]]) -> Values:
+    """Values of each message row by row, one message after the other; raises ValueError where its columns are
+    not of equal length."""
+    columns = list(chain.from_iterable(tables))
+    (size, *other_sizes), (width, *other_widths) = set(map(len, columns)), set(map(len, tables))
+    if other_sizes or other_widths:
+        return floats([v for table in tables for row in zip(*table, strict=True) for v in row])
+    values = floats(list(chain.from_iterable(columns)))
+    return values if size == 1 else values.reshape(-1, width, size).swapaxes(1, 2).ravel()
 
 
 def _evenly(firsts: list[int], steps: list[int], counts: list[int]) -> Times:
