@@ -121,6 +121,7 @@ class Intake:
             self._take_chunk(tx, messages[begin : begin + CHUNK])
 
     def _take_chunk(self, tx: Transaction, messages: Sequence[Received]) -> None:
+        """Those of one route together, in the order in which the routes came first."""
         ways = [self._ways.get(message.topic) or self._way(message.topic) for message in messages]
         routes = dict.fromkeys([route for route, _ in ways])
         for route in routes:
@@ -287,7 +288,7 @@ class Intake:
         clock, pending = self.clocks[name], self._pending[name]
 
         def handle(tx: Transaction, payloads: list[bytes], places: list[Places]) -> bool:
-            if sum(map(len, payloads)) > MOST_BYTES:
+            if max(map(len, payloads)) > MAX_PAYLOAD or sum(map(len, payloads)) > MOST_BYTES:
                 return False
             blocks = decode.decode_together(payloads, places)
             if blocks is None:

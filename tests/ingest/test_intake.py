@@ -274,8 +274,8 @@ def test_no_message_stops_the_flow(desk: Desk, topic: str, payload: bytes) -> No
 
 
 def test_many_messages_are_taken_as_each_by_itself(tmp_path: Path) -> None:
-    """Readings of several devices, some twice, among labels, bad ones, an unfit name, one from 1970 and
-    one from 2262."""
+    """Readings of several devices, some twice, among labels, bad ones, an unfit name, one from 1970, one
+    from 2262 and one too large."""
     good = [(f"iot/office/device/d{i % 3}/telemetry", telemetry(i // 3, float(i))) for i in range(600)]
     odd = [
         (TELEMETRY, b"{"),
@@ -285,6 +285,7 @@ def test_many_messages_are_taken_as_each_by_itself(tmp_path: Path) -> None:
         ("zigbee/lamp", json.dumps({"co2": 7, "ts": START}).encode()),
         (f"iot/office/device/{'x' * 200}/telemetry", telemetry(0, 1)),
         ("nobody/asked", b"?"),
+        (TELEMETRY, telemetry(602, 9) + b" " * MAX_PAYLOAD),
     ]
     messages = good[:300] + good[280:560]
     for place, each in enumerate(odd):
