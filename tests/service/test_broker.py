@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from iot_stream.errors import BrokerError
+from iot_stream.mqtt import RECEIVE_MAXIMUM
 from iot_stream.service import broker as brokers
 from iot_stream.service.broker import DEFAULT_CONF, Broker, Kind, find_mosquitto, probe, start
 from tests.waiting import wait_until
@@ -144,7 +145,7 @@ def test_mosquitto_announces_the_largest_packet(tmp_path: Path) -> None:
         assert client.connack is not None
         announced = client.connack.json()  # type: ignore[no-untyped-call]
         assert announced["MaximumPacketSize"] == 16_777_216
-        assert announced["ReceiveMaximum"] == 1000
+        assert announced["ReceiveMaximum"] == RECEIVE_MAXIMUM
 
 
 @needs_mosquitto

@@ -59,9 +59,9 @@ def test_late_channels_come_in_one_batch_at_the_set_time(broker: Broker, prefix:
     assert ledger.unacknowledged == 0
 
     prompt = [block for block in blocks if block.source == 0]
-    assert [block.channels for block in prompt] == [("t", "co2")] * 60
+    assert [block.channels for block in prompt] == [("co2", "t")] * 60
     np.testing.assert_array_equal(np.concatenate([b.times for b in prompt]), played.times)
-    np.testing.assert_array_equal(np.concatenate([b.values for b in prompt]), played.values[:, [0, 2]])
+    np.testing.assert_array_equal(np.concatenate([b.values for b in prompt]), played.values[:, [2, 0]])
     assert [b.label for b in ledger.blocks if b.source == 0] == played.labels.tolist()
 
     batches = [block for block in blocks if block.source == 1]
