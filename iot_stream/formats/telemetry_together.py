@@ -60,6 +60,8 @@ class TelemetryTogether:
         if not all(tables):
             return None
         counts = [len(table[0]) for table in tables]
+        if not all(counts):
+            return None
         try:
             values = _by_rows(tables)
             if max(counts) == 1:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -113,6 +113,18 @@ ODD = (
 )
 
 
+def test_a_message_without_readings_is_not_read_among_others() -> None:
+    together = decoder(Source(), 0)
+    assert isinstance(together, Together)
+    one, none = b'{"channels":{"a":[1]},"time":5}', b'{"channels":{"a":[]},"time":5}'
+    together.decode(Heard(one, 0, {"device": "d"}))
+    places = [{"device": "d"}] * 2
+    assert together.decode_together([one, one], places) is not None
+    assert together.decode_together([none, one], places) is None
+    assert together.decode_together([none, none], places) is None
+
+
+@settings(max_examples=1000)
 @given(st.data())
 def test_read_together_or_one_by_one_is_the_same(data: st.DataObject) -> None:
     """Or they are not read together at all, as where any of them is refused."""
